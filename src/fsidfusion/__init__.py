@@ -1,0 +1,40 @@
+"""FSIDFusion: infrared-visible and medical image fusion.
+
+The public API is imported on first use, so that ``import fsidfusion`` itself stays cheap:
+
+    >>> import numpy as np
+    >>> import fsidfusion
+    >>> infrared = np.zeros((48, 64), np.uint8)
+    >>> visible = np.full((48, 64, 3), 90, np.uint8)
+    >>> fsidfusion.fuse(infrared, visible).shape
+    (48, 64, 3)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fsidfusion.errors import UserError
+    from fsidfusion.inference.fuser import Fuser, fuse
+    from fsidfusion.network.checkpoint import load_model
+
+_EXPORTS = {
+    "fuse": "fsidfusion.inference.fuser",
+    "Fuser": "fsidfusion.inference.fuser",
+    "load_model": "fsidfusion.network.checkpoint",
+    "evaluate": "fsidfusion.benchmark.evaluate",
+    "UserError": "fsidfusion.errors",
+}
+__all__ = ["Fuser", "UserError", "__version__", "fuse", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'fsidfusion' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

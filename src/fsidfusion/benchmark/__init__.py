@@ -1,0 +1,1 @@
+"""Tables, baselines, speed and reports."""

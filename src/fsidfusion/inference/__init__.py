@@ -1,0 +1,1 @@
+"""From a pair of pictures to the fused one."""
