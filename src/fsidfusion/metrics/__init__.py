@@ -1,0 +1,6 @@
+"""Fusion metrics on 8-bit gray images: one table of them, and ``score`` to compute a choice on one pair."""
+
+from fsidfusion.metrics.gray import to_gray8
+from fsidfusion.metrics.table import DEFAULT, METRICS, Metric, find_metric, mean_scores, score
+
+__all__ = ["DEFAULT", "METRICS", "Metric", "find_metric", "mean_scores", "score", "to_gray8"]
