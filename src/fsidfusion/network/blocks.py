@@ -1,0 +1,237 @@
+"""The parts that the published network is built of.
+
+Feature maps are (B, C, H, W) at the full size of the image, best in ``torch.channels_last`` memory: there the
+normalisation, the 1x1 convolutions and the attention run without a copy. Only two things look beyond a pixel's
+neighbours, the attention matrices and the gate's average; both are functions of sums over pixels that
+``Statistics`` can record and replay. All the rest is local and is computed in bands of rows when no gradient is wanted.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fsidfusion.network.statistics import Statistics, Sums
+
+BAND_PIXELS = {"cpu": 1 << 14}  # what keeps the widest temporary (256 channels) in the last-level cache
+BAND_PIXELS_ELSEWHERE = 1 << 21  # bounds memory alone
+
+
+def bands(x: Tensor, halo: int) -> Iterator[tuple[slice, slice, slice, slice]]:
+    """Cut a batch into pieces: images, their rows, these rows with a halo, and the rows within the latter.
+
+    The whole batch is one piece where a gradient is wanted, since nothing is saved then, and in an export.
+    """
+    B, _, H, W = x.shape
+    pixels = BAND_PIXELS.get(x.device.type, BAND_PIXELS_ELSEWHERE)
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        pixels = B * H * W
+    images, rows = max(1, pixels // (H * W)), max(8, pixels // W)
+    for image in range(0, B, images):
+        for top in range(0, H, rows):
+            bottom = min(top + rows, H)
+            start, stop = max(top - halo, 0), min(bottom + halo, H)
+            yield slice(image, image + images), slice(top, bottom), slice(start, stop), slice(top - start, bottom - start)
+
+
+def in_bands(local: Callable[..., Tensor], halo: int, x: Tensor, *per_image: Tensor) -> Tensor:
+    """``local(x, *per_image)``, computed piece by piece; an output pixel may look ``halo`` pixels around.
+
+    ``per_image`` are tensors with one entry for each image of the batch. The output has the size of x.
+    """
+    out = None
+    for images, rows, context, inner in bands(x, halo):
+        piece = local(x[images, :, context], *(each[images] for each in per_image))
+        if piece.shape[0] == x.shape[0] and piece.shape[2] == x.shape[2]:
+            return piece
+        if out is None:
+            size = (x.shape[0], piece.shape[1], *x.shape[2:])
+            out = torch.empty(size, dtype=piece.dtype, device=x.device, memory_format=torch.channels_last)
+        out[images, :, rows] = piece[:, :, inner]
+    assert out is not None
+    return out
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each pixel, (B, C, H, W) -> (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise; free of copies where x is channels_last."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ChannelAttention(nn.Module):
+    """Attention between channels, MDTA of Restormer (Zamir et al., CVPR 2022, eq. 1): matrices are C/heads x C/heads.
+
+    ``dense`` makes the 3x3 convolution of q, k and v a full one, as in the Lite-Transformer block, not a depthwise one.
+    """
+
+    def __init__(self, channels: int, heads: int, dense: bool) -> None:
+        super().__init__()
+        self.channels, self.heads, self.dense = channels, heads, dense
+        qkv = 3 * channels
+        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        self.qkv = nn.Conv2d(channels, qkv, 1, bias=False)
+        self.qkv_spatial = nn.Conv2d(qkv, qkv, 3, padding=1, groups=1 if dense else qkv, bias=False)
+        self.project = nn.Conv2d(channels, channels, 1, bias=False)
+
+    def _convolve(self, x: Tensor, part: slice) -> Tensor:
+        """The channels ``part`` of (q, k, v), each (B, C, H, W)."""
+        pointwise, spatial = self.qkv.weight, self.qkv_spatial.weight[part]
+        if self.dense:  # 1x1 then full 3x3, both linear and without bias, are one 3x3 of a third of the work
+            both = torch.einsum("oqyx,qi->oiyx", spatial, pointwise[:, :, 0, 0])
+            return F.conv2d(x, both, padding=1)
+        return F.conv2d(F.conv2d(x, pointwise[part]), spatial, padding=1, groups=len(spatial))
+
+    def measure(self, x: Tensor, inner: slice) -> Sums:
+        """Sums over the pixels in the rows ``inner``: q k^T (B, C, C), q^2 (B, C) and k^2 (B, C), in float32."""
+        qk = self._convolve(x, slice(2 * self.channels))
+        with torch.autocast(x.device.type, enabled=False):
+            q, k = qk[:, :, inner].float().flatten(2).chunk(2, 1)
+            return q @ k.mT, q.square().sum(2), k.square().sum(2)
+
+    def matrix(self, sums: Sums) -> Tensor:
+        """The attention matrices of all heads and the projection after them as one (B, C, C) matrix."""
+        qk, qq, kk = sums
+        n, c = self.heads, self.channels // self.heads
+        norms = qq.sqrt().clamp_min(1e-12)[:, :, None] * kk.sqrt().clamp_min(1e-12)[:, None, :]
+        cosine = (qk / norms).view(-1, n, c, n, c).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)  # (B, n, c, c)
+        attention = (cosine * self.temperature).softmax(-1)
+        project = self.project.weight.view(-1, n, c)
+        return torch.einsum("onc,bncd->bond", project, attention).flatten(2)
+
+    def forward(self, x: Tensor, matrix: Tensor) -> Tensor:
+        """Apply ``matrix`` (B, C, C) to v: (B, C, H, W) -> (B, C, H, W)."""
+        v = self._convolve(x, slice(2 * self.channels, None))
+        return (matrix.to(v.dtype) @ v.flatten(2)).view_as(v)
+
+
+class GatedFeedForward(nn.Module):
+    """1x1 C -> 2 hidden, grouped 3x3, gelu(first half) * second half, 1x1 hidden -> C (GDFN of Restormer, eq. 2)."""
+
+    def __init__(self, channels: int, hidden: int, groups: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(channels, 2 * hidden, 1, bias=False)
+        self.spatial = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=groups, bias=False)
+        self.project = nn.Conv2d(hidden, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        gate, value = self.spatial(self.expand(x)).chunk(2, 1)
+        return self.project(F.gelu(gate) * value)
+
+
+class TransformerBlock(nn.Module):
+    """x + attention(LN x), then x + feed-forward(LN x): a Restormer block, or a Lite-Transformer one if ``dense``."""
+
+    def __init__(self, channels: int, heads: int, dense: bool = False) -> None:
+        super().__init__()
+        self.attention_norm = LayerNorm(channels)
+        self.attention = ChannelAttention(channels, heads, dense)
+        self.feed_forward_norm = LayerNorm(channels)
+        hidden, groups = (channels, channels) if dense else (2 * channels, 4 * channels)
+        self.feed_forward = GatedFeedForward(channels, hidden, groups)
+
+    def forward(self, x: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        measure = self._measure
+        sums = measure(x) if statistics is None else statistics.sums(len(x), lambda: measure(x))
+        return in_bands(self._apply_matrix, 2, x, self.attention.matrix(sums))
+
+    def _measure(self, x: Tensor) -> Sums:
+        pieces: dict[int, list[Sums]] = {}  # by first image
+        for images, _, context, inner in bands(x, halo=1):
+            sums = self.attention.measure(self.attention_norm(x[images, :, context]), inner)
+            pieces.setdefault(images.start, []).append(sums)
+        # sums of the bands of an image, then one batch of all images
+        joint = [tuple(sum(same) for same in zip(*of_image)) for of_image in pieces.values()]
+        return tuple(torch.cat(same) for same in zip(*joint))
+
+    def _apply_matrix(self, x: Tensor, matrix: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), matrix)
+        return x + self.feed_forward(self.feed_forward_norm(x))
+
+
+class Bottleneck(nn.Module):
+    """1x1 C -> 2C, ReLU6, reflection-padded depthwise 3x3, ReLU6, 1x1 2C -> C: the phi, rho and eta of a coupling."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(channels, 2 * channels, 1, bias=False)
+        self.spatial = nn.Conv2d(2 * channels, 2 * channels, 3, groups=2 * channels, bias=False)
+        self.project = nn.Conv2d(2 * channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W), H and W at least 2."""
+        x = F.relu6(self.expand(F.pad(x, (1, 1, 1, 1), mode="reflect")))  # padded where it is narrowest
+        return self.project(F.relu6(self.spatial(x)))
+
+
+class CouplingNode(nn.Module):
+    """A 1x1 mixing, then an affine coupling of the two halves of the channels, invertible (Dinh et al., ICLR 2017)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(channels, channels, 1)
+        self.phi, self.rho, self.eta = (Bottleneck(channels // 2) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return in_bands(self._couple, 2, x)
+
+    def _couple(self, x: Tensor) -> Tensor:
+        first, second = self.mix(x).chunk(2, 1)
+        second = second + self.phi(first)
+        first = first * self.rho(second).exp() + self.eta(second)
+        return torch.cat((first, second), 1)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation that trains with any batch.
+
+    Where a channel has one value (the gate's global branch, batch size 1) there is no variance to divide by: the
+    running statistics stand in, and are left as they are.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        if self.training and x.numel() == x.shape[1]:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(x)
+
+
+class Squeeze(nn.Module):
+    """1x1 C -> C/4, BatchNorm, ReLU, 1x1 C/4 -> C, BatchNorm: one branch of the gate."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, channels // 4, 1)
+        self.reduce_norm = BatchNorm(channels // 4)
+        self.expand = nn.Conv2d(channels // 4, channels, 1)
+        self.expand_norm = BatchNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return self.expand_norm(self.expand(F.relu(self.reduce_norm(self.reduce(x)))))
+
+
+class Gate(nn.Module):
+    """A soft choice, for each pixel and channel, between two feature maps (AFF of Dai et al., WACV 2021, eq. 2-4)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.local_branch = Squeeze(channels)
+        self.global_branch = Squeeze(channels)
+
+    def forward(self, p: Tensor, q: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """2 p m + 2 q (1 - m) with m = sigmoid(local(p + q) + global(mean(p + q))); all (B, C, H, W)."""
+        both = p + q
+
+        def measure() -> Sums:
+            total = both.sum((2, 3), keepdim=True, dtype=torch.float32)  # (B, C, 1, 1)
+            return total, torch.full_like(total, both[0, 0].numel())
+
+        total, pixels = measure() if statistics is None else statistics.sums(len(both), measure)
+        mask = torch.sigmoid(self.local_branch(both) + self.global_branch((total / pixels).to(both.dtype)))
+        return 2 * (q + (p - q) * mask)
