@@ -32,7 +32,12 @@ def bands(x: Tensor, halo: int) -> Iterator[tuple[slice, slice, slice, slice]]:
         for top in range(0, H, rows):
             bottom = min(top + rows, H)
             start, stop = max(top - halo, 0), min(bottom + halo, H)
-            yield slice(image, image + images), slice(top, bottom), slice(start, stop), slice(top - start, bottom - start)
+            yield (
+                slice(image, image + images),
+                slice(top, bottom),
+                slice(start, stop),
+                slice(top - start, bottom - start),
+            )
 
 
 def in_bands(local: Callable[..., Tensor], halo: int, x: Tensor, *per_image: Tensor) -> Tensor:
@@ -96,7 +101,9 @@ class ChannelAttention(nn.Module):
         qk, qq, kk = sums
         n, c = self.heads, self.channels // self.heads
         norms = qq.sqrt().clamp_min(1e-12)[:, :, None] * kk.sqrt().clamp_min(1e-12)[:, None, :]
-        cosine = (qk / norms).view(-1, n, c, n, c).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)  # (B, n, c, c)
+        cosine = (
+            (qk / norms).view(-1, n, c, n, c).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+        )  # (B, n, c, c)
         attention = (cosine * self.temperature).softmax(-1)
         project = self.project.weight.view(-1, n, c)
         return torch.einsum("onc,bncd->bond", project, attention).flatten(2)

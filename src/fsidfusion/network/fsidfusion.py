@@ -65,7 +65,9 @@ class FSIDFusion(nn.Module):
     def fuse_and_reconstruct(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The fused image and both reconstructions, decoded as one batch."""
         features = self.features(infrared, visible)
-        specific = torch.cat((self.fuse_specific(features), features.infrared_specific, features.visible_specific))
+        specific = torch.cat(
+            (self.fuse_specific(features), features.infrared_specific, features.visible_specific)
+        )
         shared, skip = features.shared.repeat(3, 1, 1, 1), torch.cat((visible, infrared, visible))
         fused, infrared_hat, visible_hat = self.decoder(shared, specific, skip).chunk(3)
         return fused, infrared_hat, visible_hat

@@ -53,5 +53,7 @@ class Statistics:
         else:
             joint = next(self._cursor, ())
             if not joint or joint[0].shape[0] != self._modalities:
-                raise RuntimeError("these statistics were recorded by another network or another method of it")
+                raise RuntimeError(
+                    "these statistics were recorded by another network or another method of it"
+                )
         return tuple(x.repeat_interleave(crops, 0) for x in joint)
