@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fsidfusion.errors import UserError
-
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+from fsidfusion.images import FORMATS
 
 Place = Literal["visible", "infrared"]  # of the two inputs; names the one whose colour the result carries
 
@@ -62,14 +61,15 @@ class _Source:
     listed: bool  # named one by one, so that its place in the list means something
 
 
-def match_pairs(
-    infrared: Sequence[str | Path], visible: Sequence[str | Path], recursive: bool = False
-) -> Matches:
+Paths = Sequence[str | Path]
+
+
+def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Matches:
     """Pair files by stem, whatever their extensions; only the last dot of a name begins an extension.
 
-    Each item is a picture, a folder, a glob (quoted), or a ``.txt`` file with one path a line. One file on each side
-    is a pair whatever the names. Where no stem is common, two globs are matched by what their ``*`` stood for
-    (``x/*_ir.png`` and ``x/*_vis.png``), and two equally long lists by position.
+    Each item is a picture, a folder, a glob (quoted), or a ``.txt`` file with one path a line. One file on each
+    side is a pair whatever the names. Where no stem is common, two globs are matched by what their ``*`` stood
+    for (``x/*_ir.png`` and ``x/*_vis.png``), and two equally long lists by position.
 
     Args:
         infrared: files of the infrared place.
@@ -80,15 +80,14 @@ def match_pairs(
         UserError: nothing found on one side, two files of one side with the same stem, or no pair at all.
     """
     first, second = _expand(infrared, recursive), _expand(visible, recursive)
-    if len(first) == len(second) == 1 and first[0].listed and second[0].listed:
-        return Matches((_pair(second[0].stem, first[0].path, second[0].path),), ())
     left, right = _by_name(first, [s.stem for s in first]), _by_name(second, [s.stem for s in second])
     if not left.keys() & right.keys():
-        if all(s.wildcard for s in first + second):
+        both = first + second
+        if all(s.wildcard for s in both):
             left = _by_name(first, [s.wildcard or "" for s in first])
             right = _by_name(second, [s.wildcard or "" for s in second])
-        elif len(first) == len(second) and all(s.listed for s in first + second):
-            left = {ours.stem: theirs.path for ours, theirs in zip(second, first)}
+        elif len(first) == len(second) and all(s.listed for s in both):
+            left = {partner.stem: s.path for s, partner in zip(first, second)}
     names = sorted(left.keys() & right.keys())
     if not names:
         raise UserError(
@@ -100,7 +99,7 @@ def match_pairs(
 
 
 def open_set(folder: str | Path, split: Literal["train", "test"] | None = None) -> PairSet:
-    """Open one set by its folder layout: ``ir`` with ``vi``, ``vis``; ``CT``, ``PET`` or ``SPECT`` with ``MRI``.
+    """Open one set by its folder layout: ``ir`` with ``vi`` or ``vis``; ``CT``, ``PET``, ``SPECT`` with ``MRI``.
 
     Args:
         folder: holds the two modality folders, or ``train`` and ``test`` that hold them (MSRS).
@@ -168,7 +167,7 @@ def _in_folder(folder: Path, recursive: bool) -> list[_Source]:
     files = sorted(p for p in walk if _is_picture(p.relative_to(folder)) and p.is_file())
     if not files:
         hint = "" if recursive else "; --recursive looks into its sub-folders"
-        raise UserError(f"folder {folder} holds no picture ({', '.join(EXTENSIONS)}){hint}")
+        raise UserError(f"folder {folder} holds no picture ({', '.join(FORMATS)}){hint}")
     return [_Source(p, p.relative_to(folder).with_suffix("").as_posix(), None, listed=False) for p in files]
 
 
@@ -180,7 +179,7 @@ def _in_list(listing: Path, recursive: bool) -> list[_Source]:
 
 
 def _in_glob(pattern: str) -> list[_Source]:
-    files = sorted(Path(p) for p in glob.glob(pattern, recursive=True))
+    files = sorted(Path(p) for p in glob.glob(pattern, recursive=True))  # noqa: PTH207 (takes absolute patterns)
     files = [p for p in files if _is_picture(Path(p.name)) and p.is_file()]
     if not files:
         raise UserError(f"no picture matches {pattern!r}; check the path")
@@ -193,7 +192,7 @@ def _in_glob(pattern: str) -> list[_Source]:
 
 
 def _is_picture(relative: Path) -> bool:
-    return relative.suffix.lower() in EXTENSIONS and not any(part.startswith(".") for part in relative.parts)
+    return relative.suffix.lower() in FORMATS and not any(part.startswith(".") for part in relative.parts)
 
 
 def _by_name(sources: Iterable[_Source], names: Iterable[str]) -> dict[str, Path]:
