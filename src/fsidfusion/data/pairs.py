@@ -65,11 +65,11 @@ Paths = Sequence[str | Path]
 
 
 def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Matches:
-    """Pair files by stem, whatever their extensions; only the last dot of a name begins an extension.
+    """Pair files by stem, whatever their extensions; the last dot of a name begins its extension.
 
-    Each item is a picture, a folder, a glob (quoted), or a ``.txt`` file with one path a line. One file on each
-    side is a pair whatever the names. Where no stem is common, two globs are matched by what their ``*`` stood
-    for (``x/*_ir.png`` and ``x/*_vis.png``), and two equally long lists by position.
+    Each item is a picture, a folder, a glob, or a ``.txt`` file with one path a line. Where no stem is
+    common, two globs are matched by what their ``*`` stood for (``x/*_ir.png`` and ``x/*_vis.png``), and two
+    equally long lists by position; so one file on each side is a pair whatever the names.
 
     Args:
         infrared: files of the infrared place.
@@ -91,7 +91,7 @@ def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Mat
     names = sorted(left.keys() & right.keys())
     if not names:
         raise UserError(
-            f"no infrared and visible file share a stem ({first[0].path.name}, {second[0].path.name}); rename them,"
+            f"no two files share a stem ({first[0].path.name}, {second[0].path.name}); rename them,"
             " or give two globs whose * stands for the common part: '*_ir.png' and '*_vis.png'"
         )
     alone = [path for name, path in (left | right).items() if (name in left) != (name in right)]
@@ -99,7 +99,7 @@ def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Mat
 
 
 def open_set(folder: str | Path, split: Literal["train", "test"] | None = None) -> PairSet:
-    """Open one set by its folder layout: ``ir`` with ``vi`` or ``vis``; ``CT``, ``PET``, ``SPECT`` with ``MRI``.
+    """Open one set by its folders: ``ir`` and ``vi`` or ``vis``; ``MRI`` and ``CT``, ``PET`` or ``SPECT``.
 
     Args:
         folder: holds the two modality folders, or ``train`` and ``test`` that hold them (MSRS).
@@ -125,7 +125,7 @@ def open_set(folder: str | Path, split: Literal["train", "test"] | None = None) 
 
 
 def find_sets(root: str | Path) -> list[PairSet]:
-    """All sets in a folder and up to two levels below it, in the order of their names; [] where there is none."""
+    """All sets in a folder and up to two levels below it, by name; [] where there is none."""
     root = Path(root)
     folders = [root, *(p for depth in ("*", "*/*") for p in sorted(root.glob(depth)) if p.is_dir())]
     return [found for folder in folders for found in _sets_in(folder)]
