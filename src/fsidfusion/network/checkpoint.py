@@ -42,6 +42,20 @@ def model_card(name: str) -> dict[str, Any]:
     return json.loads(card.read_text("utf-8")) if card.exists() else {}
 
 
+def build_model(architecture: str, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """A network with fresh weights from torch's random state; ``options`` are its constructor's arguments.
+
+    UserError for an unknown architecture or options that it does not take.
+    """
+    if architecture not in ARCHITECTURES:
+        raise UserError(f"no network is named {architecture!r}; choose {' or '.join(ARCHITECTURES)}")
+    module, name = ARCHITECTURES[architecture].rsplit(".", 1)
+    try:
+        return getattr(import_module(module), name)(**(options or {}))
+    except TypeError as error:
+        raise UserError(f"{architecture} does not take these options: {error}") from error
+
+
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
     """A network ready to fuse (evaluation mode), by its shipped name or from a safetensors file.
 
@@ -114,9 +128,8 @@ def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
     if architecture not in ARCHITECTURES:
         given = repr(architecture) if architecture else "no architecture"
         raise UserError(f"{path} names {given} in its metadata; known are {', '.join(ARCHITECTURES)}")
-    module, name = ARCHITECTURES[architecture].rsplit(".", 1)
     try:
-        return getattr(import_module(module), name)(**json.loads(metadata.get("config", "{}")))
+        return build_model(architecture, json.loads(metadata.get("config", "{}")))
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(
             f"{path} holds no usable configuration of {architecture} ({error}); save it again"

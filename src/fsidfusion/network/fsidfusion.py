@@ -123,9 +123,15 @@ class Interaction(nn.Module):
         """The shared features of both modalities, (B, C, H, W) each, as one (B, C, H, W)."""
         a = self.infrared_in(infrared, statistics)
         b = self.visible_in(visible, statistics)
-        b = b + in_bands(self.phi, 1, a)
-        a = a * in_bands(self.rho, 1, b).exp() + in_bands(self.eta, 1, b)
+        b = in_bands(self._couple_visible, 1, (a, b))
+        a = in_bands(self._couple_infrared, 1, (a, b))
         return self.gate(self.infrared_out(a, statistics), self.visible_out(b, statistics), statistics)
+
+    def _couple_visible(self, a: Tensor, b: Tensor) -> Tensor:
+        return b + self.phi(a)
+
+    def _couple_infrared(self, a: Tensor, b: Tensor) -> Tensor:
+        return a * self.rho(b).exp() + self.eta(b)
 
 
 class Decoder(nn.Module):
@@ -145,7 +151,7 @@ class Decoder(nn.Module):
         x = self.merge(torch.cat((shared, specific), 1))
         for block in self.blocks:
             x = block(x, statistics)
-        return torch.sigmoid(in_bands(self._to_image, 2, x) + skip)
+        return torch.sigmoid(in_bands(self._to_image, 2, (x,)) + skip)
 
     def _to_image(self, x: Tensor) -> Tensor:
         return self.output(F.leaky_relu(self.reduce(x), 0.01))
