@@ -1,25 +1,33 @@
 """Fidelity to the sources: peak signal to noise ratio and visual information fidelity."""
 
 import math
+from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from fsidfusion.metrics.gray import GrayImage, ImageLike, Scale, as_triple, gaussian
+from fsidfusion.metrics.gray import Float, GrayImage, ImageLike, as_triple, strips
 
+VIF_WINDOWS = (17, 9, 5, 3)  # 2^(4-k) + 1 for the scales k = 0..3
 NOISE_VARIANCE = 2.0  # of the visual system, in squared grey levels
 EPSILON = 1e-10
 
 
-def peak_signal_to_noise(fused: ImageLike, first: ImageLike, second: ImageLike) -> float:
-    """PSNR: 10 log10(max(F)^2 / MSE), MSE the mean of MSE(F, A) and MSE(F, B).
+def peak_signal_to_noise(
+    fused: ImageLike, first: ImageLike, second: ImageLike, peak: float | None = None
+) -> float:
+    """PSNR: 10 log10(peak^2 / MSE), MSE the mean of MSE(F, A) and MSE(F, B).
 
-    Input three (H, W) images, levels 0..255. Decibels, about 5..25 for a fused image, higher is better;
-    +inf where the three are identical, NaN where F is black. The peak is that of F: a brighter F scores higher.
+    Input three (H, W) images, levels 0..255. ``peak`` is max(F) (convention `cddfuse`: a brighter F scores
+    higher) or a number; convention `tang` divides the images by 255 but keeps the peak at 255, which is a
+    ``peak`` of 255^2 and adds 48 dB. Range about 5..25 dB (`tang` 53..73) for a fused image, higher is
+    better; +inf where the three are identical, NaN where F is black.
     Source: Jagalingam, Hegde, A review of quality metrics for fused image, Aquatic Procedia 4 (2015).
     """
     f, a, b = as_triple(fused, first, second)
     error = (_squared_error(f, a) + _squared_error(f, b)) / 2
-    peak = int(f.levels.max())
+    peak = float(f.levels.max()) if peak is None else peak
     if peak == 0:
         return math.nan
     return 10 * math.log10(peak**2 / error) if error > 0 else math.inf
@@ -35,8 +43,20 @@ def visual_information_fidelity(fused: ImageLike, first: ImageLike, second: Imag
     Han, Cai, Cao, Xu, A new image fusion performance metric based on visual information fidelity,
     Information Fusion 14 (2013).
     """
-    f, a, b = as_triple(fused, first, second)
-    return _vif(a, f) + _vif(b, f)
+    images = as_triple(fused, first, second)
+    if any(source.is_constant for source in images[1:]) or min(images[0].shape) < VIF_WINDOWS[0]:
+        return math.nan
+    kept, there = np.zeros(2), np.zeros(2)
+    fields: list[NDArray[Any]] = [image.levels for image in images]
+    for scale, window in enumerate(VIF_WINDOWS):
+        if scale > 0 and min(fields[0].shape) >= window:
+            fields = [_halve(field, window) for field in fields]
+        if min(fields[0].shape) < window:
+            break
+        for rows in strips(fields[0].shape, window - 1):
+            f, a, b = (field[rows].astype(np.float64) for field in fields)
+            _add_information(f, (a, b), window, kept, there)
+    return float((kept / there).sum())
 
 
 def _squared_error(one: GrayImage, other: GrayImage) -> float:
@@ -44,21 +64,40 @@ def _squared_error(one: GrayImage, other: GrayImage) -> float:
     return (one.dot(one) - 2 * one.dot(other) + other.dot(other)) / one.levels.size
 
 
-def _vif(reference: GrayImage, distorted: GrayImage) -> float:
-    """Pixel-domain VIF of one pair: information kept over information there was."""
-    kept = there = 0.0
-    for r, d in zip(reference.pyramid, distorted.pyramid):
-        kept += _information_kept(r, d)
-        there += float(np.log1p(np.where(r.variance < EPSILON, 0.0, r.variance) * (1 / NOISE_VARIANCE)).sum())
-    return kept / there if there > 0 else math.nan
+def _add_information(
+    fused: Float, sources: tuple[Float, Float], window: int, kept: Float, there: Float
+) -> None:
+    """Add, for both sources, the information that F keeps and that there was: sums over windows of nats.
+
+    F is modelled as gain * source + noise. Windows that are flat in F or in the source keep nothing, nor do
+    those where F falls as the source rises.
+    """
+    mean = _gaussian(fused, window)
+    variance = np.maximum(_gaussian(fused * fused, window) - mean * mean, 0)
+    flat = variance < EPSILON
+    for index, source in enumerate(sources):
+        source_mean = _gaussian(source, window)
+        source_variance = np.maximum(_gaussian(source * source, window) - source_mean * source_mean, 0)
+        covariance = np.maximum(_gaussian(source * fused, window) - source_mean * mean, 0)
+        covariance[flat | (source_variance < EPSILON)] = 0
+        gain = covariance / (source_variance + EPSILON)
+        noise = np.maximum(variance - gain * covariance, EPSILON) + NOISE_VARIANCE
+        kept[index] += np.log(1 + gain * gain * source_variance / noise).sum()
+        there[index] += np.log(1 + source_variance * (1 / NOISE_VARIANCE)).sum()
 
 
-def _information_kept(r: Scale, d: Scale) -> float:
-    """Sum over the windows of ln(1 + g^2 var_r / (s + noise)), for F = g R + blur noise of variance s."""
-    covariance = gaussian(r.pixels * d.pixels, r.window) - r.mean * d.mean
-    gain = covariance / (r.variance + EPSILON)
-    residual = d.variance - gain * covariance
-    lost = (r.variance < EPSILON) | (d.variance < EPSILON) | (gain < 0)
-    gain[lost] = 0.0  # these windows keep nothing, whatever the residual
-    signal = gain * gain * r.variance
-    return float(np.log1p(signal / (np.maximum(residual, EPSILON) + NOISE_VARIANCE)).sum())
+def _halve(field: NDArray[Any], window: int) -> Float:
+    """Every second row and column of the filtered (H, W) field: ((H-n+2)/2, (W-n+2)/2), rounded down."""
+    return np.concatenate(
+        [
+            _gaussian(field[rows].astype(np.float64), window)[::2, ::2]
+            for rows in strips(field.shape, window - 1)
+        ]
+    )
+
+
+def _gaussian(field: Float, window: int) -> Float:
+    """'valid' Gaussian filter of n x n pixels, sigma n / 5, n = ``window``: (H-n+1, W-n+1)."""
+    edge = window // 2
+    kernel = cv2.getGaussianKernel(window, window / 5)
+    return np.asarray(cv2.sepFilter2D(field, cv2.CV_64F, kernel, kernel)[edge:-edge, edge:-edge])

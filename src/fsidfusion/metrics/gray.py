@@ -1,11 +1,13 @@
-"""The 8-bit gray image that every metric is defined on, and what several metrics need of one image.
+"""The 8-bit gray image that every metric is defined on, and the fields that metrics share.
 
-A metric takes plain arrays. It may as well take ``GrayImage`` objects, which compute the fields that
-several metrics share (float pixels, histogram, Sobel field, window sums, Gaussian pyramid) once, on
-first use: that is how ``score`` shares work between metrics while each metric stays a pure function.
+A metric takes plain arrays. It may as well take ``GrayImage`` objects, which keep what several metrics
+need (histograms, joint histograms and the exact sums that follow from them): that is how ``score`` shares
+work between metrics while each metric stays a pure function. Filtered fields are not kept: fresh memory
+costs more than the filters, so they are computed in strips that fit the processor's cache, all three images
+at a time.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TypeAlias
 
@@ -16,33 +18,17 @@ from numpy.typing import NDArray
 from fsidfusion.errors import UserError
 
 Float: TypeAlias = NDArray[np.float64]
-VIF_WINDOWS = (17, 9, 5, 3)  # 2^(4-k) + 1 for the scales k = 0..3
-SSIM_WINDOW = 7
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """Sobel field of an image: ``strength`` >= 0 and ``angle`` in (-pi/2, pi/2], both (H, W) float64."""
-
-    strength: Float
-    angle: Float
-
-
-@dataclass(frozen=True)
-class Scale:
-    """One level of the VIF pyramid: ``pixels`` (h, w), local ``mean`` and ``variance`` (h-n+1, w-n+1)."""
-
-    window: int
-    pixels: Float
-    mean: Float
-    variance: Float
+LEVELS = np.arange(256)
+STRIP_PIXELS = 1 << 15  # 256 KiB of float64
+EXACT_COUNT = 1 << 24  # up to which float32 counts every pixel
 
 
 class GrayImage:
-    """An (H, W) uint8 image and, computed once on first use, the fields that metrics share."""
+    """An (H, W) uint8 image and, computed once on first use, what metrics share of it."""
 
     def __init__(self, levels: NDArray[np.uint8]) -> None:
         self.levels = levels
+        self._joint: dict[GrayImage, NDArray[np.int64]] = {}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,72 +36,51 @@ class GrayImage:
         return self.levels.shape[0], self.levels.shape[1]
 
     @cached_property
-    def pixels(self) -> Float:
-        """(H, W) float64, 0..255."""
-        return self.levels.astype(np.float64)
-
-    @cached_property
     def histogram(self) -> NDArray[np.int64]:
         """(256,) pixel counts."""
         return np.bincount(self.levels.ravel(), minlength=256)
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether all pixels have one level."""
+        return int(np.count_nonzero(self.histogram)) == 1
+
     @cached_property
     def sum(self) -> int:
         """Sum of the pixels, exact."""
-        return int(self.levels.sum(dtype=np.int64))
+        return int(self.histogram @ LEVELS)
+
+    def joint_histogram(self, other: "GrayImage") -> NDArray[np.int64]:
+        """(256, 256) counts of the pairs of levels at one pixel: rows this image, columns ``other``."""
+        if other not in self._joint:
+            rows = max(EXACT_COUNT // self.shape[1], 1)
+            self._joint[other] = np.zeros((256, 256), np.int64)
+            for top in range(0, self.shape[0], rows):  # OpenCV counts in float32
+                pair = [image.levels[top : top + rows] for image in (self, other)]
+                counts = cv2.calcHist(pair, [0, 1], None, [256, 256], [0, 256, 0, 256])
+                self._joint[other] += counts.astype(np.int64)
+        return self._joint[other]
 
     def dot(self, other: "GrayImage") -> int:
-        """Sum of the products of the pixels of two images, exact: integers well below 2^53."""
-        return int(np.dot(self.pixels.ravel(), other.pixels.ravel()))
-
-    @cached_property
-    def sobel(self) -> Gradient:
-        """Sobel field with zero padding; the angle is atan(sy / sx), and pi/2 where sx = 0."""
-        sx = cv2.Sobel(self.pixels, cv2.CV_64F, 1, 0, borderType=cv2.BORDER_CONSTANT)
-        sy = cv2.Sobel(self.pixels, cv2.CV_64F, 0, 1, borderType=cv2.BORDER_CONSTANT)
-        flat = sx == 0
-        angle = np.arctan(sy / np.where(flat, 1.0, -sx))  # the sign is that of convolution kernels
-        angle[flat] = np.pi / 2
-        return Gradient(np.sqrt(sx * sx + sy * sy), angle)
-
-    @cached_property
-    def window_sums(self) -> tuple[Float, Float]:
-        """Sum and sum of squares over every whole 7x7 window, (H-6, W-6), exact integers."""
-        return box_sum(self.pixels), box_sum(self.pixels * self.pixels)
-
-    @cached_property
-    def pyramid(self) -> tuple[Scale, ...]:
-        """The VIF scales that still hold one whole window: four of them for images of 41 pixels or more."""
-        scales: list[Scale] = []
-        pixels = self.pixels
-        for level, window in enumerate(VIF_WINDOWS):
-            if level > 0:
-                if min(pixels.shape) < window:
-                    break
-                pixels = np.ascontiguousarray(gaussian(pixels, window)[::2, ::2])
-            if min(pixels.shape) < window:
-                break
-            mean = gaussian(pixels, window)
-            variance = np.maximum(gaussian(pixels * pixels, window) - mean * mean, 0.0)
-            scales.append(Scale(window, pixels, mean, variance))
-        return tuple(scales)
+        """Sum of the products of the pixels of two images, exact."""
+        if other is self:
+            return int(self.histogram @ (LEVELS * LEVELS))
+        return int(LEVELS @ self.joint_histogram(other) @ LEVELS)
 
 
 ImageLike: TypeAlias = "NDArray[np.generic] | GrayImage"
 
 
-def box_sum(field: Float) -> Float:
-    """Sum of ``field`` (H, W) over every whole 7x7 window: (H-6, W-6)."""
-    edge = SSIM_WINDOW // 2
-    total = cv2.boxFilter(field, cv2.CV_64F, (SSIM_WINDOW, SSIM_WINDOW), normalize=False)
-    return np.asarray(total[edge:-edge, edge:-edge])
+def strips(shape: tuple[int, ...], overlap: int) -> Iterator[slice]:
+    """Cut the rows of an (H, W) field into slices of about ``STRIP_PIXELS`` pixels.
 
-
-def gaussian(field: Float, window: int) -> Float:
-    """'valid' Gaussian filter of n x n pixels, sigma n / 5, n = ``window``: (H-n+1, W-n+1)."""
-    edge = window // 2
-    kernel = cv2.getGaussianKernel(window, window / 5)
-    return np.asarray(cv2.sepFilter2D(field, cv2.CV_64F, kernel, kernel)[edge:-edge, edge:-edge])
+    Neighbouring slices share ``overlap`` rows, the window size less one, so that 'valid' filters of the
+    strips give every row of the result exactly once, an even number of them but for the last strip. Nothing
+    for fields of ``overlap`` rows or less.
+    """
+    rows = max(STRIP_PIXELS // shape[1] // 2 * 2, 2)
+    for top in range(0, shape[0] - overlap, rows):
+        yield slice(top, min(top + rows + overlap, shape[0]))
 
 
 def to_gray8(image: NDArray[np.generic], name: str = "image") -> NDArray[np.uint8]:
@@ -148,14 +113,12 @@ def _whole_levels(array: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     if np.isnan(low):
         raise UserError(f"{name} holds NaN; metrics need whole levels 0..255")
     if low < 0 or high > 255:
-        raise UserError(
-            f"{name} ranges over {low:g}..{high:g}; metrics need levels 0..255 (scale and round first)"
-        )
+        raise UserError(f"{name} ranges over {low:g}..{high:g}; metrics need 0..255 (scale and round first)")
     levels = array.astype(np.uint8)
     if not np.array_equal(levels, array):
         raise UserError(
-            f"{name} is {array.dtype} with fractions over {low:g}..{high:g}; metrics need whole "
-            "levels 0..255: round it (after multiplying by 255 where the range is 0..1)"
+            f"{name} is {array.dtype} with fractions over {low:g}..{high:g}; metrics need whole levels "
+            "0..255: round it (after multiplying by 255 where the range is 0..1)"
         )
     return levels
 
@@ -169,11 +132,11 @@ def as_triple(
     fused: ImageLike, first: ImageLike, second: ImageLike
 ) -> tuple[GrayImage, GrayImage, GrayImage]:
     """Wrap the fused image and its two sources; raises ``UserError`` where their sizes differ."""
-    images = as_gray(fused, "fused"), as_gray(first, "first"), as_gray(second, "second")
-    if not images[0].shape == images[1].shape == images[2].shape:
+    f, a, b = as_gray(fused, "fused"), as_gray(first, "first"), as_gray(second, "second")
+    if not f.shape == a.shape == b.shape:
         sizes = ", ".join(
-            f"{name} {image.shape[0]}x{image.shape[1]}"
-            for name, image in zip(("fused", "first", "second"), images)
+            f"{name} {h}x{w}"
+            for name, (h, w) in zip(("fused", "first", "second"), (f.shape, a.shape, b.shape))
         )
         raise UserError(f"metrics need three images of one size (height x width), got {sizes}")
-    return images
+    return f, a, b

@@ -32,16 +32,10 @@ def mutual_information(fused: ImageLike, first: ImageLike, second: ImageLike, ba
     return (_shared_information(f, a) + _shared_information(f, b)) / math.log(base)
 
 
-def joint_histogram(one: GrayImage, other: GrayImage) -> NDArray[np.int64]:
-    """(256, 256) counts of the pairs of levels at one pixel: rows ``one``, columns ``other``."""
-    pairs = one.levels.astype(np.uint16) << 8 | other.levels
-    return np.bincount(pairs.ravel(), minlength=65536).reshape(256, 256)
-
-
 def _shared_information(one: GrayImage, other: GrayImage) -> float:
     """I(one; other) in nats."""
     total = one.levels.size
-    joint = joint_histogram(one, other)
+    joint = one.joint_histogram(other)
     rows, columns = np.nonzero(joint)
     p = joint[rows, columns] / total
     independent = (one.histogram[rows] / total) * (other.histogram[columns] / total)

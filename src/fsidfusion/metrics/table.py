@@ -10,11 +10,17 @@ from typing import Literal
 from fsidfusion.errors import UserError
 from fsidfusion.metrics.contrast import average_gradient, spatial_frequency, standard_deviation
 from fsidfusion.metrics.correlation import correlation, sum_of_difference_correlations
-from fsidfusion.metrics.edges import edge_preservation
+from fsidfusion.metrics.edges import edge_preservation, fusion_artifacts
+from fsidfusion.metrics.features import feature_mutual_information
 from fsidfusion.metrics.fidelity import peak_signal_to_noise, visual_information_fidelity
 from fsidfusion.metrics.gray import ImageLike, as_triple
 from fsidfusion.metrics.information import entropy, mutual_information
-from fsidfusion.metrics.structure import structural_similarity
+from fsidfusion.metrics.perceptual import chen_blum, chen_varshney
+from fsidfusion.metrics.structure import (
+    gaussian_structural_similarity,
+    multi_scale_structural_similarity,
+    structural_similarity,
+)
 
 Convention = Literal["cddfuse", "tang"]
 CONVENTIONS: tuple[Convention, ...] = ("cddfuse", "tang")
@@ -37,16 +43,28 @@ METRICS: tuple[Metric, ...] = (
     Metric("EN", entropy, False, True, "bit", "all", "Roberts 2008"),
     Metric("SD", standard_deviation, False, True, "level", "all", "Rao 1997"),
     Metric("SF", spatial_frequency, False, True, "level", "all", "Eskicioglu 1995"),
-    Metric("AG", average_gradient, False, True, "level", "all", "Cui 2015"),
+    Metric("AG", average_gradient, False, True, "level", "cddfuse", "Cui 2015"),
+    Metric("AG", partial(average_gradient, share_of_inner=True), False, True, "level", "tang", "Cui 2015"),
     Metric("MI", mutual_information, True, True, "nat", "cddfuse", "Qu 2002"),
     Metric("MI", partial(mutual_information, base=2), True, True, "bit", "tang", "Qu 2002"),
     Metric("CC", correlation, True, True, "", "all", "Deshmukh 2010"),
     Metric("SCD", sum_of_difference_correlations, True, True, "", "all", "Aslantas 2015"),
     Metric("PSNR", peak_signal_to_noise, True, True, "dB", "cddfuse", "Jagalingam 2015"),
+    Metric("PSNR", partial(peak_signal_to_noise, peak=255**2), True, True, "dB", "tang", "Jagalingam 2015"),
     Metric("SSIM", structural_similarity, True, True, "", "cddfuse", "Wang 2004"),
+    Metric("SSIM", gaussian_structural_similarity, True, True, "", "tang", "Wang 2004"),
     Metric("VIF", visual_information_fidelity, True, True, "", "all", "Sheikh 2006, Han 2013"),
     Metric("Qabf", edge_preservation, True, True, "", "all", "Xydeas 2000"),
     Metric("SSIM_legacy", partial(structural_similarity, value_range=2), True, True, "", "all", "Wang 2004"),
+    Metric("MS-SSIM", multi_scale_structural_similarity, True, True, "", "all", "Wang 2003"),
+    Metric("Nabf", fusion_artifacts, True, False, "", "cddfuse", "Petrovic 2005, Shreyamsha Kumar 2013"),
+    Metric("Nabf", partial(fusion_artifacts, faint_weight=0), True, False, "", "tang", "as cddfuse"),
+    Metric("FMI", feature_mutual_information, True, True, "", "all", "Haghighat 2011, 2014"),
+    Metric(
+        "FMI_pixel", partial(feature_mutual_information, feature="pixel"), True, True, "", "all", "as FMI"
+    ),
+    Metric("Qcb", chen_blum, True, True, "", "all", "Chen 2009"),
+    Metric("Qcv", chen_varshney, True, False, "level^2", "all", "Chen 2007"),
 )
 DEFAULT = ("EN", "SD", "SF", "AG", "MI", "CC", "SCD", "PSNR", "SSIM", "VIF", "Qabf")
 
@@ -75,9 +93,9 @@ def score(
     """Compute metrics of one fused image and its two sources.
 
     The images are (H, W) gray or (H, W, 3) RGB of one size, levels 0..255 (see ``to_gray8``); ``first`` is
-    the infrared, CT, PET or SPECT image, ``second`` the visible or MRI one. Returns name -> value in the order
-    of ``metrics``. A metric that is undefined on these images (a constant source, F equal to a source, fewer
-    pixels than one window) is NaN, and one warning names ``pair`` and all such metrics.
+    the infrared, CT, PET or SPECT image, ``second`` the visible or MRI one. Returns name -> value, in the
+    order of ``metrics``. A metric that is undefined on these images (a constant source, F equal to a source,
+    fewer pixels than one window) is NaN, and one warning names ``pair`` and all such metrics.
     """
     chosen = [find_metric(name, convention) for name in metrics]
     f, a, b = as_triple(fused, first, second)
