@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+DEFAULT_MODEL = "fsidfusion-light"  # the shipped network that is used where none is named
 
 if TYPE_CHECKING:
     from fsidfusion.errors import UserError
@@ -27,7 +28,7 @@ _EXPORTS = {
     "evaluate": "fsidfusion.benchmark.evaluate",
     "UserError": "fsidfusion.errors",
 }
-__all__ = ["Fuser", "UserError", "__version__", "fuse", "load_model"]
+__all__ = ["DEFAULT_MODEL", "Fuser", "UserError", "__version__", "fuse", "load_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -44,6 +44,15 @@ class Frame:
         framed = [-(-max(side, minimum) // multiple) * multiple for side in (height, width)]
         return cls(height, width, framed[0], framed[1], multiple)
 
+    @property
+    def pixels(self) -> int:
+        """Pixels of the frame."""
+        return self.framed_height * self.framed_width
+
+    def tile_pixels(self, side: int) -> int:
+        """Pixels of a tile of at most ``side`` a side."""
+        return min(side, self.framed_height) * min(side, self.framed_width)
+
     def cut(self, pixels: Pixels, top: int, left: int, height: int, width: int) -> Luma:
         """Luma of a rectangle of the frame: (height, width) float32, reflected where it leaves the image."""
         rows = reflected(top, top + height, self.height)

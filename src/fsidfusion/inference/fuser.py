@@ -1,0 +1,375 @@
+"""Fuse pairs of images of any size, depth and colour: the centre of the Python API."""
+
+import builtins
+import sys
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fsidfusion import DEFAULT_MODEL
+from fsidfusion.errors import UserError
+from fsidfusion.inference.contrast import Range, RangeMode, apply_range, find_range
+from fsidfusion.inference.device import (
+    format_bytes,
+    free_memory,
+    parse_bytes,
+    release_free_blocks,
+    resident_memory,
+)
+from fsidfusion.inference.tiles import Frame, sample_places, smallest_tile
+from fsidfusion.pixels import Luma, Pixels, check_pixels, quantise, recolour, strips
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fsidfusion.inference.torch_runtime import TorchRuntime
+
+Colour = Literal["visible", "infrared", "gray"]
+
+BATCH_PIXELS = {
+    "cpu": 1 << 18,
+    "cuda": 1 << 23,
+}  # images that go through a network together hold at most this many
+MAX_LOCAL_TILE = 1024  # a local network gains nothing from larger tiles
+CROP = 256  # side of the crops from which the statistics of a tiled image are taken
+_SAFE_PASS = (
+    16 * 1024
+)  # bytes a pixel that no network of this project needs: below this nothing need be measured
+_DEFAULT_SHARE = 0.5  # of the free memory
+_RESERVE = 0.1  # share of the memory that is left to pictures being read and written meanwhile
+
+
+class LumaFuser(Protocol):
+    """Anything that fuses whole luma images: a rule such as the pixel maximum, or a network elsewhere."""
+
+    def __call__(self, infrared: NDArray[np.float32], visible: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, H, W) and (B, H, W), float32 in 0..1, to (B, H, W) float32."""
+        ...
+
+
+class Fuser:
+    """A fusion model, ready for images of any size from 1x1 up; reusable, and safe to share between threads.
+
+    >>> import numpy as np
+    >>> from fsidfusion import Fuser
+    >>> fuser = Fuser(model=lambda infrared, visible: np.maximum(infrared, visible), range="none")
+    >>> infrared = np.full((5, 7), 200, np.uint8)
+    >>> visible = np.zeros((5, 7, 3), np.uint8)
+    >>> fuser.fuse(infrared, visible)[0, 0]
+    array([200, 200, 200], dtype=uint8)
+    """
+
+    def __init__(
+        self,
+        model: "str | Path | nn.Module | LumaFuser" = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        range: RangeMode = "percentile",
+        tile: Literal["auto", "off"] | int = "auto",
+        memory: str | int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: the name of a shipped model, a .safetensors file, a network, or a :class:`LumaFuser`.
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+            precision: ``auto`` (bf16 where the device has it natively), ``fp32`` or ``bf16``.
+            range: the output mapping, see :mod:`fsidfusion.inference.contrast`.
+            tile: ``auto`` tiles where the image does not fit into ``memory``; ``off`` never; a number is the
+                side of every tile in pixels, with its context.
+            memory: most memory to take: of this process on a CPU, of the device elsewhere ("2GiB" or bytes).
+                Half of what is free is the default.
+            threads: threads of the CPU for the whole process; all is the default.
+
+        Raises:
+            UserError: an unknown model, device, precision, range, tile or memory.
+        """
+        if range not in get_args(RangeMode):
+            raise UserError(f"range {range!r} is unknown; choose one of {', '.join(get_args(RangeMode))}")
+        self.range: RangeMode = range
+        self._tile = _parse_tile(tile)
+        self._memory = None if memory is None else parse_bytes(memory)
+        self._runtime: TorchRuntime | None = None
+        self._rule: LumaFuser | None = None
+        if isinstance(model, str | Path) or _is_network(model):
+            self._runtime = _load_runtime(model, device, precision, threads)
+        elif callable(model):
+            self._rule = model
+        else:
+            raise UserError(f"model {model!r} is no name, path, network or function of two luma images")
+
+    @property
+    def device(self) -> str:
+        """Where the model runs."""
+        return str(self._runtime.device) if self._runtime else "cpu"
+
+    @property
+    def precision(self) -> str:
+        """What the model computes in."""
+        return self._runtime.precision if self._runtime else "fp32"
+
+    @property
+    def memory(self) -> int:
+        """The memory limit in bytes; without one given, what is held already and half of what is free."""
+        if self._memory is not None:
+            return self._memory
+        if self._runtime and self._runtime.device.type == "cuda":
+            return int(_DEFAULT_SHARE * self._runtime.memory())
+        return resident_memory() + int(_DEFAULT_SHARE * free_memory())
+
+    def fuse(
+        self,
+        infrared: Pixels,
+        visible: Pixels,
+        *,
+        color: Colour = "visible",
+        dtype: DTypeLike | None = None,
+    ) -> Pixels:
+        """Fuse one pair.
+
+        Args:
+            infrared: infrared, or CT, PET, SPECT: (H, W) or (H, W, 3) RGB; uint8, uint16 or floating 0..1.
+            visible: visible, or MRI: the same size; depth and channels may differ.
+            color: whose chroma the result carries: ``visible``, ``infrared`` (right for PET and SPECT), or
+                ``gray`` for none.
+            dtype: of the result; that of ``visible`` by default.
+
+        Returns:
+            (H, W, 3) if the image named by ``color`` is RGB, else (H, W).
+
+        Raises:
+            UserError: shapes, types or values as :func:`fsidfusion.pixels.check_pixels` says, sizes that
+                differ, or not enough memory.
+        """
+        return self.fuse_batch([infrared], [visible], color=color, dtype=dtype)[0]
+
+    def fuse_batch(
+        self,
+        infrared: Sequence[Pixels],
+        visible: Sequence[Pixels],
+        *,
+        color: Colour = "visible",
+        dtype: DTypeLike | None = None,
+    ) -> list[Pixels]:
+        """Fuse several pairs of one size, which go through the model together; see :meth:`fuse`."""
+        if color not in get_args(Colour):
+            raise UserError(f"color {color!r} is unknown; choose one of {', '.join(get_args(Colour))}")
+        results = []
+        for fused, ours, theirs in zip(self.fuse_luma(infrared, visible), infrared, visible):
+            source = {"visible": theirs, "infrared": ours, "gray": None}[color]
+            results.append(
+                render(fused, find_range(fused, self.range), source, np.dtype(dtype or theirs.dtype))
+            )
+        return results
+
+    def fuse_luma(self, infrared: Sequence[Pixels], visible: Sequence[Pixels]) -> list[Luma]:
+        """Fuse several pairs of one size to luma, before any output mapping: (H, W) float32 each.
+
+        Raises:
+            UserError: as :meth:`fuse`, or a model that returns NaN.
+        """
+        if not infrared and not visible:
+            return []
+        height, width = _check_pairs(infrared, visible)
+        try:
+            if self._runtime:
+                fused = self._through_network(self._runtime, infrared, visible)
+            else:
+                assert self._rule is not None
+                fused = _whole(self._rule, Frame.around(height, width), infrared, visible, 1)
+        except MemoryError as error:
+            raise UserError(self._too_large(height, width)) from error
+        if any(np.isnan(image.min()) for image in fused):
+            raise UserError("the model returned NaN: its weights are unsound; try fp32, or another model")
+        return fused
+
+    def batch_size(self, height: int, width: int) -> int:
+        """How many pairs of this size gain from one :meth:`fuse_batch`."""
+        kind = self.device.partition(":")[0]
+        return max(1, BATCH_PIXELS.get(kind, BATCH_PIXELS["cpu"]) // (height * width))
+
+    def _through_network(
+        self, runtime: "TorchRuntime", infrared: Sequence[Pixels], visible: Sequence[Pixels]
+    ) -> list[Luma]:
+        height, width = infrared[0].shape[:2]
+        frame = Frame.around(height, width, runtime.size_multiple, runtime.minimum_size)
+        budget = self._pass_bytes(runtime, 4 * height * width * len(infrared))
+        if frame.pixels * _SAFE_PASS > budget:
+            release_free_blocks()  # they count as held, but a large pass could use them
+            budget = self._pass_bytes(runtime, 4 * height * width * len(infrared))
+        side = self._tile_side(runtime, frame, budget)
+        if side:
+            return [_tiled(runtime, frame, side, *pair) for pair in zip(infrared, visible)]
+        batch = min(self.batch_size(height, width), int(budget / (frame.pixels * _SAFE_PASS)))
+        return _whole(runtime, frame, infrared, visible, max(1, batch))
+
+    def _tile_side(self, runtime: "TorchRuntime", frame: Frame, budget: float) -> int | None:
+        """The side of the tiles to use, None for the image as a whole; MemoryError where no tile fits."""
+        longest = max(frame.framed_height, frame.framed_width)
+        if isinstance(self._tile, int):
+            return self._tile if self._tile < longest else None
+        if self._tile == "off" or runtime.tile_overlap is None:
+            if frame.pixels * _SAFE_PASS > budget and runtime.peak_bytes(frame.pixels) > runtime.memory():
+                raise MemoryError
+            return None
+        side = longest if runtime.has_global_statistics else min(longest, MAX_LOCAL_TILE)
+        least = min(smallest_tile(runtime.tile_overlap, runtime.size_multiple), longest)
+        while frame.tile_pixels(side) * _SAFE_PASS > budget < runtime.peak_bytes(frame.tile_pixels(side)):
+            side = side * 15 // 16
+            if side < least:
+                raise MemoryError
+        return side if side < longest else None
+
+    def _pass_bytes(self, runtime: "TorchRuntime", fused_bytes: int) -> float:
+        """What one pass of the network may take, next to all that is held already."""
+        if runtime.device.type == "cuda":
+            return float(self.memory)
+        return self.memory * (1 - _RESERVE) - resident_memory() - fused_bytes
+
+    def _too_large(self, height: int, width: int) -> str:
+        return (
+            f"a pair of {width}x{height} pixels does not fit into {format_bytes(self.memory)} of memory;"
+            " give more (--memory), or let it be cut into tiles (--tile auto)"
+        )
+
+
+def fuse(
+    infrared: Pixels,
+    visible: Pixels,
+    *,
+    color: Colour = "visible",
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    precision: str = "auto",
+    range: RangeMode = "percentile",
+    tile: Literal["auto", "off"] | int = "auto",
+    memory: str | int | None = None,
+    threads: int | None = None,
+) -> Pixels:
+    """Fuse one pair of arrays; the loaded model is kept for the next call.
+
+    Args, result and errors are those of :meth:`Fuser.fuse` and of :class:`Fuser`:
+
+        >>> import numpy as np
+        >>> import fsidfusion
+        >>> infrared = np.zeros((48, 64), np.uint8)
+        >>> visible = np.full((48, 64, 3), 90, np.uint8)
+        >>> fused = fsidfusion.fuse(infrared, visible)
+        >>> fused.shape, fused.dtype
+        ((48, 64, 3), dtype('uint8'))
+    """
+    fuser = _kept_fuser(str(model), device, precision, range, tile, memory, threads)
+    return fuser.fuse(infrared, visible, color=color)
+
+
+_kept_fuser = lru_cache(maxsize=4)(
+    lambda model, device, precision, range, tile, memory, threads: Fuser(
+        model, device=device, precision=precision, range=range, tile=tile, memory=memory, threads=threads
+    )
+)
+
+
+def render(fused: Luma, range_: Range, colour: Pixels | None, dtype: np.dtype[Any]) -> Pixels:
+    """Turn fused luma into pixels: output mapping, chroma of ``colour``, rounding to nearest; strip by strip.
+
+    Args:
+        fused: (H, W).
+        range_: the fused values that become black and white.
+        colour: (H, W, 3) whose chroma is carried; (H, W) or None for a gray result.
+        dtype: uint8, uint16 or floating.
+
+    Returns:
+        (H, W, 3) if ``colour`` has three channels, else (H, W); the full range of ``dtype``, or 0..1.
+    """
+    chroma = colour if colour is not None and colour.ndim == 3 else None
+    result = np.empty(fused.shape if chroma is None else (*fused.shape, 3), dtype)
+    for rows in strips(*fused.shape):
+        level = apply_range(fused[rows], range_)
+        result[rows] = quantise(level if chroma is None else recolour(level, chroma[rows]), dtype)
+    return result
+
+
+def _whole(
+    model: LumaFuser, frame: Frame, infrared: Sequence[Pixels], visible: Sequence[Pixels], batch: int
+) -> list[Luma]:
+    """Fuse whole images, ``batch`` at a time."""
+    size = (0, 0, frame.framed_height, frame.framed_width)
+    results: list[Luma] = []
+    for start in builtins.range(0, len(infrared), batch):
+        pair = (
+            np.stack([frame.cut(p, *size) for p in s[start : start + batch]]) for s in (infrared, visible)
+        )
+        fused = model(*pair)
+        results += [np.ascontiguousarray(image[: frame.height, : frame.width]) for image in fused]
+    return results
+
+
+def _tiled(runtime: "TorchRuntime", frame: Frame, side: int, infrared: Pixels, visible: Pixels) -> Luma:
+    """Fuse one image tile by tile, with the statistics of the whole where the network wants them."""
+    statistics = None
+    if runtime.has_global_statistics:
+        height, width, places = sample_places(frame, min(CROP, side), side * side)
+        crops = [np.stack([frame.cut(p, *at, height, width) for at in places]) for p in (infrared, visible)]
+        statistics = runtime.record(*crops)
+    fused = np.zeros((frame.height, frame.width), np.float32)
+    for down, across in frame.tiles(side, runtime.tile_overlap or 0):
+        place = (down.start, across.start, down.stop - down.start, across.stop - across.start)
+        tile = runtime(frame.cut(infrared, *place)[None], frame.cut(visible, *place)[None], statistics)[0]
+        tile *= down.weights[:, None]
+        tile *= across.weights
+        target = fused[down.start : down.stop, across.start : across.stop]
+        target += tile[: target.shape[0], : target.shape[1]]
+    return fused
+
+
+def _check_pairs(infrared: Sequence[Pixels], visible: Sequence[Pixels]) -> tuple[int, int]:
+    """The common (H, W) of all images; UserError where there is none."""
+    if len(infrared) != len(visible):
+        raise UserError(
+            f"{len(infrared)} infrared and {len(visible)} visible images make no pairs; give as many"
+        )
+    for name, images in (("infrared", infrared), ("visible", visible)):
+        for image in images:
+            check_pixels(image, name)
+    (height, width), *others = dict.fromkeys(image.shape[:2] for image in (*visible, *infrared))
+    if others:
+        other = f"{others[0][1]}x{others[0][0]}"
+        raise UserError(
+            f"sizes differ: {width}x{height} and {other} (width x height); resize one to the other"
+        )
+    return height, width
+
+
+def _parse_tile(tile: str | int) -> Literal["auto", "off"] | int:
+    if tile in ("auto", "off"):
+        return tile  # type: ignore[return-value]
+    if not str(tile).isdigit() or int(tile) == 0:
+        raise UserError(f"tile {tile!r} is unknown; give auto, off, or a side in pixels such as 512")
+    return int(tile)
+
+
+def _load_runtime(model: Any, device: str, precision: str, threads: int | None) -> "TorchRuntime":
+    import torch
+
+    from fsidfusion.inference.torch_runtime import TorchRuntime
+
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"{threads} threads cannot compute; give 1 or more, or none to use all")
+        torch.set_num_threads(threads)
+    if isinstance(model, str | Path):
+        from fsidfusion.network.checkpoint import load_model
+
+        model = load_model(model)
+    return TorchRuntime(model, device, precision)
+
+
+def _is_network(model: object) -> bool:
+    torch = sys.modules.get("torch")  # whoever holds a network has imported it
+    return torch is not None and isinstance(model, torch.nn.Module)
