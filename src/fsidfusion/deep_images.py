@@ -48,7 +48,10 @@ def encode_png(stream: BinaryIO, samples: Samples, profile: bytes | None) -> Non
         samples = samples[..., [0, 0, 0, 1]]
     if samples.ndim == 3:
         samples = cv2.cvtColor(samples, _RGB_ORDER[samples.shape[2]])
-    encoded = memoryview(cv2.imencode(".png", samples)[1].data).cast("B")
+    done, buffer = cv2.imencode(".png", samples)
+    if not done:
+        raise ValueError("the PNG encoder failed")
+    encoded = memoryview(buffer.data).cast("B")
     stream.write(encoded[:33])  # signature and IHDR: the profile comes before everything else
     if profile:
         chunk = b"iCCP" + b"profile\0\0" + zlib.compress(profile)

@@ -84,6 +84,11 @@ class Header:
     channels: int  # 1 or 3; alpha is not counted
     bits: int  # of one sample
 
+    @property
+    def bytes(self) -> int:
+        """Of the decoded pixels, without alpha."""
+        return self.height * self.width * self.channels * -(-self.bits // 8)
+
 
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """Read size and depth without decoding.
@@ -138,7 +143,7 @@ def write_picture(path: Path, picture: Picture) -> str:
                 deep_images.encode_png(stream, _joined(picture), picture.profile)
             else:
                 deep_images.encode_tiff(stream, _joined(picture), picture.profile)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be written ({_line(error)}); choose another output or make room"
         ) from error
@@ -178,7 +183,7 @@ def output_format(path: Path, height: int = 1, width: int = 1, bits: int = 8) ->
     return name
 
 
-def output_bits(path: Path, bits: Bits, *sources: Pixels) -> tuple[Literal[8, 16], str]:
+def output_bits(path: Path, bits: Bits, source_bits: int) -> tuple[Literal[8, 16], str]:
     """The depth to write: for ``auto`` that of the deepest source, as far as the format holds it.
 
     Returns:
@@ -186,11 +191,11 @@ def output_bits(path: Path, bits: Bits, *sources: Pixels) -> tuple[Literal[8, 16
     """
     if bits != "auto":
         return (16 if bits == "16" else 8), ""
-    if all(source.dtype == np.uint8 for source in sources):
+    if source_bits <= 8:
         return 8, ""
     if FORMATS.get(path.suffix.lower()) in _DEEP_FORMATS:
         return 16, ""
-    return 8, f"{path.suffix} holds 8 bits only: reduced from 16 bits, which .png and .tif keep"
+    return 8, f"{path.suffix} holds 8 bits only: reduced from {source_bits}, which .png and .tif keep"
 
 
 def _decode(path: Path, max_pixels: int, header_only: bool) -> tuple[Header, Picture | None]:

@@ -42,6 +42,7 @@ class Matches:
 
     pairs: tuple[Pair, ...]
     alone: tuple[Path, ...]
+    many: bool = True  # false where one file was named on each side
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Mat
             " or give two globs whose * stands for the common part: '*_ir.png' and '*_vis.png'"
         )
     alone = [path for name, path in (left | right).items() if (name in left) != (name in right)]
-    return Matches(tuple(_pair(name, left[name], right[name]) for name in names), tuple(sorted(alone)))
+    many = not (len(first) == len(second) == 1 and first[0].listed and second[0].listed)
+    return Matches(tuple(_pair(n, left[n], right[n]) for n in names), tuple(sorted(alone)), many)
 
 
 def open_set(folder: str | Path, split: Literal["train", "test"] | None = None) -> PairSet:
