@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.metrics.gray import Float, GrayImage, ImageLike, as_triple, strips
+from fsidfusion.metrics.gray import Float, ImageLike, as_triple, strips
 
 VIF_WINDOWS = (17, 9, 5, 3)  # 2^(4-k) + 1 for the scales k = 0..3
 NOISE_VARIANCE = 2.0  # of the visual system, in squared grey levels
@@ -26,7 +26,8 @@ def peak_signal_to_noise(
     Source: Jagalingam, Hegde, A review of quality metrics for fused image, Aquatic Procedia 4 (2015).
     """
     f, a, b = as_triple(fused, first, second)
-    error = (_squared_error(f, a) + _squared_error(f, b)) / 2
+    squares = sum(cv2.norm(f.levels, source.levels, cv2.NORM_L2SQR) for source in (a, b))
+    error = squares / (2 * f.levels.size)
     peak = float(f.levels.max()) if peak is None else peak
     if peak == 0:
         return math.nan
@@ -57,11 +58,6 @@ def visual_information_fidelity(fused: ImageLike, first: ImageLike, second: Imag
             f, a, b = (field[rows].astype(np.float64) for field in fields)
             _add_information(f, (a, b), window, kept, there)
     return float((kept / there).sum())
-
-
-def _squared_error(one: GrayImage, other: GrayImage) -> float:
-    """Mean squared difference."""
-    return (one.dot(one) - 2 * one.dot(other) + other.dot(other)) / one.levels.size
 
 
 def _add_information(

@@ -21,8 +21,8 @@ def chen_blum(fused: ImageLike, first: ImageLike, second: ImageLike) -> float:
     The images pass a contrast sensitivity filter (a difference of Gaussians in cycles per 1/15 image side).
     Local contrast c is the ratio of two Gaussian means (sigma 2 and 4) less one; masked contrast is
     c^3 / (c^2 + 1e-4); preserved is the smaller over the larger of F's and the source's, weighted by the
-    sources' squared masked contrasts. Input three (H, W) images, levels 0..255. Range 0..1, no unit, higher is
-    better. Where neither has contrast it counts as kept; where neither source has any, both weigh the same.
+    sources' squared masked contrasts. Where neither has contrast it counts as kept; where neither source has
+    any, both weigh the same. Input three (H, W) images, levels 0..255. Range 0..1, no unit, higher is better.
     Source: Chen, Blum, A new automated quality assessment algorithm for image fusion, Image and Vision
     Computing 27 (2009); constants of Liu, Blasch, Xue et al., Objective assessment of multiresolution image
     fusion algorithms for context enhancement in night vision, IEEE Trans. PAMI 34 (2012).
@@ -39,8 +39,8 @@ def chen_varshney(fused: ImageLike, first: ImageLike, second: ImageLike) -> floa
 
     The differences A - F and B - F pass a contrast sensitivity filter (in cycles per 1/4 image side); per
     16x16 region their mean square is weighted with the sum of the source's Sobel strength^5. Regions that
-    stick out of the image are filled up with zeros. Input three (H, W) images, levels 0..255. Range 0 up, squared grey
-    levels, typically 100..1500, LOWER is better. NaN where neither source has an edge.
+    stick out of the image are filled up with zeros. Input three (H, W) images, levels 0..255. Range 0 up,
+    squared grey levels, typically 100..1500, LOWER is better. NaN where neither source has an edge.
     Source: Chen, Varshney, A human perception inspired quality metric for image fusion based on regional
     information, Information Fusion 8 (2007); constants of Liu et al. as for ``chen_blum``.
     """
