@@ -40,14 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name, rest = argv[0], argv[1:]
     if name not in COMMANDS:
-        print(f"fsidfusion: unknown command {name!r}; the commands are {', '.join(COMMANDS)}", file=sys.stderr)
+        print(
+            f"fsidfusion: unknown command {name!r}; the commands are {', '.join(COMMANDS)}", file=sys.stderr
+        )
         return 2
     import tyro
 
     module, function = COMMANDS[name][0].rsplit(".", 1)
     command = getattr(import_module(f"fsidfusion.cli.{module}"), function)
     try:
-        status = tyro.cli(command, args=rest, prog=f"fsidfusion {name}", description=COMMANDS[name][1])
+        status = tyro.cli(command, args=rest, prog=f"fsidfusion {name}")
         return int(status or 0)
     except SystemExit as exit_:  # tyro: 0 after --help, 2 after a wrong option
         return int(exit_.code or 0) if not isinstance(exit_.code, str) else 2

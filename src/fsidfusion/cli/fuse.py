@@ -113,10 +113,13 @@ def fuse(
 ) -> int:
     """Fuse pairs of pictures: infrared with visible, or MRI with CT, PET or SPECT.
 
-    One pair:  --ir thermal.png --vis colour.png -o fused.png
-    Folders:   --ir thermal/ --vis colour/ -o fused/
-    Globs:     --ir 'x/*_ir.png' --vis 'x/*_vis.png' -o fused/
-    Medical:   --mri mri.png --pet pet.png -o fused.png
+    One pair: --ir thermal.png --vis colour.png -o fused.png
+
+    Folders: --ir thermal/ --vis colour/ -o fused/
+
+    Globs: --ir 'x/*_ir.png' --vis 'x/*_vis.png' -o fused/
+
+    Medical: --mri mri.png --pet pet.png -o fused.png
 
     PNG, JPEG, BMP, TIFF and WebP; 8 and 16 bits; gray and colour. What exists is skipped, so that the same line
     resumes a stopped run. Exit status: 0 done, 1 some of many pairs failed, 2 nothing could be done.
