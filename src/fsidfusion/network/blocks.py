@@ -1,13 +1,14 @@
 """The parts that the published network is built of.
 
-Feature maps are (B, C, H, W) at the full size of the image, best in ``torch.channels_last`` memory: there the
-normalisation, the 1x1 convolutions and the attention run without a copy. Only two things look beyond a pixel's
-neighbours, the attention matrices and the gate's average; both are functions of sums over pixels that
-``Statistics`` can record and replay. All the rest is local and is computed in bands of rows when no gradient is wanted.
+Feature maps are (B, C, H, W) at the full size of the image, best in ``torch.channels_last`` memory: there
+normalisation, convolutions and attention run without a copy. Only two things look beyond a pixel's
+neighbours, the attention matrices and the gate's average; both are functions of sums over pixels, which
+``Statistics`` can record and replay. All else is local, and is computed in bands of rows where no gradient
+is wanted.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import partial, reduce
 
 import torch
 import torch.nn.functional as F
@@ -15,30 +16,33 @@ from torch import Tensor, nn
 
 from fsidfusion.network.statistics import Statistics, Sums
 
-BAND_PIXELS = {"cpu": 1 << 14}  # what keeps the widest temporary (256 channels) in the last-level cache
-BAND_PIXELS_ELSEWHERE = 1 << 21  # bounds memory alone
+# The pixels of a band: few enough that its temporaries are small beside the feature maps of a photograph, and
+# enough that neither the rows computed twice nor the number of calls cost much.
+BAND_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 21}
+
+
+def is_exporting() -> bool:
+    """Whether the network is being traced or compiled: it then runs whole, without cases by size."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def bands(x: Tensor, halo: int) -> Iterator[tuple[slice, slice, slice, slice]]:
-    """Cut a batch into pieces: images, their rows, these rows with a halo, and the rows within the latter.
+    """Cut (B, C, H, W) into pieces: images, their rows, these with a halo, and the rows as counted in the
+    latter.
 
-    The whole batch is one piece where a gradient is wanted, since nothing is saved then, and in an export.
+    A piece is either whole images or rows of one. Where a gradient is wanted nothing would be saved, so the
+    batch stays whole.
     """
     B, _, H, W = x.shape
-    pixels = BAND_PIXELS.get(x.device.type, BAND_PIXELS_ELSEWHERE)
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
-        pixels = B * H * W
+    whole = torch.is_grad_enabled() or is_exporting()
+    pixels = B * H * W if whole else BAND_PIXELS.get(x.device.type, BAND_PIXELS["cuda"])
     images, rows = max(1, pixels // (H * W)), max(8, pixels // W)
     for image in range(0, B, images):
         for top in range(0, H, rows):
             bottom = min(top + rows, H)
             start, stop = max(top - halo, 0), min(bottom + halo, H)
-            yield (
-                slice(image, image + images),
-                slice(top, bottom),
-                slice(start, stop),
-                slice(top - start, bottom - start),
-            )
+            inner = slice(top - start, bottom - start)
+            yield slice(image, image + images), slice(top, bottom), slice(start, stop), inner
 
 
 def in_bands(
@@ -46,7 +50,7 @@ def in_bands(
 ) -> Tensor:
     """``local(*maps, *per_image)``, piece by piece; an output pixel may look ``halo`` pixels around.
 
-    ``maps`` are (B, C, H, W) of one B, H and W, which the output has too; ``per_image`` are (B, ...).
+    ``maps`` are (B, C, H, W) with B, H and W in common, also with the output; ``per_image`` are (B, ...).
     """
     B, _, H, W = maps[0].shape
     out = None
@@ -71,9 +75,11 @@ class LayerNorm(nn.LayerNorm):
 
 
 class ChannelAttention(nn.Module):
-    """Attention between channels, MDTA of Restormer (Zamir et al., CVPR 2022, eq. 1): matrices are C/heads x C/heads.
+    """Attention between channels: MDTA of Restormer (Zamir et al., CVPR 2022, eq. 1).
 
-    ``dense`` makes the 3x3 convolution of q, k and v a full one, as in the Lite-Transformer block, not a depthwise one.
+    A head's matrix is softmax(temperature * cos(q, k)) over its C/heads channels, the angle taken along all
+    pixels. With ``dense`` the 3x3 convolution of q, k and v is a full one, as in the Lite-Transformer
+    block.
     """
 
     def __init__(self, channels: int, heads: int, dense: bool) -> None:
@@ -94,70 +100,77 @@ class ChannelAttention(nn.Module):
         return F.conv2d(F.conv2d(x, pointwise[part]), spatial, padding=1, groups=len(spatial))
 
     def measure(self, x: Tensor) -> Sums:
-        """Sums over pixels, in float32: q k^T (B, C, C), q^2 (B, C) and k^2 (B, C)."""
-        joint: dict[int, list[Sums]] = {}  # by the first image of the piece
+        """Sums over the pixels of each image, in float32: q k^T (B, C, C), q^2 (B, C) and k^2 (B, C)."""
+        pieces = []  # q and k are only ever held for a band
         for images, _, context, inner in bands(x, halo=1):
             qk = self._convolve(x[images, :, context], slice(2 * self.channels))[:, :, inner].flatten(2)
             q, k = qk.chunk(2, 1)
-            gram = (q[0] @ k[0].mT)[None] if len(q) == 1 else q @ k.mT  # 2-d is several times faster in bfloat16
-            squares = qk.square().sum(2, dtype=torch.float32)
-            joint.setdefault(images.start, []).append((gram.float(), *squares.chunk(2, 1)))
-        images = [tuple(torch.stack(same).sum(0) for same in zip(*pieces)) for pieces in joint.values()]
-        return tuple(torch.cat(same) for same in zip(*images))
+            # a single pair as plain matrices: in bfloat16 several times faster than as a batch of one
+            gram = q @ k.mT if len(q) > 1 or is_exporting() else (q[0] @ k[0].mT)[None]
+            pieces.append((gram.float(), *qk.square().sum(2, dtype=torch.float32).chunk(2, 1)))
+        return tuple(torch.cat(parts).unflatten(0, (len(x), -1)).sum(1) for parts in zip(*pieces))
 
     def matrix(self, sums: Sums) -> Tensor:
-        """The attention matrices of all heads and the projection after them as one (B, C, C) matrix."""
+        """The matrices of all heads, and the projection that follows them, as one (B, C, C) matrix."""
         qk, qq, kk = sums
         n, c = self.heads, self.channels // self.heads
+        # the bound is below the root: the root's slope at 0 is infinite, and would make gradients NaN
         norms = qq.clamp_min(1e-24).sqrt()[:, :, None] * kk.clamp_min(1e-24).sqrt()[:, None, :]
-        cosine = (
+        cosines = (
             (qk / norms).view(-1, n, c, n, c).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
         )  # (B, n, c, c)
-        attention = (cosine * self.temperature).softmax(-1)
-        project = self.project.weight.view(-1, n, c)
-        return torch.einsum("onc,bncd->bond", project.float(), attention).flatten(2)
+        attention = (cosines * self.temperature).softmax(-1)
+        project = self.project.weight.view(-1, n, c).float()
+        return torch.einsum("onc,bncd->bond", project, attention.float()).flatten(2)
 
     def forward(self, x: Tensor, matrix: Tensor) -> Tensor:
         """Apply ``matrix`` (B, C, C) to v: (B, C, H, W) -> (B, C, H, W)."""
         v = self._convolve(x, slice(2 * self.channels, None))
         matrix = matrix.to(v.dtype)
-        if len(v) == 1:
-            return F.conv2d(v, matrix[0, :, :, None, None])
-        return (matrix @ v.flatten(2)).view_as(v)
+        if len(v) > 1 or is_exporting():
+            return (matrix @ v.flatten(2)).view_as(v)
+        return F.conv2d(v, matrix[0, :, :, None, None])  # the same, several times faster on a processor
 
 
 class GatedFeedForward(nn.Module):
-    """1x1 C -> 2 hidden, grouped 3x3, gelu(first half) * second half, 1x1 hidden -> C (GDFN of Restormer)."""
+    """1x1 C -> 2 hidden, grouped 3x3, gelu(one half) * other half, 1x1 hidden -> C; Restormer's GDFN (eq. 2)."""
 
     def __init__(self, channels: int, hidden: int, groups: int) -> None:
         super().__init__()
         self.expand = nn.Conv2d(channels, 2 * hidden, 1, bias=False)
         self.spatial = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=groups, bias=False)
         self.project = nn.Conv2d(hidden, channels, 1, bias=False)
-        self.per_group = 2 * hidden // groups
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        hidden = self.project.in_channels
-        gate = self._half(x, slice(hidden))  # apart: element-wise functions are slow on a slice of the channels
-        value = self._half(x, slice(hidden, None))
-        return self.project(F.gelu(gate) * value)
+        first, second = (slice(self.project.in_channels), slice(self.project.in_channels, None))
+        # each half apart: element-wise functions are slow on a slice of the channels
+        return self.project(F.gelu(self._expand(x, first)) * self._expand(x, second))
 
-    def _half(self, x: Tensor, half: slice) -> Tensor:
-        """The grouped 3x3 as a sum of depthwise ones, which are several times faster: one for each input of a group."""
-        expand, spatial, n = self.expand.weight[half], self.spatial.weight[half], self.per_group
-        out = None
-        channel = torch.arange(len(spatial), device=x.device)
-        for shift in range(n):  # output c of a group takes the input that stands ``shift`` places on, cyclically
-            place = (channel + shift) % n
-            source = channel - channel % n + place
-            y = F.conv2d(F.conv2d(x, expand[source]), spatial[channel, place][:, None], padding=1, groups=len(spatial))
-            out = y if out is None else out + y
-        return out
+    def _expand(self, x: Tensor, half: slice) -> Tensor:
+        """Both convolutions, for half of their outputs.
+
+        A 3x3 in groups of n channels is a sum of n depthwise ones, several times faster on a processor:
+        output j of a group takes, one after the other, the inputs j, j + 1, ... (cyclically) of its group.
+        """
+        n = self.spatial.weight.shape[1]
+        pointwise = self.expand.weight[half].unflatten(0, (-1, n))  # (groups, n, C, 1, 1)
+        spatial = self.spatial.weight[half].unflatten(0, (-1, n))  # (groups, n outputs, n inputs, 3, 3)
+        terms = []
+        for shift in range(n):
+            inputs = [(output + shift) % n for output in range(n)]
+            depthwise = spatial[:, range(n), inputs].flatten(0, 1)[:, None]
+            y = F.conv2d(x, pointwise[:, inputs].flatten(0, 1))
+            terms.append(F.conv2d(y, depthwise, padding=1, groups=len(depthwise)))
+        return reduce(torch.add, terms)
 
 
 class TransformerBlock(nn.Module):
-    """x + attention(LN x), then x + feed-forward(LN x): a Restormer block, or a Lite-Transformer one if ``dense``."""
+    """x + attention(LN x), then x + feed-forward(LN x).
+
+    A Restormer block, or with ``dense`` a Lite-Transformer one: full 3x3 in the attention, narrower feed-
+    forward.
+    """
 
     def __init__(self, channels: int, heads: int, dense: bool = False) -> None:
         super().__init__()
@@ -180,7 +193,7 @@ class TransformerBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1 C -> 2C, ReLU6, reflection-padded depthwise 3x3, ReLU6, 1x1 2C -> C: the phi, rho and eta of a coupling."""
+    """1x1 C -> 2C, ReLU6, reflection-padded depthwise 3x3, ReLU6, 1x1 2C -> C: phi, rho or eta."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -190,12 +203,13 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W), H and W at least 2."""
-        x = F.relu6(self.expand(F.pad(x, (1, 1, 1, 1), mode="reflect")), inplace=True)  # padded where it is narrowest
+        x = F.pad(x, (1, 1, 1, 1), mode="reflect")  # here, where it is narrowest
+        x = F.relu6(self.expand(x), inplace=True)
         return self.project(F.relu6(self.spatial(x), inplace=True))
 
 
 class CouplingNode(nn.Module):
-    """A 1x1 mixing, then an affine coupling of the two halves of the channels, invertible (Dinh et al., ICLR 2017)."""
+    """A 1x1 mixing, then an affine coupling of both halves of the channels (Dinh et al., ICLR 2017)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -207,8 +221,9 @@ class CouplingNode(nn.Module):
         return in_bands(self._couple, 2, (x,))
 
     def _couple(self, x: Tensor) -> Tensor:
-        (w1, w2), (b1, b2) = self.mix.weight.chunk(2), self.mix.bias.chunk(2)
-        first, second = F.conv2d(x, w1, b1), F.conv2d(x, w2, b2)
+        assert self.mix.bias is not None
+        halves = zip(self.mix.weight.chunk(2), self.mix.bias.chunk(2))
+        first, second = (F.conv2d(x, weight, bias) for weight, bias in halves)  # each (B, C/2, H, W)
         second = second + self.phi(first)
         first = first * self.rho(second).exp() + self.eta(second)
         return torch.cat((first, second), 1)
@@ -217,8 +232,8 @@ class CouplingNode(nn.Module):
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation that trains with any batch.
 
-    Where a channel has one value (the gate's global branch, batch size 1) there is no variance to divide by: the
-    running statistics stand in, and are left as they are.
+    Where a channel has one value (the gate's global branch, batch size 1) there is no variance to divide by:
+    the running statistics stand in, and are left as they are.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -244,7 +259,7 @@ class Squeeze(nn.Module):
 
 
 class Gate(nn.Module):
-    """A soft choice, for each pixel and channel, between two feature maps (AFF of Dai et al., WACV 2021, eq. 2-4)."""
+    """A soft choice between two feature maps for each pixel and channel: AFF of Dai et al., WACV 2021."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Networks on disk: safetensors files that say what they hold, and the published checkpoint under our names.
 
-A file of weights is never unpickled blindly: networks are read from safetensors, and the published ``.pth`` only by
-``import_published``, through torch's reader for plain tensors.
+A file of weights is never unpickled blindly: networks are read from safetensors, and the published ``.pth``
+only by ``import_published``, through torch's reader for plain tensors.
 """
 
 import json
@@ -37,7 +37,7 @@ def shipped_models() -> list[str]:
 
 
 def model_card(name: str) -> dict[str, Any]:
-    """The card of a shipped network: recipe, training data, scores, licence. UserError for an unknown name."""
+    """The card of a shipped network (recipe, data, scores, licence). UserError for an unknown name."""
     card = _shipped_file(name).with_suffix(".json")
     return json.loads(card.read_text("utf-8")) if card.exists() else {}
 
@@ -59,7 +59,7 @@ def build_model(architecture: str, options: Mapping[str, Any] | None = None) -> 
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
     """A network ready to fuse (evaluation mode), by its shipped name or from a safetensors file.
 
-    UserError for an unknown name, or a file that is absent, damaged, unsafe or does not hold a network of ours.
+    UserError for an unknown name, or a file that is absent, damaged, unsafe or holds no network of ours.
     """
     path = Path(name_or_path)
     if path.suffix.lower() in PICKLED:
@@ -76,9 +76,9 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
 
 
 def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a network whole or not at all: to a temporary name beside, which then takes the place of ``path``.
+    """Write a network whole or not at all: under a temporary name, which then takes the place of ``path``.
 
-    The model's architecture and configuration are added to the metadata. UserError where it cannot be written.
+    Its architecture and configuration are added to the metadata. UserError where it cannot be written.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -92,7 +92,7 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(state, temporary, described)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"cannot write {path} ({error}); choose a folder that exists and may be written"
@@ -114,7 +114,8 @@ def _shipped_file(name: str) -> Path:
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, "pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa:
+            SIM118
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; give a safetensors file or a shipped name") from None
     except (OSError, SafetensorError) as error:
@@ -139,7 +140,7 @@ def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
 def _load(
     model: nn.Module, state: Mapping[str, Tensor], what: str, shown: Mapping[str, str] | None = None
 ) -> None:
-    """Fill ``model``, or raise one UserError for all that does not fit; ``shown`` maps names for the message."""
+    """Fill ``model``, or raise one UserError with all that does not fit, named as in ``shown``."""
     own = model.state_dict()
     shown = shown or {}
     wrong = [n for n in own if n in state and state[n].shape != own[n].shape]
@@ -161,8 +162,7 @@ def _first(fault: str, names: list[str], number: int = 8) -> str:
     return f"{len(names)} {fault}: {', '.join(names[:number])}{more}" if names else ""
 
 
-# ---- the published checkpoint -------------------------------------------------------------------------------------
-
+# The published checkpoint: our names and its own, module by module.
 _FEED_FORWARD = {"expand": "project_in", "spatial": "dwconv", "project": "project_out"}
 _NORMS = {"attention_norm": "norm1.body", "feed_forward_norm": "norm2.body"}
 _RESTORMER = {
@@ -234,9 +234,10 @@ def published_names(model: FSIDFusion) -> dict[str, str]:
 def import_published(path: str | Path) -> FSIDFusion:
     """The network from a published checkpoint (.pth), in evaluation mode.
 
-    The file holds the state dicts ``DIDF_Encoder``, ``DIDF_Decoder`` and ``SepcificFuseLayer``, nested or flat, with
-    or without ``module.`` before each name. Only plain tensors are read from it, no code. UserError for a file that
-    is absent, unsafe, damaged or not such a checkpoint; the message lists what is missing, unknown or misshapen.
+    The file holds the state dicts ``DIDF_Encoder``, ``DIDF_Decoder`` and ``SepcificFuseLayer``, nested or
+    flat, with or without ``module.`` before each name. Only plain tensors are read, no code. UserError for
+    a file that is absent, unsafe, damaged or not such a checkpoint; the message lists what is missing,
+    unknown or misshapen.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -277,7 +278,7 @@ def from_published(checkpoint: Any, source: str = "the checkpoint") -> FSIDFusio
 
 
 def to_published(model: FSIDFusion) -> dict[str, dict[str, Tensor]]:
-    """The network's values as the published code stores them: three state dicts, names beginning with ``module.``."""
+    """The values as the published code stores them: three state dicts, names beginning with ``module.``."""
     parts: dict[str, dict[str, Tensor]] = {}
     state = model.state_dict()
     for ours, theirs in published_names(model).items():

@@ -1,8 +1,8 @@
 """The published network, FSIDFusion (Wan, Cheng, Wang and Gao), read from top to bottom.
 
-It takes a pair apart into what both images share (structure) and what is specific to each (detail), fuses shared
-and specific features each in its own way, and decodes them. Nothing is down-sampled: features are (B, 64, H, W).
-In medical pairs MRI takes the visible place, and CT, PET or SPECT the infrared one.
+It takes a pair apart into what both images share (structure) and what is specific to each (detail), fuses
+shared and specific features each in its own way, and decodes them. Nothing is down-sampled: features are
+(B, 64, H, W). In medical pairs MRI takes the visible place, and CT, PET or SPECT the infrared one.
 """
 
 from typing import NamedTuple
@@ -24,10 +24,11 @@ class Features(NamedTuple):
 
 
 class FSIDFusion(nn.Module):
-    """Fuse infrared and visible images.
+    """Fuse infrared and visible images, all (B, 1, H, W) in 0..1, H and W at least 2.
 
-    All images are (B, 1, H, W), floating point, 0..1; H and W at least 2. Put the network into
-    ``torch.channels_last`` memory for speed. The three parts are the ones the published training optimises apart.
+    Its three parts are those that the published training optimises apart. For speed, put it into
+    ``torch.channels_last`` memory and run it under ``torch.autocast`` in bfloat16 where the device computes
+    in it.
     """
 
     architecture = "fsidfusion"
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
 
 
 class Interaction(nn.Module):
-    """Cross-modality feature interaction: an affine coupling of the shared features, then a gate joins them."""
+    """Cross-modality feature interaction: the shared features are coupled, then joined by a gate."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -116,7 +117,8 @@ class Interaction(nn.Module):
         )
         self.phi, self.rho, self.eta = (Bottleneck(channels) for _ in range(3))
         self.gate = Gate(channels)
-        # published checkpoints hold this layer, and no image passes it: kept for their sake, and never trained
+        # published checkpoints hold this layer though nothing passes it: kept so that they can be written
+        # again
         self.unused_mix = nn.Conv2d(2 * channels, 2 * channels, 1).requires_grad_(False)
 
     def forward(self, infrared: Tensor, visible: Tensor, statistics: Statistics | None = None) -> Tensor:
@@ -148,10 +150,13 @@ class Decoder(nn.Module):
         self, shared: Tensor, specific: Tensor, skip: Tensor, statistics: Statistics | None = None
     ) -> Tensor:
         """Decode (B, C, H, W) features with the skip image (B, 1, H, W) to an image (B, 1, H, W), 0..1."""
-        x = self.merge(torch.cat((shared, specific), 1))
+        x = in_bands(self._merge, 0, (shared, specific))
         for block in self.blocks:
             x = block(x, statistics)
         return torch.sigmoid(in_bands(self._to_image, 2, (x,)) + skip)
+
+    def _merge(self, shared: Tensor, specific: Tensor) -> Tensor:
+        return self.merge(torch.cat((shared, specific), 1))
 
     def _to_image(self, x: Tensor) -> Tensor:
         return self.output(F.leaky_relu(self.reduce(x), 0.01))

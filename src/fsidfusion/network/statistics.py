@@ -1,7 +1,8 @@
 """What the network takes from the whole image, recorded once and replayed for every tile.
 
-All of the network is local but two things: the channel attention matrices and the gate's pooled average. Both are
-functions of sums over pixels, so a tile that is given the sums of its whole image is fused as in that image.
+All of the network is local but two things: the channel attention matrices and the gate's pooled average. Both
+are functions of sums over pixels, so a tile that is given the sums of its whole image is fused as in that
+image.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ class Statistics:
     """The pixel sums of one image, in the order in which the network asks for them.
 
     Pass a recording to one forward pass over the image, or over a batch of crops of it; then pass a fresh
-    ``replay()`` of it to the pass of every tile. A replay has its own cursor, so replays may run in parallel threads.
+    ``replay()`` to the pass of every tile. Each replay has its own cursor, so they may run in parallel
+    threads.
 
         statistics = Statistics.record()
         network(crops_of_infrared, crops_of_visible, statistics)
@@ -42,9 +44,10 @@ class Statistics:
         return Statistics(self._stored, self._cursor, number)
 
     def sums(self, batch: int, measure: Callable[[], Sums]) -> Sums:
-        """The sums to use for a batch of ``batch`` images: those of ``measure`` joined over crops, or those replayed.
+        """The sums for a batch of ``batch`` images: those of ``measure`` joined over all crops, or those
+        replayed.
 
-        A replay does not call ``measure``. Raises RuntimeError when it asks for more than was recorded.
+        A replay does not call ``measure``. RuntimeError where another network, or method of it, was recorded.
         """
         crops = batch // self._modalities
         if self._cursor is None:
