@@ -133,7 +133,7 @@ class ChannelAttention(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """1x1 C -> 2 hidden, grouped 3x3, gelu(one half) * other half, 1x1 hidden -> C; Restormer's GDFN (eq. 2)."""
+    """1x1 C -> 2 hidden, grouped 3x3, gelu(half) * other half, 1x1 hidden -> C: GDFN (Restormer, eq. 2)."""
 
     def __init__(self, channels: int, hidden: int, groups: int) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from fsidfusion.errors import UserError
@@ -83,6 +83,8 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
     path = Path(path)
     if path.suffix != ".safetensors":
         raise UserError(f"weights are written as safetensors; {path} should end in .safetensors")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}; make it first")
     described = {
         **(metadata or {}),
         "architecture": str(model.architecture),
@@ -91,12 +93,13 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(state, temporary, described)
+        with temporary.open("wb") as file:
+            file.write(save(state, described))
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before it takes the name
         temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"cannot write {path} ({error}); choose a folder that exists and may be written"
-        ) from error
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror}); choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -114,8 +117,8 @@ def _shipped_file(name: str) -> Path:
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, "pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa:
-            SIM118
+            names = file.keys()
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; give a safetensors file or a shipped name") from None
     except (OSError, SafetensorError) as error:
@@ -131,7 +134,7 @@ def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
         raise UserError(f"{path} names {given} in its metadata; known are {', '.join(ARCHITECTURES)}")
     try:
         return build_model(architecture, json.loads(metadata.get("config", "{}")))
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, UserError) as error:
         raise UserError(
             f"{path} holds no usable configuration of {architecture} ({error}); save it again"
         ) from error
@@ -240,7 +243,13 @@ def import_published(path: str | Path) -> FSIDFusion:
     unknown or misshapen.
     """
     try:
+        with Path(path).open("rb") as file:
+            start = file.read(2)
+        if start != b"PK" and not start.startswith(b"\x80"):  # neither a zip nor a pickle
+            raise UserError(f"{path} is not a torch checkpoint; give the published file (.pth)")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(
             f"cannot read {path} ({error.strerror}); give a published checkpoint (.pth)"

@@ -37,8 +37,12 @@ class FSIDFusion(nn.Module):
     has_global_statistics = True
 
     def __init__(self, channels: int = 64, blocks: int = 4) -> None:
-        """``channels`` is a multiple of 16; ``blocks`` Restormer blocks each in encoder and decoder."""
+        """``channels`` of all features, a multiple of 16; ``blocks`` of Restormer in encoder and decoder."""
         super().__init__()
+        if channels < 16 or channels % 16 or blocks < 1:
+            raise ValueError(
+                f"channels {channels} should be a multiple of 16, and blocks {blocks} at least 1"
+            )
         self.config = {"channels": channels, "blocks": blocks}
         self.encoder = Encoder(channels, blocks)
         self.specific_fusion = nn.Sequential(*(CouplingNode(channels) for _ in range(4)))
