@@ -129,11 +129,9 @@ def write_picture(path: Path, picture: Picture) -> str:
     """
     name = output_format(path, *picture.size, bits=8 * picture.pixels.dtype.itemsize)
     note = ""
-    if picture.alpha is not None and name == "JPEG":
-        picture, note = (
-            Picture(picture.pixels, None, picture.profile),
-            "JPEG holds no transparency: it was dropped",
-        )
+    if picture.alpha is not None and name in ("JPEG", "BMP"):
+        picture = Picture(picture.pixels, None, picture.profile)
+        note = f"{name} holds no transparency: it was dropped"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as stream:
@@ -340,7 +338,7 @@ def _joined(picture: Picture) -> Pixels:
 
 def _save_pillow(stream: BinaryIO, picture: Picture, name: str) -> None:
     image = Image.fromarray(_joined(picture))
-    if image.mode == "LA" and name in ("BMP", "WebP"):
+    if image.mode == "LA" and name == "WebP":
         image = image.convert("RGBA")
     options: dict[str, dict[str, Any]] = {
         "PNG": {"compress_level": 4},

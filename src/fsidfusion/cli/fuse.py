@@ -121,8 +121,8 @@ def fuse(
 
     Medical: --mri mri.png --pet pet.png -o fused.png
 
-    PNG, JPEG, BMP, TIFF and WebP; 8 and 16 bits; gray and colour. What exists is skipped, so that the same line
-    resumes a stopped run. Exit status: 0 done, 1 some of many pairs failed, 2 nothing could be done.
+    PNG, JPEG, BMP, TIFF and WebP; 8 and 16 bits; gray and colour. What exists is skipped, so that the same
+    line resumes a stopped run. Exit status: 0 done, 1 some of many pairs failed, 2 nothing could be done.
 
     Args:
         output: the fused picture, or a folder for many.

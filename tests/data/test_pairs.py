@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import pytest
+
+from fsidfusion.data.pairs import find_sets, match_pairs, open_set
+from fsidfusion.errors import UserError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def names(matches):
+    return [(pair.name, pair.infrared.name, pair.visible.name) for pair in matches.pairs]
+
+
+def test_stems_match_whatever_the_extension(tmp_path):
+    touch(tmp_path / "ir", "b.PNG", "a.jpg", "c.tiff", ".hidden.png", "notes.md")
+    touch(tmp_path / "vis", "a.webp", "b.bmp", "d.png", "._a.png")
+    matches = match_pairs([tmp_path / "ir"], [tmp_path / "vis"])
+    assert names(matches) == [("a", "a.jpg", "a.webp"), ("b", "b.PNG", "b.bmp")]
+    assert [path.name for path in matches.alone] == ["c.tiff", "d.png"]
+    assert matches.many
+
+
+def test_only_the_last_dot_begins_the_extension(tmp_path):
+    touch(tmp_path / "ir", "run.1.png", "run.2.png")
+    touch(tmp_path / "vis", "run.1.jpg", "run.2.jpg")
+    assert [name for name, *_ in names(match_pairs([tmp_path / "ir"], [tmp_path / "vis"]))] == [
+        "run.1",
+        "run.2",
+    ]
+
+
+def test_sub_folders_are_entered_on_request(tmp_path):
+    touch(tmp_path, "ir/day/1.png", "ir/night/1.png", "vis/day/1.png", "vis/night/1.png")
+    matches = match_pairs([tmp_path / "ir"], [tmp_path / "vis"], recursive=True)
+    assert [pair.name for pair in matches.pairs] == ["day/1", "night/1"]
+    with pytest.raises(UserError, match=r"no picture.*--recursive"):
+        match_pairs([tmp_path / "ir"], [tmp_path / "vis"])
+
+
+def test_one_file_each_is_a_pair_whatever_the_names(tmp_path):
+    matches = match_pairs([tmp_path / "thermal.png"], [tmp_path / "colour.v2.jpg"])
+    assert names(matches) == [("colour.v2", "thermal.png", "colour.v2.jpg")]
+    assert not matches.many
+
+
+def test_lists_match_by_stem_or_else_by_place(tmp_path):
+    by_stem = match_pairs(["x/a.png", "x/b.png"], ["y/b.png", "y/a.png"])
+    assert names(by_stem) == [("a", "a.png", "a.png"), ("b", "b.png", "b.png")]
+    by_place = match_pairs(["x/1_ir.png", "x/2_ir.png"], ["y/1_vi.png", "y/2_vi.png"])
+    assert names(by_place) == [("1_vi", "1_ir.png", "1_vi.png"), ("2_vi", "2_ir.png", "2_vi.png")]
+
+
+def test_lists_in_text_files(tmp_path):
+    (tmp_path / "ir.txt").write_text("x/a.png\n\nx/b.png\n", "utf-8")
+    (tmp_path / "vis.txt").write_text("y/a.jpg\ny/b.jpg", "utf-8")
+    matches = match_pairs([tmp_path / "ir.txt"], [tmp_path / "vis.txt"])
+    assert names(matches) == [("a", "a.png", "a.jpg"), ("b", "b.png", "b.jpg")]
+    (tmp_path / "ir.txt").write_text("\n")
+    with pytest.raises(UserError, match="empty"):
+        match_pairs([tmp_path / "ir.txt"], [tmp_path / "vis.txt"])
+
+
+def test_globs_match_by_stem_or_else_by_their_star(tmp_path):
+    touch(tmp_path, "1_ir.png", "2_ir.png", "2_vis.jpg", "1_vis.jpg", "3_vis.jpg", "4_ir.txt")
+    matches = match_pairs([f"{tmp_path}/*_ir.png"], [f"{tmp_path}/*_vis.jpg"])
+    assert names(matches) == [("1", "1_ir.png", "1_vis.jpg"), ("2", "2_ir.png", "2_vis.jpg")]
+    assert [path.name for path in matches.alone] == ["3_vis.jpg"]
+    with pytest.raises(UserError, match="no two files share a stem"):
+        match_pairs([f"{tmp_path}/*_ir.*"], [f"{tmp_path}/*_vis.*"])
+
+
+def test_a_name_with_brackets_is_a_file_first(tmp_path):
+    touch(tmp_path, "ir/[1].png", "vis/[1].png")
+    matches = match_pairs([tmp_path / "ir/[1].png"], [str(tmp_path / "vis/[1].png")])
+    assert names(matches) == [("[1]", "[1].png", "[1].png")]
+
+
+@pytest.mark.parametrize(
+    "infrared, visible, words",
+    [
+        (["ir/a.png", "ir/a.jpg"], ["vis/a.png"], "same stem 'a'"),
+        (["ir/a.png"], ["ir/a.png"], "both inputs"),
+        (["ir/a.png", "ir/b.png"], ["vis/c.png"], "share a stem"),
+        (["ir/*.png"], ["vis/c.png"], "matches"),
+    ],
+)
+def test_what_makes_no_pairs(infrared, visible, words):
+    with pytest.raises(UserError, match=words):
+        match_pairs(infrared, visible)
+
+
+def test_two_files_of_one_folder_with_one_stem(tmp_path):
+    touch(tmp_path, "ir/a.png", "ir/a.jpg", "vis/a.png")
+    with pytest.raises(UserError, match=r"a\.jpg and .*a\.png have the same stem"):
+        match_pairs([tmp_path / "ir"], [tmp_path / "vis"])
+
+
+def test_layouts_of_the_named_sets(tmp_path):
+    touch(tmp_path / "MSRS/train", "ir/1.png", "vi/1.png", "Segmentation_labels/1.png")
+    touch(tmp_path / "MSRS/test", "ir/2.png", "vi/2.png")
+    touch(tmp_path / "MRI_PET", "MRI/11.png", "PET/11.png")
+    msrs = open_set(tmp_path / "MSRS", "train")
+    assert (msrs.name, msrs.colour, msrs.pairs[0].labels.name) == ("train", "visible", "1.png")
+    assert open_set(tmp_path / "MSRS", "test").pairs[0].labels is None
+    pet = open_set(tmp_path / "MRI_PET")
+    assert (pet.name, pet.colour) == ("MRI_PET", "infrared")
+    assert pet.pairs[0].infrared.parent.name == "PET"
+    assert [found.name for found in find_sets(tmp_path)] == ["MRI_PET", "test", "train"]
+
+
+def test_what_is_no_set(tmp_path):
+    touch(tmp_path / "MSRS", "train/ir/1.png", "train/vi/1.png")
+    touch(tmp_path / "mixed", "mri/1.png", "ct/1.png", "pet/1.png")
+    for folder, words in (("absent", "not a folder"), ("MSRS", "split: train"), ("mixed", "several sets")):
+        with pytest.raises(UserError, match=words):
+            open_set(tmp_path / folder)
+    assert [found.name for found in find_sets(tmp_path / "mixed")] == ["mixed/ct-mri", "mixed/pet-mri"]
+
+
+def test_the_real_sets(data_root):
+    counts = {found.name: len(found.pairs) for found in find_sets(data_root / "test")}
+    assert counts == {"MRI_CT": 21, "MRI_PET": 42, "MRI_SPECT": 73, "RoadScene": 50, "TNO": 25}
+    detect = open_set(data_root / "detect/msrs")
+    assert len(detect.pairs) == 361
+    assert all(pair.labels is not None and pair.labels.stem == pair.name for pair in detect.pairs)
+    assert open_set(data_root / "train/PET-MRI").colour == "infrared"
+    assert len(open_set(data_root / "misaligned").pairs) == 12
