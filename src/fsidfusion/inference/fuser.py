@@ -36,6 +36,7 @@ BATCH_PIXELS = {
 }  # images that go through a network together hold at most this many
 MAX_LOCAL_TILE = 1024  # a local network gains nothing from larger tiles
 CROP = 256  # side of the crops from which the statistics of a tiled image are taken
+MAX_SAMPLED = 1 << 22  # most pixels in these crops
 _SAFE_PASS = (
     16 * 1024
 )  # bytes a pixel that no network of this project needs: below this nothing need be measured
@@ -205,7 +206,8 @@ class Fuser:
             budget = self._pass_bytes(runtime, 4 * height * width * len(infrared))
         side = self._tile_side(runtime, frame, budget)
         if side:
-            return [_tiled(runtime, frame, side, *pair) for pair in zip(infrared, visible)]
+            sampled = self._sampled_pixels(runtime, frame, side, budget)
+            return [_tiled(runtime, frame, side, sampled, *pair) for pair in zip(infrared, visible)]
         batch = min(self.batch_size(height, width), int(budget / (frame.pixels * _SAFE_PASS)))
         return _whole(runtime, frame, infrared, visible, max(1, batch))
 
@@ -225,6 +227,15 @@ class Fuser:
             if side < least:
                 raise MemoryError
         return side if side < longest else None
+
+    def _sampled_pixels(self, runtime: "TorchRuntime", frame: Frame, side: int, budget: float) -> int:
+        """How many pixels the statistics of a tiled image are taken from: as many as fit into one pass."""
+        pixels = min(frame.pixels, MAX_SAMPLED)
+        while pixels * _SAFE_PASS > budget < runtime.peak_bytes(pixels):
+            pixels = pixels * 7 // 8
+            if pixels < frame.tile_pixels(side):
+                return frame.tile_pixels(side)
+        return pixels
 
     def _pass_bytes(self, runtime: "TorchRuntime", fused_bytes: int) -> float:
         """What one pass of the network may take, next to all that is held already."""
@@ -310,11 +321,13 @@ def _whole(
     return results
 
 
-def _tiled(runtime: "TorchRuntime", frame: Frame, side: int, infrared: Pixels, visible: Pixels) -> Luma:
+def _tiled(
+    runtime: "TorchRuntime", frame: Frame, side: int, sampled: int, infrared: Pixels, visible: Pixels
+) -> Luma:
     """Fuse one image tile by tile, with the statistics of the whole where the network wants them."""
     statistics = None
     if runtime.has_global_statistics:
-        height, width, places = sample_places(frame, min(CROP, side), side * side)
+        height, width, places = sample_places(frame, CROP, sampled)
         crops = [np.stack([frame.cut(p, *at, height, width) for at in places]) for p in (infrared, visible)]
         statistics = runtime.record(*crops)
     fused = np.zeros((frame.height, frame.width), np.float32)

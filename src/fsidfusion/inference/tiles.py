@@ -129,9 +129,10 @@ def sample_places(frame: Frame, side: int, pixels: int) -> tuple[int, int, list[
     sides = (frame.framed_height, frame.framed_width)
     height, width = (min(side, full) // frame.multiple * frame.multiple for full in sides)
     down, across = math.ceil(frame.framed_height / height), math.ceil(frame.framed_width / width)
-    share = min(1.0, pixels / (height * width) / (down * across))
-    down = max(1, min(down, round(down * math.sqrt(share))))
-    across = max(1, min(across, int(pixels / (height * width) / down)))
+    most = max(1, pixels // (height * width))
+    share = min(1.0, most / (down * across))
+    down = max(1, min(down, most, round(down * math.sqrt(share))))
+    across = min(across, most // down)
     tops = _spread(frame.framed_height - height, down, frame.multiple)
     lefts = _spread(frame.framed_width - width, across, frame.multiple)
     return height, width, [(top, left) for top in tops for left in lefts]
