@@ -1,5 +1,7 @@
 """The two cameras: painted surfaces become a visible picture by their light, an infrared one by their warmth."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +29,24 @@ def visible_light(canvas: Canvas) -> Array:
     normal = planes[NORMAL]
     sky = planes[OCCLUSION] * (0.62 + 0.38 * normal[1])
     toward = setting.to_sun.tolist()
-    sunlit = planes[SUN] * np.maximum(toward[0] * normal[0] + toward[1] * normal[1] + toward[2] * normal[2], 0)
-    lamps = _lamp_light(canvas) * (0.4 + 0.6 * planes[OCCLUSION]) if canvas.lights else np.zeros((3, 1, 1), np.float32)
+    sunlit = planes[SUN] * np.maximum(
+        toward[0] * normal[0] + toward[1] * normal[1] + toward[2] * normal[2], 0
+    )
+    lamps = (
+        _lamp_light(canvas) * (0.4 + 0.6 * planes[OCCLUSION])
+        if canvas.lights
+        else np.zeros((3, 1, 1), np.float32)
+    )
     is_sky = canvas.depth > SKY
     veil = 1 - np.exp(np.minimum(canvas.depth, 500) * -setting.haze)
     veil[is_sky] = 0
-    fog = 0.75 * setting.horizon + 0.1 * setting.ambient
+    fog = 0.5 * setting.horizon + 0.3 * setting.ambient
     light = np.empty((3, *canvas.camera.size), np.float32)
     for k in range(3):
-        light[k] = planes[k] * (setting.ambient[k] * sky + setting.sun[k] * sunlit + lamps[k]) + planes[GLOW.start + k]
+        light[k] = (
+            planes[k] * (setting.ambient[k] * sky + setting.sun[k] * sunlit + lamps[k])
+            + planes[GLOW.start + k]
+        )
     if setting.wet and canvas.lights:
         _add_streaks(canvas, light, (canvas.instance == 0) & (normal[1] > 0.95) & ~is_sky)
     for k in range(3):
@@ -47,7 +58,11 @@ def _lamp_light(canvas: Canvas) -> Array:
     """Light (3, H, W) that the lamps throw on every surface, worked out at half size."""
     camera = canvas.camera
     depth = canvas.depth[::2, ::2].copy()
-    x, y, z = depth * camera.columns[:, ::2], depth * camera.rows[::2] + camera.height, depth * camera.rows_z[::2]
+    x, y, z = (
+        depth * camera.columns[:, ::2],
+        depth * camera.rows[::2] + camera.height,
+        depth * camera.rows_z[::2],
+    )
     normal = canvas.planes[NORMAL, ::2, ::2].copy()
     total = np.zeros((3, *depth.shape), np.float32)
     for light in canvas.lights:
@@ -55,7 +70,9 @@ def _lamp_light(canvas: Canvas) -> Array:
         squared = dx * dx + dy * dy + dz * dz + 0.6
         inverse = 1 / np.sqrt(squared)
         ax, ay, az = light.towards.tolist()
-        amount = smoothstep(((dx * ax + dy * ay + dz * az) * inverse + light.cone) * (-1.2 / (1 - light.cone)))
+        amount = smoothstep(
+            ((dx * ax + dy * ay + dz * az) * inverse + light.cone) * (-1.2 / (1 - light.cone))
+        )
         amount *= np.maximum((normal[0] * dx + normal[1] * dy + normal[2] * dz) * (inverse * 0.85) + 0.15, 0)
         amount /= squared
         for k, colour in enumerate(light.colour.tolist()):
@@ -79,9 +96,14 @@ def _add_streaks(canvas: Canvas, light: Array, ground: NDArray[np.bool_]) -> Non
         x0, x1 = int(max(u - 4 * wide, 0)), int(min(u + 4 * wide + 1, camera.size[1]))
         if y0 >= y1 or x0 >= x1:
             continue
-        rows, columns = np.arange(y0, y1, dtype=np.float32)[:, None], np.arange(x0, x1, dtype=np.float32)[None]
+        rows, columns = (
+            np.arange(y0, y1, dtype=np.float32)[:, None],
+            np.arange(x0, x1, dtype=np.float32)[None],
+        )
         ripple = noise_patch(np.random.default_rng(number), 0.8, (y1 - y0, x1 - x0), 1.5 * canvas.unit)
-        shape = np.exp(-(((columns - u) / wide) ** 2) - ((rows - v) / tall) ** 2) * np.clip(0.8 + 0.5 * ripple, 0, 2)
+        shape = np.exp(-(((columns - u) / wide) ** 2) - ((rows - v) / tall) ** 2) * np.clip(
+            0.8 + 0.5 * ripple, 0, 2
+        )
         power = 0.055 * canvas.setting.wet / max(depth, 4.0) ** 0.5
         light[:, y0:y1, x0:x1] += (power * lamp.colour)[:, None, None] * (shape * ground[y0:y1, x0:x1])
 
@@ -117,20 +139,26 @@ def infrared_picture(canvas: Canvas, rng: np.random.Generator, heat: Array) -> N
     seen = cv2.GaussianBlur(heat + veil * (setting.air - heat), (0, 0), max(0.85 * unit, 0.35))
     low = setting.air - 9 + 0.25 * setting.warming
     high = max(setting.air + 21, 34.5) + 0.2 * setting.warming
-    curve_in, curve_out = _infrared_curve()
-    level = np.interp((seen - low) / (high - low), curve_in, curve_out).astype(np.float32)
+    curve = _infrared_curve()
+    step = np.clip((seen - low) * (1000 / (high - low)) + 2000, 0, len(curve) - 1)
+    level = curve[step.astype(np.int32)]
     small = (max(width // 8, 1), max(height // 8, 1))
-    local = cv2.GaussianBlur(cv2.resize(level, small, interpolation=cv2.INTER_AREA), (0, 0), max(4 * unit, 0.5))
-    level += 0.22 * (level - cv2.resize(local, (width, height), interpolation=cv2.INTER_LINEAR))  # its faint halo
+    local = cv2.GaussianBlur(
+        cv2.resize(level, small, interpolation=cv2.INTER_AREA), (0, 0), max(4 * unit, 0.5)
+    )
+    level += 0.22 * (
+        level - cv2.resize(local, (width, height), interpolation=cv2.INTER_LINEAR)
+    )  # its faint halo
     noise = rng.standard_normal((height, width), np.float32)
     noise *= 1.1
     noise += 0.7 * rng.standard_normal((1, width), np.float32)
     return np.clip(np.rint(232 * level + 6 + noise), 0, 255).astype(np.uint8)
 
 
-def _infrared_curve() -> tuple[Array, Array]:
-    """Gain curve: straight in the middle, bent at both ends so that engines and the sky are not clipped."""
-    x = np.linspace(-2, 4, 601)
+@cache
+def _infrared_curve() -> Array:
+    """Gain curve at -2, -1.999 .. 4: straight in the middle, bent at both ends so that nothing is clipped."""
+    x = np.linspace(-2, 4, 6001)
     upper = 0.8 + 0.2 * np.tanh((x - 0.8) / 0.35)
     lower = 0.12 * np.exp((np.minimum(x, 0.12) - 0.12) / 0.12)
-    return x, np.where(x > 0.8, upper, np.where(x < 0.12, lower, x))
+    return np.where(x > 0.8, upper, np.where(x < 0.12, lower, x)).astype(np.float32)

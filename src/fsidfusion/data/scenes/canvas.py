@@ -7,9 +7,11 @@ write what they are made of (albedo, normal, own light, temperature), and the ca
 
 import math
 from dataclasses import dataclass, field
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
 from fsidfusion.data.scenes.texture import Array
 from fsidfusion.data.scenes.weather import Setting
 
@@ -61,6 +63,28 @@ class Camera:
         """Directions in the image (right, down, towards the camera) as world vectors (3, ...)."""
         cos, sin = math.cos(self.pitch), math.sin(self.pitch)
         return np.stack([right, -cos * down + sin * near, -sin * down - cos * near])
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The coordinates of a thing on the ground: forward, height and side, `scale` metres each.
+
+    `heading` 0 points away from the camera, in radians, clockwise seen from above.
+    """
+
+    x: float
+    z: float
+    heading: float
+    scale: float = 1.0
+    axes: Array = field(init=False, repr=False)  # (3, 3) rows: forward, up, right as world vectors
+
+    def __post_init__(self) -> None:
+        sin, cos = math.sin(self.heading), math.cos(self.heading)
+        object.__setattr__(self, "axes", np.array([[sin, 0.0, cos], [0.0, 1.0, 0.0], [cos, 0.0, -sin]]))
+
+    def world(self, local: ArrayLike) -> Array:
+        """Points (..., 3) of this frame as world points."""
+        return np.asarray(local, np.float64) @ (self.scale * self.axes) + (self.x, 0.0, self.z)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,9 @@ def loft(kind: str) -> Loft:
     s = s[np.concatenate([[True], np.diff(s) > 0.018])]
     dense = np.linspace(back, front, 400)
     kernel = np.hanning(19) / np.hanning(19).sum()
-    smooth = np.convolve(np.pad(np.interp(dense, outline[:, 0], outline[:, 1]), 9, mode="edge"), kernel, "valid")
+    smooth = np.convolve(
+        np.pad(np.interp(dense, outline[:, 0], outline[:, 1]), 9, mode="edge"), kernel, "valid"
+    )
     top = np.interp(s, dense, smooth)
     end = np.abs(s - (front + back) / 2) / ((front - back) / 2)
     width = shape.half_width * (1 - 0.30 * np.clip((end - 0.80) / 0.20, 0, 1) ** 2.2 - 0.03 * end**2)
@@ -99,8 +101,6 @@ def loft(kind: str) -> Loft:
         materials[4, (middle > low) & (middle < high)] = GLASS
     for low, high in (shape.screen, shape.rear):
         materials[7:9, (middle > low) & (middle < high)] = GLASS
-    materials[3, middle > front - 0.30] = HEADLAMP
-    materials[3, middle < back + 0.22] = TAILLAMP
     quads = np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2)
     half = quads.reshape(-1, 4, 3)
     mirror = np.array([1, 1, -1])
@@ -113,7 +113,9 @@ def loft(kind: str) -> Loft:
     normals = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     centre = corners.mean(1)
-    spine = np.column_stack([np.clip(centre[:, 0], back + 0.6, front - 0.6), np.full(len(centre), 0.6), 0 * centre[:, 2]])
+    spine = np.column_stack(
+        [np.clip(centre[:, 0], back + 0.6, front - 0.6), np.full(len(centre), 0.6), 0 * centre[:, 2]]
+    )
     normals *= np.where((normals * (centre - spine)).sum(1) < 0, -1, 1)[:, None]
     bonnet = np.clip((centre[:, 0] - shape.screen[1] + 0.15) / 0.5, 0, 1)
     return Loft(corners, normals, material, bonnet)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fsidfusion.data.scenes.canvas import Canvas, Light
+from fsidfusion.data.scenes.canvas import Canvas, Frame, Light
 from fsidfusion.data.scenes.carbody import (
     GLASS,
     GRILLE,
@@ -34,9 +34,9 @@ COLOURS = {
     HEADLAMP: (0.62, 0.64, 0.66), TAILLAMP: (0.34, 0.015, 0.015), GRILLE: (0.02, 0.02, 0.021),
     PLATE: (0.62, 0.60, 0.48), SEAM: (0.03, 0.03, 0.03),
 }  # fmt: skip
-GLOSS = {PAINTED: 0.045, GLASS: 0.11, HEADLAMP: 0.10, TAILLAMP: 0.06}  # mirrored share at right angles
+GLOSS = {PAINTED: 0.045, GLASS: 0.08, HEADLAMP: 0.10, TAILLAMP: 0.06}  # mirrored share at right angles
 ARCH, WHEEL, AXLE = 0.375, 0.325, 1.34  # metres: radius of wheel arch and wheel, axle from the middle
-TURN = np.linspace(0, 2 * np.pi, 25)[:-1]
+TURN = np.linspace(0, 2 * np.pi, 21)[:-1]
 
 
 @dataclass(frozen=True)
@@ -56,26 +56,20 @@ class _Faces:
 
     def __init__(self, canvas: Canvas, car: Car, body: Loft) -> None:
         self.canvas, self.car, self.body = canvas, car, body
-        ahead = [np.sin(car.heading), 0.0, np.cos(car.heading)]
-        right = [np.cos(car.heading), 0.0, -np.sin(car.heading)]
-        self.axes = np.array([ahead, [0.0, 1.0, 0.0], right])  # rows: s, height, side
-        self.place = np.array([car.x, 0.0, car.z])
-        self.eye = (np.array([0.0, canvas.camera.height, 0.0]) - self.place) @ self.axes.T
-        self.pixels, self.depth = canvas.camera.project(self.world(body.corners))
+        self.frame = Frame(car.x, car.z, car.heading)
+        self.eye = self.frame.axes @ (-car.x, canvas.camera.height, -car.z)
+        self.pixels, self.depth = canvas.camera.project(self.frame.world(body.corners))
         low, high = np.floor(self.pixels.min((0, 1)) - 3), np.ceil(self.pixels.max((0, 1)) + 3)
         high[1] += 0.35 * canvas.camera.focal / self.depth.min()  # the wheels reach below the body
         low, high = np.maximum(low, -4), np.minimum(high, np.array(canvas.camera.size[::-1]) + 4)
         self.corner = (int(low[0]), int(low[1]))
         width, height = (max(int(v), 0) for v in high - low)
         self.fine = 2 if width * height > 6000 else 4
+        self.detailed = canvas.camera.focal / canvas.unit / self.depth.min() > 22  # else too far for seams
         self.numbers = np.zeros((height * self.fine, width * self.fine), np.int32)
         self.normals: list[Array] = [np.zeros((1, 3)), body.normals]
         self.material: list[int] = [0, *body.material.tolist()]
         self.warmth: list[float] = [0.0, *_body_warmth(body, car).tolist()]
-
-    def world(self, local: ArrayLike) -> Array:
-        """Points (..., 3) as s, height, side to world points."""
-        return np.asarray(local, np.float64) @ self.axes + self.place
 
     def grid(self, pixels: Array) -> Array:
         """Pixel positions as fixed-point positions on the fine grid."""
@@ -90,12 +84,14 @@ class _Faces:
         for number, polygon in zip((order + 1).tolist(), self.grid(self.pixels[order])):
             cv2.fillConvexPoly(self.numbers, polygon, number, cv2.LINE_8, 4)
 
-    def add(self, local: ArrayLike, material: int, normal: ArrayLike, warmth: float, hull: bool = False) -> None:
+    def add(
+        self, local: ArrayLike, material: int, normal: ArrayLike, warmth: float, hull: bool = False
+    ) -> None:
         """Draw a flat piece given in the car's own coordinates on top; or the hull of its points."""
-        pixels = self.canvas.camera.project(self.world(local))[0]
+        pixels = self.canvas.camera.project(self.frame.world(local))[0]
         if hull:
             pixels = cv2.convexHull(pixels.astype(np.float32))[:, 0].astype(np.float64)
-        cv2.fillConvexPoly(self.numbers, self.grid(pixels), len(self.material), cv2.LINE_8, 4)
+        cv2.fillPoly(self.numbers, [self.grid(pixels)], len(self.material), cv2.LINE_8, 4)
         self.normals.append(np.asarray(normal, np.float64)[None])
         self.material.append(material)
         self.warmth.append(warmth)
@@ -125,7 +121,9 @@ def _body_warmth(body: Loft, car: Car) -> Array:
 
 
 def _disc(s: float, side: float, radius: float) -> Array:
-    return np.column_stack([s + radius * np.cos(TURN), WHEEL + radius * np.sin(TURN), np.full(len(TURN), side)])
+    return np.column_stack(
+        [s + radius * np.cos(TURN), WHEEL + radius * np.sin(TURN), np.full(len(TURN), side)]
+    )
 
 
 def _draw_wheels(faces: _Faces, back: float, front: float) -> None:
@@ -136,22 +134,65 @@ def _draw_wheels(faces: _Faces, back: float, front: float) -> None:
         for side in (-track, track):
             tread = np.concatenate([_disc(s, side, WHEEL), _disc(s, side - np.sign(side) * 0.22, WHEEL)])
             faces.add(tread, TYRE, (np.sign(faces.eye[0] - s), 0.2, 0), 0.1 + 0.6 * engine, hull=True)
-    under = [(s, 0.30, side) for s, side in ((back + 0.35, -track), (front - 0.35, -track), (front - 0.35, track), (back + 0.35, track))]
+    under = [
+        (s, 0.30, side)
+        for s, side in (
+            (back + 0.35, -track),
+            (front - 0.35, -track),
+            (front - 0.35, track),
+            (back + 0.35, track),
+        )
+    ]
     faces.add(under, PLASTIC, (0, -1, 0), 0.45 * engine)
 
 
 def _draw_end(faces: _Faces, back: float, front: float) -> None:
-    """Draw grille and number plate on the end that is seen."""
+    """Draw lamps, grille, bumper and number plate on the end that is seen."""
     if back <= faces.eye[0] <= front:
         return
+    shape, engine = SHAPES[faces.car.kind], faces.car.engine
     sign = 1.0 if faces.eye[0] > front else -1.0
-    s = front + 0.004 if sign > 0 else back - 0.004
-    width = 0.67 * SHAPES[faces.car.kind].half_width
-    engine, normal = faces.car.engine, (sign, 0.0, 0.0)
+    tip = front if sign > 0 else back
+    width = shape.half_width
+    normal = (sign, 0.0, 0.0)
+
+    def strip(low: float, high: float, reach: float, material: int, warmth: float) -> None:
+        """A band across the end that bends back at its outer quarters, as the body does."""
+        bend = [(0.99, 0.27), (0.86, 0.10), (0.64, -0.006)]
+        across = [(-r * reach * width, d) for r, d in bend] + [
+            (r * reach * width, d) for r, d in reversed(bend)
+        ]
+        edge = [(tip - sign * d, side) for side, d in across]
+        faces.add(
+            [(s, low, side) for s, side in edge] + [(s, high, side) for s, side in reversed(edge)],
+            material,
+            normal,
+            warmth,
+        )
+
+    for side in (-1, 1):
+        if (faces.eye[2] - side * width) * side < -2.5 * abs(faces.eye[0] - tip):
+            continue  # the far lamp has turned away
+        low, high = (0.60, 0.74) if sign > 0 else (shape.belt - 0.20, shape.belt - 0.03)
+        lamp = [
+            (0.005, low + 0.03, 0.46),
+            (0.03, low, 0.72),
+            (0.27, low + 0.05, 0.985),
+            (0.33, high, 0.975),
+            (0.06, high, 0.76),
+            (0.02, high - 0.03, 0.48),
+        ]
+        corners = [(tip - sign * d, y, side * r * width) for d, y, r in lamp]
+        warmth = 0.1 + 0.7 * engine * (sign > 0)
+        faces.add(corners, HEADLAMP if sign > 0 else TAILLAMP, (sign * 0.9, 0.1, side * 0.43), warmth)
     if sign > 0:
-        faces.add([(s, 0.50, -0.62 * width), (s, 0.50, 0.62 * width), (s, 0.36, 0.5 * width), (s, 0.36, -0.5 * width)], GRILLE, normal, 0.3 + 0.9 * engine)
-    low = 0.42 if sign > 0 else 0.62
-    faces.add([(s, low, -0.26), (s, low, 0.26), (s, low + 0.11, 0.26), (s, low + 0.11, -0.26)], PLATE, normal, 0.15)
+        strip(0.54, 0.66, 0.52, GRILLE, 0.4 + 0.9 * engine)
+        strip(0.24, 0.36, 0.80, GRILLE, 0.3 + 0.9 * engine)
+    low = 0.395 if sign > 0 else 0.60
+    s = tip + sign * 0.012
+    faces.add(
+        [(s, low, -0.26), (s, low, 0.26), (s, low + 0.11, 0.26), (s, low + 0.11, -0.26)], PLATE, normal, 0.15
+    )
 
 
 def _draw_side(faces: _Faces, rng: np.random.Generator) -> None:
@@ -159,9 +200,14 @@ def _draw_side(faces: _Faces, rng: np.random.Generator) -> None:
     shape, engine = SHAPES[faces.car.kind], faces.car.engine
     track = shape.half_width - 0.03
     mirror = 0.62 * shape.screen[1]
-    for side in (-1, 1):
+    for side in (-1, 1) if faces.detailed else ():
         root, tip = side * (track + 0.02), side * (track + 0.20)
-        corners = [(mirror, shape.belt, root), (mirror, shape.belt + 0.15, root), (mirror, shape.belt + 0.15, tip), (mirror, shape.belt + 0.02, tip)]
+        corners = [
+            (mirror, shape.belt, root),
+            (mirror, shape.belt + 0.15, root),
+            (mirror, shape.belt + 0.15, tip),
+            (mirror, shape.belt + 0.02, tip),
+        ]
         faces.add(corners, PAINTED, (np.sign(faces.eye[0] - mirror), 0.1, 0), 0.1)
     if abs(faces.eye[2]) <= track:
         return
@@ -171,7 +217,7 @@ def _draw_side(faces: _Faces, rng: np.random.Generator) -> None:
     def plate(s0: float, s1: float, y0: float, y1: float, material: int, warmth: float) -> None:
         faces.add([(s0, y0, x), (s1, y0, x), (s1, y1, x), (s0, y1, x)], material, out, warmth)
 
-    for start, stop in shape.sides:
+    for start, stop in shape.sides if faces.detailed else ():
         for seam in (start - 0.05, stop + 0.05):
             if abs(abs(seam) - AXLE) > 0.42:
                 plate(seam - 0.009, seam + 0.009, 0.30, 0.90, SEAM, 0.1 + 0.2 * engine)
@@ -182,9 +228,11 @@ def _draw_side(faces: _Faces, rng: np.random.Generator) -> None:
         faces.add(_disc(s, x, WHEEL), TYRE, out, 0.1 + 0.7 * engine)
         faces.add(_disc(s, x, 0.67 * WHEEL), RIM, out, engine)
         start = rng.uniform(0, 1)
-        for angle in start + np.arange(5) * 2 * np.pi / 5:
+        for angle in start + np.arange(5 if faces.detailed else 0) * 2 * np.pi / 5:
             gap = [(0.22, -0.35), (0.58, -0.4), (0.58, 0.4), (0.22, 0.35)]
-            spoke = [(s + r * WHEEL * np.cos(angle + d), WHEEL + r * WHEEL * np.sin(angle + d), x) for r, d in gap]
+            spoke = [
+                (s + r * WHEEL * np.cos(angle + d), WHEEL + r * WHEEL * np.sin(angle + d), x) for r, d in gap
+            ]
             faces.add(spoke, TYRE, out, 1.1 * engine)
 
 
@@ -197,22 +245,36 @@ def _shade(faces: _Faces, rng: np.random.Generator) -> None:
     palette[PAINTED] = np.array(PAINTS[rng.integers(len(PAINTS))]) * rng.uniform(0.85, 1.15)
     gloss = np.array([GLOSS.get(m, 0.0) for m in range(10)])
     table = np.column_stack(
-        [np.concatenate(faces.normals) @ faces.axes, palette[material], gloss[material], faces.warmth, material == GLASS]
+        [
+            np.concatenate(faces.normals) @ faces.frame.axes,
+            palette[material],
+            gloss[material],
+            faces.warmth,
+            material == GLASS,
+        ]
     ).astype(np.float32)
     table[0] = 0
     size = (faces.numbers.shape[1] // faces.fine, faces.numbers.shape[0] // faces.fine)
-    maps = [cv2.resize(column[faces.numbers], size, interpolation=cv2.INTER_AREA) for column in np.ascontiguousarray(table.T)]
+    maps = [
+        cv2.resize(column[faces.numbers], size, interpolation=cv2.INTER_AREA)
+        for column in np.ascontiguousarray(table.T)
+    ]
     alpha = cv2.resize((faces.numbers > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     cover = np.maximum(alpha, 1e-3)
     # The normals are blurred a little, so that the facets of the loft do not show.
     blur = max(0.02 * camera.focal / max(car.z, 2.0), 0.4)
     normal = np.stack([cv2.GaussianBlur(m, (0, 0), blur) for m in maps[:3]])
     normal /= np.maximum(np.sqrt((normal * normal).sum(0)), 1e-3)
-    albedo, shine, warmth, glass = np.stack(maps[3:6]) / cover, maps[6] / cover, maps[7] / cover, maps[8] / cover
+    albedo, shine, warmth, glass = (
+        np.stack(maps[3:6]) / cover,
+        maps[6] / cover,
+        maps[7] / cover,
+        maps[8] / cover,
+    )
 
     view = canvas.view(faces.corner, alpha.shape)
     cosine = np.clip(-(normal * view).sum(0), 0, 1)
-    fresnel = shine + (0.6 - shine) * (1 - cosine) ** 4 * (shine > 0.01)
+    fresnel = shine + 0.45 * (1 - cosine) ** 4 * (shine > 0.01)
     sun = canvas.sun_at(car.x, car.z)
     half = setting.to_sun[:, None, None] - view
     half /= np.sqrt((half * half).sum(0))
@@ -235,10 +297,12 @@ def _shade(faces: _Faces, rng: np.random.Generator) -> None:
 def _light_lamps(faces: _Faces, back: float, front: float) -> None:
     """Switch on head and tail lamps: bright spots where they are seen, and a cone of light on the road."""
     canvas, camera, power = faces.canvas, faces.canvas.camera, faces.canvas.setting.lamps
-    ahead = faces.axes[0]
+    ahead = faces.frame.axes[0]
 
-    def spot(s: float, height: float, side: float, colour: tuple[float, float, float], strength: float) -> None:
-        (u, v), depth = camera.project(faces.world((s, height, side)))
+    def spot(
+        s: float, height: float, side: float, colour: tuple[float, float, float], strength: float
+    ) -> None:
+        (u, v), depth = camera.project(faces.frame.world((s, height, side)))
         rx, ry = (max(r * camera.focal / float(depth), 0.7) for r in (0.13, 0.07))
         cover = canvas.polygon(np.column_stack([u + rx * np.cos(TURN), v + ry * np.sin(TURN)]))
         if cover is not None:
@@ -253,7 +317,11 @@ def _light_lamps(faces: _Faces, back: float, front: float) -> None:
             spot(front - 0.05, 0.66, side, white, 26.0)
         elif faces.eye[0] < back:
             spot(back + 0.04, 0.82, side, red, 3.2)
-    beam = faces.world((front, 0.66, 0.0))
-    canvas.lights.append(Light(beam, np.array(white) * (34.0 * power), np.array([ahead[0], -0.05, ahead[2]]), 0.86, 0.1))
+    beam = faces.frame.world((front, 0.66, 0.0))
+    canvas.lights.append(
+        Light(beam, np.array(white) * (34.0 * power), np.array([ahead[0], -0.05, ahead[2]]), 0.86, 0.1)
+    )
     if faces.eye[0] < back and faces.car.z < 25:
-        canvas.lights.append(Light(faces.world((back, 0.82, 0.0)), np.array(red) * power, -ahead, 0.0, 0.1))
+        canvas.lights.append(
+            Light(faces.frame.world((back, 0.82, 0.0)), np.array(red) * power, -ahead, 0.0, 0.1)
+        )

@@ -1,11 +1,13 @@
 """The ground: road, pavement and verge, the marks painted on them, and shadows."""
 
 from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
 from fsidfusion.data.scenes.canvas import ALBEDO, GLOW, HEAT, NORMAL, OCCLUSION, SUN, Canvas
-from fsidfusion.data.scenes.texture import Array, band, noise_tile, sample_noise, smoothstep
+from fsidfusion.data.scenes.texture import Array, band, noise_tile, sample_noise, smoothstep, wrap
 
 LANE_LINE, SPEED_BUMP = 4, 8  # MSRS classes painted on the ground
 
@@ -36,162 +38,174 @@ class Road:
 BAY_WIDTH, BAY_DEPTH, BAY_START, BAY_COUNT = 2.7, 5.0, 7.0, 14
 
 
+class _Grid:
+    """World positions, noise and the surface so far of every pixel (h, w) below the horizon."""
+
+    def __init__(self, canvas: Canvas, road: Road, rng: np.random.Generator) -> None:
+        camera = canvas.camera
+        self.first = max(
+            int(np.floor(camera.horizon + 0.5)), 0
+        )  # row of the frame at which the ground begins
+        self.depth = camera.height / np.maximum(-camera.rows[self.first :], 1e-4)  # (h, 1) metres
+        self.z = self.depth * camera.rows_z[self.first :]
+        self.across = self.depth * camera.columns - road.centre(self.z)  # metres from the centre line
+        self.wide = self.depth / camera.focal  # metres of X and
+        self.deep = np.abs(np.gradient(self.z, axis=0))  # of Z that a pixel spans, (h, 1)
+        shift = rng.uniform(0, 512, 2).tolist()
+
+        def noise(roughness: float, per_metre: float) -> Array:
+            """Texture noise, faded where a pixel spans more than a grain of it."""
+            fade = np.minimum(1, 1.5 / (per_metre * np.sqrt(self.deep * self.wide)))
+            x, z = self.across * per_metre + shift[0], self.z * per_metre + shift[1]
+            return sample_noise(noise_tile(roughness, 7), x, z) * fade
+
+        self.fine, self.patchy, self.broad = noise(0.25, 45), noise(1.0, 9), noise(1.5, 2.2)
+        self.albedo = np.zeros((3, *self.across.shape), np.float32)
+        self.heat = np.zeros(self.across.shape, np.float32)
+
+    def stripe(self, low: float, high: float) -> Array:
+        """Cover (h, w) of the strip between two distances from the centre line."""
+        return band(self.across, low, high, self.wide)
+
+    def bar(self, low: float, high: float) -> Array:
+        """Cover (h, 1) of the strip between two Z."""
+        return band(self.z, low, high, self.deep)
+
+    def tone(self, fine: float, patchy: float, broad: float) -> Array:
+        """Brightness (h, w) around 1 from the three noises."""
+        return np.maximum(1 + fine * self.fine + patchy * self.patchy + broad * self.broad, 0.2)
+
+    def cover(self, mask: Array, colour: ArrayLike, tone: Array, temperature: ArrayLike) -> None:
+        """Lay a material over the ground where `mask` (h, w) is 1."""
+        for plane, value in zip(self.albedo, np.asarray(colour, np.float32).tolist()):
+            layer = tone * value
+            layer -= plane
+            layer *= mask
+            plane += layer
+        self.heat += mask * (temperature - self.heat)
+
+
 def paint_ground(canvas: Canvas, road: Road, rng: np.random.Generator) -> None:
     """Road, pavement and verge with their textures and marks, per pixel from its world position."""
-    camera, setting = canvas.camera, canvas.setting
-    first = max(int(np.floor(camera.horizon + 0.5)), 0)
-    depth = camera.height / np.maximum(-camera.rows[first:], 1e-4)  # (h, 1)
-    z, x = depth * camera.rows_z[first:], depth * camera.columns  # (h, 1), (h, w)
-    wide = depth / camera.focal  # metres of X per pixel
-    deep = np.abs(np.gradient(z, axis=0)) if len(z) > 1 else np.ones_like(z)  # metres of Z per pixel
-    across = x - road.centre(z)
+    setting = canvas.setting
+    grid = _Grid(canvas, road, rng)
+    warm = setting.air + 0.6 * setting.warming
+    verge = setting.air - 1.5 + 0.35 * setting.warming + 0.45 * grid.patchy + 0.25 * grid.broad
+    grid.cover(np.ones_like(grid.across), (0.10, 0.13, 0.05), grid.tone(0.30, 0.22, 0.15), verge)
+    pavement = _pave(grid, road, rng, warm)
+    on_road, surface = _surface(grid, road, rng, warm + 2.4 + 0.25 * setting.warming)
+    marks, bump = _marks(grid, road)
+    worn = np.clip(grid.tone(0.09, 0.10, 0.12) - 0.07, 0, 1)
+    grid.cover(marks * worn, (PAINT, PAINT, PAINT), grid.tone(0.05, 0, 0), surface - 0.7)
+    if road.bump is not None:
+        stripe = band(wrap(grid.across, 1.0), 0, 0.5, grid.wide)
+        grid.cover(bump, (0.03, 0.03, 0.03), grid.tone(0, 0.15, 0), warm + 1.2)
+        grid.cover(bump * stripe, (0.55, 0.38, 0.03), grid.tone(0, 0.15, 0), warm + 2.2)
+    _add_lids(grid, road, rng, warm + 4.5)
 
-    shift = rng.uniform(0, 512, 2).astype(np.float32)
-
-    def noise(roughness: float, per_metre: float) -> Array:
-        """Texture noise, faded where a pixel spans more than a grain of it."""
-        fade = np.minimum(1, 1.5 / (per_metre * np.sqrt(deep * wide)))
-        return (
-            sample_noise(noise_tile(roughness, 7), x * per_metre + shift[0], z * per_metre + shift[1]) * fade
+    area = canvas.planes[:, grid.first :]
+    area[NORMAL.start + 1] = 1
+    if setting.wet:
+        puddle = smoothstep((grid.broad + 0.3 * grid.patchy - 1.5 + 1.1 * setting.wet) * 1.3) * on_road
+        damp = np.minimum(0.55 * setting.wet + 0.3 * puddle, 0.8) * on_road
+        grid.albedo *= 1 - damp
+        grid.heat -= 1.5 * damp
+        view = canvas.view((0, grid.first), grid.across.shape)
+        fresnel = 0.02 + 0.6 * np.clip(1 + view[1], 0, 1) ** 5
+        area[GLOW] = setting.mirrored(area[NORMAL], view) * (
+            fresnel * on_road * (0.25 * setting.wet + 0.75 * puddle)
         )
+    area[ALBEDO], area[HEAT], area[SUN] = grid.albedo, grid.heat, 1
+    step = np.exp(np.abs(np.abs(grid.across) - road.half_width) * (-1 / 0.12)) * (1 - pavement)
+    area[OCCLUSION] = np.maximum(0.9 + 0.08 * grid.fine, 0.4) * (
+        1 - 0.35 * step * np.minimum(1, 0.05 / grid.wide)
+    )
+    canvas.depth[grid.first :] = grid.depth
+    label = np.where(marks * on_road > 0.5, LANE_LINE, 0)
+    canvas.label[grid.first :] = np.where(bump > 0.5, SPEED_BUMP, label)
 
-    fine, patchy, broad = noise(0.25, 45), noise(1.0, 9), noise(1.5, 2.2)
+
+def _pave(grid: _Grid, road: Road, rng: np.random.Generator, warm: float) -> Array:
+    """Lay slabs and kerb stones beside the road; return the cover of the slabs."""
     half, edge = road.half_width, road.half_width + 0.22
     paved = edge + road.pavement
-    on_road = band(across, -half, half, wide)
-    kerb = np.maximum(band(across, -edge, -half, wide), band(across, half, edge, wide))
-    on_pavement = np.maximum(band(across, -paved, -edge, wide), band(across, edge, paved, wide))
-
-    grass_tone = np.clip(1 + 0.30 * fine + 0.22 * patchy + 0.15 * broad, 0.2, None)
-    albedo = np.array([0.10, 0.13, 0.05], np.float32)[:, None, None] * grass_tone
-    heat = setting.air - 1.5 + 0.35 * setting.warming + 0.45 * patchy + 0.25 * broad
-    occlusion = np.clip(0.9 + 0.08 * fine, 0.4, 1)
-
-    def cover(mask: Array, colour: ArrayLike, temperature: ArrayLike) -> None:
-        nonlocal albedo, heat
-        colour = np.asarray(colour, np.float32)
-        albedo = albedo + mask * (colour.reshape(colour.shape + (1,) * (3 - colour.ndim)) - albedo)
-        heat = heat + mask * (temperature - heat)
-
     slab = 0.6 if rng.random() < 0.6 else 0.4
-    joint = np.maximum(
-        band(np.mod(across, slab), 0, 0.035, wide) + band(np.mod(across, slab), slab - 0.035, slab, wide),
-        band(np.mod(z, slab), 0, 0.05, deep),
-    ) * np.minimum(1, 0.2 / deep)
-    stone = np.array([0.25, 0.235, 0.215], np.float32) * rng.uniform(0.85, 1.15)
-    tone = np.clip((1 + 0.10 * fine + 0.10 * patchy + 0.08 * broad) * (1 - 0.42 * joint), 0.2, None)
-    warm = setting.air + 0.6 * setting.warming
-    cover(on_pavement, stone[:, None, None] * tone, warm + 1.0 + 0.25 * patchy + 0.2 * broad - 0.8 * joint)
-    cover(
-        kerb, np.array([0.33, 0.325, 0.31])[:, None, None] * np.clip(1 + 0.12 * patchy, 0.3, None), warm + 1.6
-    )
+    within = wrap(grid.across, slab)
+    joint = band(within, 0, 0.035, grid.wide) + band(within, slab - 0.035, slab, grid.wide)
+    joint = np.maximum(joint, band(wrap(grid.z, slab), 0, 0.05, grid.deep)) * np.minimum(1, 0.2 / grid.deep)
+    stone = np.array([0.25, 0.235, 0.215]) * rng.uniform(0.85, 1.15)
+    kerb = np.maximum(grid.stripe(-edge, -half), grid.stripe(half, edge))
+    pavement = np.maximum(grid.stripe(-paved, -edge), grid.stripe(edge, paved)) if road.pavement else 0 * kerb
+    heat = warm + 1.0 + 0.25 * grid.patchy + 0.2 * grid.broad - 0.8 * joint
+    grid.cover(pavement, stone, grid.tone(0.10, 0.10, 0.08) * (1 - 0.42 * joint), heat)
+    grid.cover(kerb, (0.33, 0.325, 0.31), grid.tone(0, 0.12, 0), warm + 1.6)
+    return pavement
 
+
+def _surface(grid: _Grid, road: Road, rng: np.random.Generator, warm: float) -> tuple[Array, Array]:
+    """Lay the road itself; return its cover and its temperature."""
+    colour = np.array([0.115, 0.116, 0.120]) * rng.uniform(0.75, 1.3)
+    wear = np.zeros((1, 1), np.float32)
     if road.surface == "gravel":
-        base, grain = np.array([0.25, 0.215, 0.165], np.float32), 0.16
-        wear: ArrayLike = 0.0
-    else:
-        base, grain = np.array([0.115, 0.116, 0.120], np.float32) * rng.uniform(0.75, 1.3), 0.17
-        lane = 2 * half / road.lanes
-        within = np.mod(across + half, lane) - lane / 2
-        wear = (
-            np.exp(-(((np.abs(within) - 0.75) / 0.3) ** 2)) * (0.0 if road.surface == "parking" else 1.0)
-        ).astype(np.float32)
-    crack = np.exp(-((broad / 0.035) ** 2)) * np.minimum(1, 0.06 / wide) * (0.35 + 0.2 * patchy)
-    tone = np.clip(1 + grain * fine + 0.12 * patchy + 0.13 * broad - 0.14 * wear, 0.2, None) * (
-        1 - np.clip(crack, 0, 0.6)
-    )
-    road_heat = (
-        warm
-        + 2.4
-        + 0.25 * setting.warming
-        + 0.30 * patchy
-        + 0.45 * broad
-        + 0.9 * wear
-        - 0.8 * np.clip(crack, 0, 1)
-    )
-    cover(on_road, base[:, None, None] * tone, road_heat)
+        colour = np.array([0.25, 0.215, 0.165])
+    elif road.surface == "asphalt":  # wheels polish two tracks in each lane
+        lane = 2 * road.half_width / road.lanes
+        within = np.abs(wrap(grid.across + road.half_width, lane) - lane / 2)
+        wear = np.exp(-(((within - 0.75) * (1 / 0.3)) ** 2))
+    crack = np.exp(-((grid.broad * (1 / 0.035)) ** 2)) * np.minimum(1, 0.06 / grid.wide)
+    crack = np.clip(crack * (0.35 + 0.2 * grid.patchy), 0, 0.6)
+    on_road = grid.stripe(-road.half_width, road.half_width)
+    heat = warm + 0.30 * grid.patchy + 0.45 * grid.broad + 0.9 * wear - 0.8 * crack
+    grid.cover(on_road, colour, (grid.tone(0.165, 0.12, 0.13) - 0.14 * wear) * (1 - crack), heat)
+    return on_road, heat
 
-    marks, bump = _marks(road, across, z, wide, deep)
-    worn = np.clip(0.93 + 0.10 * patchy + 0.09 * fine + 0.12 * broad, 0, 1)
-    lines = marks * worn
-    cover(
-        lines, PAINT * np.clip(1 + 0.05 * fine, 0.5, None) * np.ones((3, 1, 1), np.float32), road_heat - 0.7
-    )
-    if road.bump is not None:
-        stripe = band(np.mod(across, 1.0), 0, 0.5, wide)
-        yellow, black = (
-            np.array([0.55, 0.38, 0.03])[:, None, None],
-            np.array([0.03, 0.03, 0.03])[:, None, None],
-        )
-        cover(
-            bump,
-            (yellow * stripe + black * (1 - stripe)) * np.clip(1 + 0.15 * patchy, 0.3, None),
-            warm + 1.2 + 1.0 * stripe,
-        )
+
+def _add_lids(grid: _Grid, road: Road, rng: np.random.Generator, warm: float) -> None:
+    """Put warm manhole covers into the road."""
     for _ in range(rng.integers(0, 4)):
-        zc, xc = rng.uniform(6, 26), rng.uniform(-0.8, 0.8) * half
-        r = np.sqrt((across - xc) ** 2 + (z - zc) ** 2)
-        lid = np.clip((0.36 - r) / np.maximum(wide, 0.3 * deep) + 0.5, 0, 1) * on_road
-        ring = np.clip(1 - np.abs(r - 0.33) / 0.05, 0, 1) * lid
-        cover(
-            lid, 0.085 + 0.05 * ring[None] + 0.012 * fine[None] * np.ones((3, 1, 1)), warm + 4.5 + 1.5 * ring
-        )
-
-    area = canvas.planes[:, first:]
-    normal_up = np.ones_like(across)
-    puddle = smoothstep((broad + 0.3 * patchy - 1.5 + 1.1 * setting.wet) * 1.3) * on_road * (setting.wet > 0)
-    damp = np.clip(0.55 * setting.wet + 0.3 * puddle, 0, 0.8)
-    area[ALBEDO] = albedo * (1 - damp * on_road)
-    area[NORMAL] = 0
-    area[NORMAL][1] = normal_up
-    area[GLOW] = 0
-    if setting.wet:
-        view = canvas.view((0, first), across.shape)
-        fresnel = 0.02 + 0.6 * np.clip(1 + view[1], 0, 1) ** 5
-        shine = fresnel * on_road * (0.25 * setting.wet + 0.75 * puddle)
-        area[GLOW] = setting.mirrored(area[NORMAL], view) * shine
-    area[HEAT] = heat - 1.5 * damp * on_road
-    area[SUN] = 1
-    step = np.exp(-np.abs(np.abs(across) - half) / 0.12) * (1 - on_pavement) * np.minimum(1, 0.05 / wide)
-    area[OCCLUSION] = occlusion * (1 - 0.35 * step)
-    canvas.depth[first:] = depth
-    canvas.label[first:] = np.where(bump > 0.5, SPEED_BUMP, np.where(marks * on_road > 0.5, LANE_LINE, 0))
+        z, x = rng.uniform(6, 26), rng.uniform(-0.8, 0.8) * road.half_width
+        rows = np.flatnonzero(np.abs(grid.z[:, 0] - z) < 0.6)
+        if not rows.size:
+            continue
+        part = slice(rows[0], rows[-1] + 1)
+        r = np.hypot(grid.across[part] - x, grid.z[part] - z)
+        lid = np.clip((0.36 - r) / np.maximum(grid.wide[part], 0.3 * grid.deep[part]) + 0.5, 0, 1)
+        rim = np.clip(1 - np.abs(r - 0.33) / 0.05, 0, 1)
+        grid.albedo[:, part] += lid * (0.085 + 0.05 * rim + 0.012 * grid.fine[part] - grid.albedo[:, part])
+        grid.heat[part] += lid * (warm + 1.5 * rim - grid.heat[part])
 
 
-def _marks(road: Road, across: Array, z: Array, wide: Array, deep: Array) -> tuple[Array, Array]:
+def _marks(grid: _Grid, road: Road) -> tuple[Array, Array]:
     """Cover (h, w) of the painted lines and of the speed bump."""
     half = road.half_width
-    marks = np.zeros_like(across)
-    bump = np.zeros_like(across)
+    marks, bump = np.zeros((2, *grid.across.shape), np.float32)
     if road.surface == "parking":
-        length = BAY_START + BAY_COUNT * BAY_WIDTH
-        phase = np.mod(z - BAY_START, BAY_WIDTH)
-        line = np.minimum(1, band(phase, 0, 0.07, deep) + band(phase, BAY_WIDTH - 0.07, BAY_WIDTH, deep))
-        line = line * band(z, BAY_START - 0.1, length + 0.1, deep)
+        phase = wrap(grid.z - BAY_START, BAY_WIDTH)
+        line = band(phase, 0, 0.07, grid.deep) + band(phase, BAY_WIDTH - 0.07, BAY_WIDTH, grid.deep)
+        line = np.minimum(line, grid.bar(BAY_START - 0.1, BAY_START + BAY_COUNT * BAY_WIDTH + 0.1))
         for start in road.bays:
             low, high = sorted((start, start + np.sign(start) * BAY_DEPTH))
-            marks = np.maximum(marks, line * band(across, low, high, wide))
+            marks = np.maximum(marks, line * grid.stripe(low, high))
     elif road.surface == "asphalt":
-        for side in (-1, 1):
-            position = side * (half - 0.35)
-            marks = np.maximum(marks, band(across, position - 0.07, position + 0.07, wide))
-        dash = band(np.mod(z, 6.0), 0, 3.0, deep)
-        for lane in range(1, road.lanes):
-            position = -half + lane * 2 * half / road.lanes
-            marks = np.maximum(marks, band(across, position - 0.07, position + 0.07, wide) * dash)
+        dash = band(wrap(grid.z, 6.0), 0, 3.0, grid.deep)
+        for lane in range(road.lanes + 1):
+            x = -half + lane * 2 * half / road.lanes
+            if lane in (0, road.lanes):
+                marks = np.maximum(
+                    marks, grid.stripe(x * (1 - 0.35 / half) - 0.07, x * (1 - 0.35 / half) + 0.07)
+                )
+            else:
+                marks = np.maximum(marks, grid.stripe(x - 0.07, x + 0.07) * dash)
     if road.crossing is not None:
         low, high = road.crossing
-        beside = 1 - band(z, low - 1.8, high + 1.8, deep)
-        zebra = band(np.mod(across + half, 1.0), 0.2, 0.7, wide) * band(z, low, high, deep)
-        stop = np.maximum(band(z, low - 1.5, low - 1.1, deep), band(z, high + 1.1, high + 1.5, deep))
-        inner = band(across, -half + 0.3, half - 0.3, wide)
-        stop = stop * np.where(
-            z < (low + high) / 2, band(across, 0, half - 0.3, wide), band(across, -half + 0.3, 0, wide)
-        )
-        marks = np.maximum(marks * beside, np.maximum(zebra * inner, stop))
+        marks *= 1 - grid.bar(low - 1.8, high + 1.8)
+        zebra = band(wrap(grid.across + half, 1.0), 0.2, 0.7, grid.wide) * grid.bar(low, high)
+        marks = np.maximum(marks, zebra * grid.stripe(-half + 0.3, half - 0.3))
+        marks = np.maximum(marks, grid.bar(low - 1.5, low - 1.1) * grid.stripe(0, half - 0.3))
+        marks = np.maximum(marks, grid.bar(high + 1.1, high + 1.5) * grid.stripe(-half + 0.3, 0))
     if road.bump is not None:
-        bump = band(z, road.bump - 0.35, road.bump + 0.35, deep) * band(across, -half + 0.2, half - 0.2, wide)
-        marks = marks * (1 - bump)
+        bump = grid.bar(road.bump - 0.35, road.bump + 0.35) * grid.stripe(-half + 0.2, half - 0.2)
+        marks *= 1 - bump
     return marks, bump
 
 
@@ -226,7 +240,8 @@ def shade_ground(
         fixed = np.clip(np.round((polygon - (x0 + 0.5, y0 + 0.5)) * 16), -(2**20), 2**20).astype(np.int32)
         cv2.fillConvexPoly(mask, fixed, 255, cv2.LINE_AA, 4)
     if blur > 0.4:
-        mask = cv2.GaussianBlur(mask, (0, 0), blur, sigmaY=max(blur * 0.45, 0.4))
+        across, down = (int(np.sqrt(6 * b * b + 1)) | 1 for b in (blur, max(0.45 * blur, 0.4)))
+        mask = cv2.blur(cv2.blur(mask, (across, down)), (across, down))  # twice is nearly a Gaussian
     rows, columns = slice(max(y0, top), min(y1, h)), slice(max(x0, 0), min(x1, w))
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return

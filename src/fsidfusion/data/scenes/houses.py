@@ -3,8 +3,9 @@
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
+
 from fsidfusion.data.scenes.canvas import Canvas
-from fsidfusion.data.scenes.texture import Array, band, noise_patch, smoothstep
+from fsidfusion.data.scenes.texture import Array, band, noise_patch, smoothstep, wrap
 
 WORDS = (
     "CAFE",
@@ -33,6 +34,12 @@ GLYPHS = {
 
 
 GLASS = 0.055  # albedo of a window pane from outside
+WALLS = {  # albedo by style
+    "brick": ((0.30, 0.13, 0.09), (0.36, 0.21, 0.13), (0.24, 0.12, 0.10)),
+    "plaster": ((0.52, 0.46, 0.34), (0.50, 0.48, 0.44), (0.46, 0.36, 0.26), (0.36, 0.42, 0.44)),
+    "concrete": ((0.32, 0.31, 0.30), (0.40, 0.38, 0.35)),
+    "ribbon": ((0.30, 0.31, 0.33), (0.22, 0.20, 0.19)),
+}
 
 
 def draw_text(mask: Array, text: str, corner: tuple[float, float], height: float) -> None:
@@ -47,197 +54,212 @@ def draw_text(mask: Array, text: str, corner: tuple[float, float], height: float
         x += unit * (2.2 if character in "I " else 5.0)
 
 
-def facade(
-    rng: np.random.Generator, canvas: Canvas, size: tuple[float, float], per_metre: float, shop: bool
-) -> Array:
-    """A wall of a house as a texture (8, h, w): albedo 3, glass cover, glow 3, temperature; `size` in metres."""
-    setting = canvas.setting
-    width, height = size
-    h, w = max(int(height * per_metre), 8), max(int(width * per_metre), 8)
-    fp = np.float32(width / w)
-    u = ((np.arange(w, dtype=np.float32) + 0.5) * fp)[None]
-    v = (height - (np.arange(h, dtype=np.float32) + 0.5) * (height / h))[:, None]  # metres above the ground
+class Wall:
+    """A wall as a flat texture: `planes` (8, h, w) are albedo 3, cover of glass, own light 3, temperature."""
+
+    def __init__(self, u: Array, v: Array, pixel: float, planes: Array) -> None:
+        self.u, self.v = u, v  # (1, w), (h, 1) metres from the left and above the ground
+        self.pixel = pixel  # metres
+        self.planes = planes
+        self.albedo, self.glass, self.glow, self.heat = planes[:3], planes[3], planes[4:7], planes[7]
+
+    def part(self, left: float, right: float, top: float) -> "Wall":
+        """The piece between two u and below v = `top`, a view of the same planes."""
+        a, b = np.searchsorted(self.u[0], [left, right])
+        row = int(np.searchsorted(-self.v[:, 0], -top))
+        return Wall(self.u[:, a:b], self.v[row:], self.pixel, self.planes[:, row:, a:b])
+
+    def across(self, low: float, high: float) -> Array:
+        """Cover (1, w) of low <= u <= high."""
+        return band(self.u, low, high, self.pixel)
+
+    def up(self, low: float, high: float) -> Array:
+        """Cover (h, 1) of low <= v <= high."""
+        return band(self.v, low, high, self.pixel)
+
+    def lay(self, mask: Array, colour: ArrayLike, warmer: float = 0.0) -> None:
+        """Cover what `mask` (h, w) marks with an opaque material that is `warmer` than the wall."""
+        colour = np.asarray(colour, np.float32)
+        self.albedo += mask * (colour.reshape(colour.shape + (1,) * (3 - colour.ndim)) - self.albedo)
+        self.glow *= 1 - mask
+        self.glass *= 1 - mask
+        self.heat += warmer * mask
+
+
+def _build_wall(
+    canvas: Canvas,
+    rng: np.random.Generator,
+    size: tuple[float, float],
+    top: float,
+    per_metre: float,
+    shop: bool,
+) -> Wall:
+    """A wall of `size` (width, height) metres up to the height `top` that is seen."""
+    setting, (width, height) = canvas.setting, size
+    h, w = max(int(top * per_metre), 8), max(int(width * per_metre), 8)
+    pixel = max(width / w, top / h)
+    u = ((np.arange(w, dtype=np.float32) + 0.5) * (width / w))[None]
+    v = (top - (np.arange(h, dtype=np.float32) + 0.5) * (top / h))[:, None]
     ground_floor = 4.0 if shop else 0.6
     storey, pitch = rng.uniform(2.9, 3.4), rng.uniform(1.9, 3.6)
     pitch = width / max(round(width / pitch), 1)
-    style = rng.choice(["brick", "plaster", "concrete", "ribbon"])
-    tones = {
-        "brick": ([0.30, 0.13, 0.09], [0.36, 0.21, 0.13], [0.24, 0.12, 0.10]),
-        "plaster": ([0.52, 0.46, 0.34], [0.50, 0.48, 0.44], [0.46, 0.36, 0.26], [0.36, 0.42, 0.44]),
-        "concrete": ([0.32, 0.31, 0.30], [0.40, 0.38, 0.35]),
-        "ribbon": ([0.30, 0.31, 0.33], [0.22, 0.20, 0.19]),
-    }[style]
-    wall = np.array(tones[rng.integers(len(tones))], np.float32) * rng.uniform(0.8, 1.15)
-    rough = noise_patch(rng, 1.3, (h, w), 2.5)
-    fine = noise_patch(rng, 0.3, (h, w), 1.0)
-    tone = 1 + 0.06 * rough + 0.05 * fine
+    style = str(rng.choice(list(WALLS)))
+    colour = np.array(WALLS[style][rng.integers(len(WALLS[style]))]) * rng.uniform(0.8, 1.15)
+    rough, fine = noise_patch(rng, 1.3, (h, w), 2.5), noise_patch(rng, 0.3, (h, w), 1.0)
+    tone = 1 + 0.06 * rough + (0.09 if style == "brick" else 0.05) * fine
     if style == "brick":
-        course = band(np.mod(v, 0.16), 0, 0.025, fp) * min(1.0, 0.12 / fp)
-        tone = tone * (1 - 0.25 * course) + 0.04 * fine
+        tone *= 1 - 0.25 * min(1.0, 0.12 / pixel) * band(wrap(v, 0.16), 0, 0.025, pixel)
     elif style == "concrete":
-        tone = tone * (
-            1 - 0.3 * np.maximum(band(np.mod(u, pitch), 0, 0.05, fp), band(np.mod(v, storey), 0, 0.05, fp))
+        tone *= 1 - 0.3 * np.maximum(
+            band(wrap(u, pitch), 0, 0.05, pixel), band(wrap(v, storey), 0, 0.05, pixel)
         )
-    tone = tone * (1 - 0.28 * np.exp(-v / 0.7)) * (1 - 0.22 * band(v, height - 0.5, height - 0.35, fp))
+    tone *= (1 - 0.28 * np.exp(v * (-1 / 0.7))) * (1 - 0.22 * band(v, height - 0.5, height - 0.35, pixel))
+    wall = Wall(u, v, pixel, np.zeros((8, h, w), np.float32))
+    for plane, value in zip(wall.albedo, colour.tolist()):
+        np.multiply(tone, value, out=plane)
+    base = setting.air + rng.uniform(1.0, 3.0) + 0.3 * setting.warming
+    wall.heat += base + 0.35 * rough + 0.15 * fine + 0.7 * np.exp(v * (-1 / 1.5))
+    _add_windows(wall, rng, (pitch, storey, ground_floor), height, style == "ribbon", setting.lamps)
+    if shop:
+        count = max(int(width / rng.uniform(5, 8)), 1)
+        span = width / count
+        for k in range(count):
+            _add_shop(wall.part(k * span, (k + 1) * span, 3.8), rng, k * span, span, setting.lamps)
+    return wall
 
+
+def _add_windows(
+    wall: Wall,
+    rng: np.random.Generator,
+    grid: tuple[float, float, float],
+    height: float,
+    ribbon: bool,
+    lamps: float,
+) -> None:
+    """Put rows of windows above the ground floor; `grid` is their pitch, the storey and where they begin."""
     # Everything about a window is the product of something along u and something along v.
-    left, low = (0.06, 0.34) if style == "ribbon" else (rng.uniform(0.2, 0.3), rng.uniform(0.26, 0.34))
+    pitch, storey, ground_floor = grid
+    left, low = (0.06, 0.34) if ribbon else (rng.uniform(0.2, 0.3), rng.uniform(0.26, 0.34))
     high = rng.uniform(0.78, 0.9)
-    fu, fv = np.mod(u, pitch) / pitch, np.mod(v - ground_floor, storey) / storey
-    upstairs = (
-        (v > ground_floor)
-        * (v < height - 1.0)
-        * (np.floor((v - ground_floor) / storey + 1) * storey < height - ground_floor)
-    )
-    fpu, fpv = fp / pitch, fp / storey
+    storeys = int((height - 1.0 - ground_floor) / storey)
+    fu, fv = wrap(wall.u, pitch) * (1 / pitch), wrap(wall.v - ground_floor, storey) * (1 / storey)
+    upstairs = (wall.v > ground_floor) & (wall.v < ground_floor + storeys * storey)
+    fpu, fpv, frame = wall.pixel / pitch, wall.pixel / storey, 0.055 / pitch
+    inner = band(fu, left + frame, 1 - left - frame, fpu) - band(fu, 0.5 - frame / 2, 0.5 + frame / 2, fpu)
     opening = band(fu, left, 1 - left, fpu) * (band(fv, low, high, fpv) * upstairs)
-    frame = 0.055 / pitch
-    panes = band(fu, left + frame, 1 - left - frame, fpu) - band(fu, 0.5 - frame / 2, 0.5 + frame / 2, fpu)
-    glass = np.clip(panes, 0, 1) * (band(fv, low + 0.02, high - 0.02, fpv) * upstairs)
+    glass = np.maximum(inner, 0) * (band(fv, low + 0.02, high - 0.02, fpv) * upstairs)
     sill = band(fu, left - 0.03, 1 - left + 0.03, fpu) * (band(fv, low - 0.045, low, fpv) * upstairs)
-    lintel = band(fu, left, 1 - left, fpu) * (
-        band(fv, high - 0.07, high, fpv) * upstairs
-    )  # shadow under the lintel
+    shadow = band(fu, left, 1 - left, fpu) * (band(fv, high - 0.07, high, fpv) * upstairs)
 
-    cu, cv = (u // pitch).astype(int)[0], np.clip(((v - ground_floor) // storey).astype(int)[:, 0], 0, None)
-    shape = (cv.max() + 1, cu.max() + 1)
+    column = (wall.u[0] / pitch).astype(int)
+    row = np.maximum((wall.v[:, 0] - ground_floor) / storey, 0).astype(int)
+    shape = (row.max() + 1, column.max() + 1)
 
     def per_window(table: Array) -> Array:
-        return np.asarray(table[..., cv[:, None], cu[None]], np.float32)
+        return table.astype(np.float32)[row[:, None], column]
 
-    lit = per_window((rng.random(shape) < 0.42 * setting.lamps).astype(np.float32))
-    warmth = per_window(rng.uniform(0, 1, shape).astype(np.float32))
-    curtain = per_window(rng.uniform(0.0, 0.75, shape).astype(np.float32))
-    lamp = np.stack([0.75 + 0.25 * warmth, 0.62 + 0.05 * warmth, 0.52 - 0.30 * warmth])
-    inside = smoothstep((fv - low) / (high - low) * 1.4) * 0.65 + 0.35
-    drawn = band(np.abs(fu - 0.5) * 2, 1 - 2 * left - curtain * 0.5, 1.0, 2 * fpu)
-
-    albedo = wall[:, None, None] * tone
-    frame_tone = rng.uniform(0.1, 0.6)
-    albedo = albedo + opening * (frame_tone - albedo)
-    albedo = albedo + glass * (GLASS + 0.20 * drawn * (1 - lit) - albedo)
-    albedo = albedo + sill * (0.42 - albedo)
-    albedo *= 1 - 0.45 * lintel
-    glow = lamp * (glass * lit * inside * (1 - 0.45 * drawn) * (0.25 + 0.55 * warmth) * 0.9)
-    heat = setting.air + rng.uniform(1.0, 3.0) + 0.3 * setting.warming + 0.35 * rough + 0.15 * fine
-    heat = heat + opening * 1.2 + sill * 0.8 - glass * (3.2 - 2.8 * lit * warmth) + 0.7 * np.exp(-v / 1.5)
-    if shop:
-        albedo, glass, glow, heat = _shops(rng, canvas, (u, v, fp), width, (albedo, glass, glow, heat))
-    return np.concatenate([albedo, glass[None], glow, heat[None]]).astype(np.float32)
+    lit = per_window(rng.random(shape) < 0.42 * lamps)
+    warm, curtain = per_window(rng.uniform(0, 1, shape)), per_window(rng.uniform(0.0, 0.75, shape))
+    drawn = band(np.abs(fu - 0.5) * 2, 1 - 2 * left - 0.5 * curtain, 1.0, 2 * fpu)
+    pane = GLASS + 0.20 * drawn * (1 - lit)
+    frames = rng.uniform(0.1, 0.6)
+    for plane in wall.albedo:
+        plane += opening * (frames - plane)
+        plane += glass * (pane - plane)
+        plane += sill * (0.42 - plane)
+        plane *= 1 - 0.45 * shadow
+    inside = smoothstep((fv - low) * (1.4 / (high - low))) * 0.65 + 0.35
+    shine = glass * lit * inside * (1 - 0.45 * drawn) * (0.22 + 0.5 * warm)
+    for plane, cold, change in zip(wall.glow, (0.75, 0.62, 0.52), (0.25, 0.05, -0.30)):
+        plane += shine * (cold + change * warm)
+    wall.glass += glass
+    wall.heat += 1.2 * opening + 0.8 * sill - glass * (3.2 - 2.8 * lit * warm)
 
 
-def _shops(
-    rng: np.random.Generator,
-    canvas: Canvas,
-    grid: tuple[Array, Array, np.float32],
-    width: float,
-    layers: tuple[Array, Array, Array, Array],
-) -> tuple[Array, Array, Array, Array]:
-    """Put shop windows, doors, awnings and lettered signs on the lowest 3.8 m of a wall."""
-    (u, v, fp), (albedo, glass, glow, heat) = grid, layers
-    setting = canvas.setting
-    count = max(int(width / rng.uniform(5, 8)), 1)
-    span = width / count
-    for shop in range(count):
-        start = shop * span
-        body = band(u, start + 0.15, start + span - 0.15, fp) * band(v, 0.0, 3.7, fp)
-        colour = np.array(rng.uniform(0.05, 0.5, 3), np.float32)
-        albedo = albedo + body * (colour[:, None, None] * 0.5 - albedo)
-        door = start + rng.uniform(0.3, max(span - 1.6, 0.4))
-        panes = 1 - band(np.mod(u - start, 1.7), 0, 0.07, fp)
-        window = panes * band(u, start + 0.35, start + span - 0.35, fp) * band(v, 0.55, 2.75, fp)
-        window = np.maximum(window, band(u, door + 0.08, door + 1.02, fp) * band(v, 0.1, 2.5, fp))
-        post = np.maximum(band(u, door, door + 0.08, fp), band(u, door + 1.02, door + 1.1, fp)) * band(
-            v, 0, 2.75, fp
-        )
-        window = window * (1 - post)
-        is_open = float(rng.random() < 0.7 and setting.lamps > 0)
-        goods = noise_patch(rng, 1.0, window.shape, 3.0)
-        shelves = band(np.mod(v, 0.6), 0.0, 0.09, fp)
-        albedo = albedo + window * (GLASS + 0.03 * np.clip(goods, -1, 2) - albedo)
-        light = np.array([1.0, rng.uniform(0.78, 0.95), rng.uniform(0.5, 0.9)], np.float32)[:, None, None]
-        interior = (
-            np.clip(0.55 + 0.30 * goods, 0.12, 1.2) * (1 - 0.5 * shelves) * (0.5 + 0.22 * np.clip(v, 0, 3))
-        )
-        glow = glow * (1 - body) + light * (
-            window * interior * is_open * rng.uniform(0.45, 0.9) * setting.lamps
-        )
-        glass = glass * (1 - body) + window
-        heat = heat + body * 0.8 + window * (1.3 * is_open - 2.2)
-        board = band(u, start + 0.3, start + span - 0.3, fp) * band(v, 2.85, 3.6, fp)
-        paper, ink = rng.uniform(0.03, 0.25, 3), rng.uniform(0.5, 0.8, 3) * np.array([1.0, 0.95, 0.8])
-        text = np.zeros(albedo.shape[1:], np.float32)
-        word = str(rng.choice(WORDS))
-        letter = 0.46 / fp
-        length = sum(2.2 if c in "I " else 5.0 for c in word) * letter / 6
-        draw_text(text, word, ((start + span / 2) / fp - length / 2, text.shape[0] - 3.46 / fp), letter)
-        text = text * board
-        albedo = albedo + board * (paper[:, None, None] - albedo)
-        albedo = albedo + text * (ink[:, None, None] - albedo)
-        glow = glow + text * (ink[:, None, None] * (0.9 * setting.lamps * float(rng.random() < 0.75)))
-        heat = heat + board * (0.4 - 0.0 * text)
-        if rng.random() < 0.4:
-            awning = band(u, start + 0.25, start + span - 0.25, fp) * band(v, 2.45, 2.85, fp)
-            stripe = band(np.mod(u, 0.5), 0, 0.25, fp)
-            cloth = np.array(rng.uniform(0.05, 0.45, 3))[:, None, None] * (1 - stripe) + 0.6 * stripe
-            albedo, glow = albedo + awning * (cloth - albedo), glow * (1 - awning)
-            glass, heat = glass * (1 - awning), heat + awning * 0.5
-    return albedo, glass, glow, heat
+def _add_shop(wall: Wall, rng: np.random.Generator, start: float, span: float, lamps: float) -> None:
+    """Put shop window, door, lettered sign and sometimes an awning on a piece of the ground floor."""
+    if min(wall.planes.shape[1:]) < 2:
+        return
+    stop = start + span
+    wall.lay(wall.across(start + 0.15, stop - 0.15) * wall.up(0.0, 3.7), rng.uniform(0.03, 0.25, 3), 0.8)
+    door = start + rng.uniform(0.3, max(span - 1.6, 0.4))
+    panes = 1 - band(wrap(wall.u - start, 1.7), 0, 0.07, wall.pixel)
+    window = panes * wall.across(start + 0.35, stop - 0.35) * wall.up(0.55, 2.75)
+    window = np.maximum(window, wall.across(door + 0.08, door + 1.02) * wall.up(0.1, 2.5))
+    posts = np.maximum(wall.across(door, door + 0.08), wall.across(door + 1.02, door + 1.1))
+    window *= 1 - posts * wall.up(0, 2.75)
+    is_open = lamps * float(rng.random() < 0.7)
+    goods = noise_patch(rng, 1.0, window.shape, 3.0)
+    wall.lay(window, GLASS + 0.03 * np.clip(goods, -1, 2)[None], 1.3 * is_open - 2.2)
+    shelves = 1 - 0.5 * band(wrap(wall.v, 0.6), 0.0, 0.09, wall.pixel)
+    interior = np.clip(0.55 + 0.30 * goods, 0.12, 1.2) * shelves * (0.5 + 0.22 * np.clip(wall.v, 0, 3))
+    light = np.array([1.0, rng.uniform(0.78, 0.95), rng.uniform(0.5, 0.9)], np.float32) * rng.uniform(
+        0.35, 0.7
+    )
+    wall.glow += light[:, None, None] * (window * interior * is_open)
+    wall.glass += window
+
+    board = wall.across(start + 0.3, stop - 0.3) * wall.up(2.85, 3.6)
+    wall.lay(board, rng.uniform(0.03, 0.25, 3), 0.4)
+    word, letter = str(rng.choice(WORDS)), 0.46 / wall.pixel
+    text = np.zeros(window.shape, np.float32)
+    length = sum(2.2 if c in "I " else 5.0 for c in word) * letter / 6
+    draw_text(text, word, ((span / 2) / wall.pixel - length / 2, text.shape[0] - 3.46 / wall.pixel), letter)
+    text *= board
+    ink = (rng.uniform(0.5, 0.8, 3) * (1.0, 0.95, 0.8)).astype(np.float32)[:, None, None]
+    wall.lay(text, ink)
+    wall.glow += text * ink * (0.7 * lamps * float(rng.random() < 0.75))
+    if rng.random() < 0.4:
+        stripe = band(wrap(wall.u, 0.5), 0, 0.25, wall.pixel)
+        cloth = rng.uniform(0.05, 0.45, 3).astype(np.float32)[:, None, None] * (1 - stripe) + 0.6 * stripe
+        wall.lay(wall.across(start + 0.25, stop - 0.25) * wall.up(2.45, 2.85), cloth, 0.5)
 
 
 def paint_wall(
     canvas: Canvas, rng: np.random.Generator, low: ArrayLike, along: ArrayLike, height: float, shop: bool
 ) -> None:
     """Paint a house wall standing on the ground from point `low` along vector `along` (both X, Z), as seen."""
-    low, along = np.asarray(low, np.float64), np.asarray(along, np.float64)
-    near, far = sorted((low, low + along), key=lambda end: float(end[1]))
-    if far[1] < 2.0:
+    camera, setting = canvas.camera, canvas.setting
+    ends = np.array([low, np.add(low, along)], np.float64)
+    ends = ends[np.argsort(ends[:, 1])]
+    if ends[1, 1] < 2.0:
         return
-    if near[1] < 1.5:  # a wall that passes the camera is cut where it leaves the view
-        near = near + (far - near) * (1.5 - near[1]) / (far[1] - near[1])
-        low, along = near, far - near
-    width = float(np.hypot(*along))
-    high = low + along
-    corners = np.array([(*p, y) for p, y in ((low, height), (high, height), (high, 0.0), (low, 0.0))])
-    pixels, depths = canvas.camera.project(corners[:, [0, 2, 1]])
-    cover = canvas.polygon(pixels)
-    if cover is None or width < 0.5:
+    if ends[0, 1] < 1.5:  # a wall that passes the camera is cut where it leaves the view
+        ends[0] += (ends[1] - ends[0]) * (1.5 - ends[0, 1]) / (ends[1, 1] - ends[0, 1])
+    ends = ends[np.argsort(ends[:, 0] / ends[:, 1])]  # from left to right as seen, so that letters read
+    width = float(np.hypot(*(ends[1] - ends[0])))
+    highest = camera.height + max(camera.rows[0, 0], 0.0) * float(ends[:, 1].max()) * 1.1 + 1
+    top = min(height, max(highest, 4.0))
+    corners = [(x, y, z) for y in (top, 0.0) for x, z in ends]
+    pixels, depths = camera.project(corners)
+    cover = canvas.polygon(pixels[[0, 1, 3, 2]])
+    if cover is None or width < 0.5 or cover[1].max() == 0:
         return
     corner, alpha = cover
-    if alpha.max() == 0:
-        return
-    shown = np.clip(pixels, 0, canvas.camera.size[::-1])
-    per_metre = float(np.clip(canvas.camera.focal / np.median(depths), 2.0, 22.0))
-    texture = facade(rng, canvas, (width, height), per_metre, shop)
-    h, w = texture.shape[1:]
-    squeeze = max(np.ptp(shown[:, 0]), 4) / w
+    per_metre = float(np.clip(camera.focal / np.median(depths), 2.0, 18.0))
+    wall = _build_wall(canvas, rng, (width, height), top, per_metre, shop)
+    h, w = wall.planes.shape[1:]
+    parts = [np.ascontiguousarray(part.transpose(1, 2, 0)) for part in (wall.planes[:4], wall.planes[4:])]
+    squeeze = max(float(np.ptp(np.clip(pixels[:, 0], 0, camera.size[1]))), 4) / w
     if squeeze < 0.7:  # a wall seen at a slant: average across before warping, or windows flicker
         w = max(int(w * squeeze * 1.2), 4)
-        texture = np.stack([cv2.resize(plane, (w, h), interpolation=cv2.INTER_AREA) for plane in texture])
-    source = np.array([(0, 0), (w, 0), (w, h), (0, h)], np.float32) - 0.5
+        parts = [cv2.resize(part, (w, h), interpolation=cv2.INTER_AREA) for part in parts]
+    source = np.array([(0, 0), (w, 0), (0, h), (w, h)], np.float32) - 0.5
     warp = cv2.getPerspectiveTransform(source, (pixels - corner - 0.5).astype(np.float32))
     size = (alpha.shape[1], alpha.shape[0])
-    parts = [
-        cv2.warpPerspective(
-            np.ascontiguousarray(texture[k : k + 4].transpose(1, 2, 0)),
-            warp,
-            size,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        for k in (0, 4)
-    ]
+    parts = [cv2.warpPerspective(part, warp, size, borderMode=cv2.BORDER_REPLICATE) for part in parts]
     front, back = (part.transpose(2, 0, 1) for part in parts)
-    normal = np.array([-along[1], 0.0, along[0]]) / width
-    towards = np.array([-(low + along / 2)[0], 0.0, -(low + along / 2)[1]])
-    normal = (normal if normal @ towards > 0 else -normal).astype(np.float32)
-    plane_distance = float(normal @ np.array([low[0], 0.0, low[1]]))
+    normal = np.array([ends[0, 1] - ends[1, 1], 0.0, ends[1, 0] - ends[0, 0]]) / width
+    normal = normal if normal @ (-ends[0, 0], 0.0, -ends[0, 1]) > 0 else -normal
+    offset = float(normal @ (ends[0, 0], 0.0, ends[0, 1]))
     view = canvas.view(corner, alpha.shape)
-    reach = plane_distance / np.minimum((view * normal[:, None, None]).sum(0), -1e-3)  # along the ray
-    forward = -np.sin(canvas.camera.pitch) * view[1] + np.cos(canvas.camera.pitch) * view[2]
-    sheen = 0.2 * canvas.setting.mirrored(np.broadcast_to(normal[:, None, None], view.shape), view)
-    sheen = np.maximum(sheen, 0.16 * canvas.setting.sky(np.float32(0.2))[:, None, None])
+    nx, _, nz = normal.tolist()
+    reach = offset / np.minimum(nx * view[0] + nz * view[2], -1e-3)  # metres along the ray
+    forward = view[2] * float(np.cos(camera.pitch)) - view[1] * float(np.sin(camera.pitch))
+    sky = setting.mirrored(np.broadcast_to(normal.astype(np.float32)[:, None, None], view.shape), view)
+    sheen = np.maximum(0.2 * sky, 0.16 * setting.sky(np.float32(0.2))[:, None, None])
+    sunned = 0.5 * setting.warming * max(float(normal @ setting.to_sun), 0.0)
     canvas.paint(
         corner, alpha, albedo=front[:3], normal=normal, glow=back[:3] + sheen * front[3],
-        heat=back[3] + 0.5 * canvas.setting.warming * max(float(normal @ canvas.setting.to_sun), 0.0) * (1 - front[3]),
-        depth=np.clip(reach * forward, 1, 900), occlusion=0.92,
+        heat=back[3] + sunned * (1 - front[3]), depth=np.clip(reach * forward, 1, 900), occlusion=0.92,
     )  # fmt: skip

@@ -10,10 +10,9 @@ from fsidfusion.data.scenes.bicycles import paint_bicycle
 from fsidfusion.data.scenes.canvas import Camera, Canvas
 from fsidfusion.data.scenes.carbody import SHAPES
 from fsidfusion.data.scenes.cars import Car, paint_car
-from fsidfusion.data.scenes.figures import Pose
 from fsidfusion.data.scenes.ground import Road, paint_ground, shade_ground
 from fsidfusion.data.scenes.houses import paint_wall
-from fsidfusion.data.scenes.people import paint_person, person_parts
+from fsidfusion.data.scenes.people import Pose, paint_person, person_parts
 from fsidfusion.data.scenes.plants import paint_crown, paint_tree
 from fsidfusion.data.scenes.sky import paint_horizon, paint_sky
 from fsidfusion.data.scenes.smoke import Plume
@@ -105,9 +104,11 @@ class Layout:
         if self.sunny:
             ring = np.column_stack([np.cos(around), np.sin(around)])[::2]
             segments = [s for part in person_parts(np.random.default_rng(seed), pose) for s in part.segments]
-            ends = self.cast([end for segment in segments for end in segment[:2]])
+            ends = self.cast(pose.frame.world([end for segment in segments for end in segment[:2]]))
             limbs = [
-                np.concatenate([ends[2 * k] + s[2] * ring, ends[2 * k + 1] + s[3] * ring]).astype(np.float32)
+                np.concatenate(
+                    [ends[2 * k] + pose.stature * s[2] * ring, ends[2 * k + 1] + pose.stature * s[3] * ring]
+                ).astype(np.float32)
                 for k, s in enumerate(segments)
             ]
             self.shade_all(limbs, pose.x, pose.z, self.sunny, 0.0, 0.02)
@@ -186,26 +187,26 @@ class Layout:
             self.depth(x, z), lambda canvas: paint_tree(canvas, np.random.default_rng(seed), x, z, height)
         )
 
-    def add_house(self, rng: Generator, corners: ArrayLike, height: float, shop: bool) -> None:
-        """Add a house on a footprint (4, 2) of X, Z whose first side faces the road and whose last the camera."""
+    def add_house(
+        self, rng: Generator, corners: ArrayLike, height: float, shop: bool, hidden: bool = False
+    ) -> None:
+        """Add a house on a footprint (4, 2) of X, Z: first the side along the road, last the one to the camera.
+
+        The wall to the camera is left out when it is `hidden` by the next house.
+        """
         c = np.asarray(corners, np.float64)
         seeds = rng.integers(2**31, size=2)
-        self.shade(c, float(c[:, 0].mean()), max(float(c[:, 1].mean()), 6), 0.0, 0.5, 0.35)
+        middle = c.mean(0).tolist()
+        self.shade(c, middle[0], max(middle[1], 6), 0.0, 0.5, 0.35)
         if self.sunny:
             roof = self.cast(np.column_stack([c[:, 0], np.full(4, height), c[:, 1]]))
-            self.shade(
-                np.concatenate([c, roof]),
-                float(c[:, 0].mean()),
-                max(float(c[:, 1].mean()), 6),
-                self.sunny,
-                0.12,
-                0.06,
-            )
+            self.shade(np.concatenate([c, roof]), middle[0], max(middle[1], 6), self.sunny, 0.12, 0.06)
         near = float(c[:, 1].min())
 
         def paint(canvas: Canvas) -> None:
-            for seed, a, b in ((seeds[0], c[3], c[0]), (seeds[1], c[0], c[1])):
-                paint_wall(canvas, np.random.default_rng(seed), a, b - a, height, shop)
+            if not hidden:
+                paint_wall(canvas, np.random.default_rng(seeds[0]), c[3], c[0] - c[3], height, shop)
+            paint_wall(canvas, np.random.default_rng(seeds[1]), c[0], c[1] - c[0], height, shop)
 
         self.add(near + 6.0 if near > 8 else max(near + 3.0, 9.0), paint)
 
@@ -252,5 +253,10 @@ class Layout:
         self.taken.append((x, z, 0.3))
         self.add(self.depth(x, z), lambda canvas: paint_cone(canvas, x, z))
         self.shade(
-            [(x - 0.2, z - 0.2), (x + 0.2, z - 0.2), (x + 0.2, z + 0.2), (x - 0.2, z + 0.2)], x, z, 0.0, 0.5, 0.08
+            [(x - 0.2, z - 0.2), (x + 0.2, z - 0.2), (x + 0.2, z + 0.2), (x - 0.2, z + 0.2)],
+            x,
+            z,
+            0.0,
+            0.5,
+            0.08,
         )

@@ -1,20 +1,19 @@
 """People: walking, standing, crouching or riding, in random clothes."""
 
-import cv2
+from dataclasses import dataclass
+
 import numpy as np
-from fsidfusion.data.scenes.canvas import Canvas
-from fsidfusion.data.scenes.figures import SKIN_HEAT, Figure, Part, Point, Pose, two_bones
+
+from fsidfusion.data.scenes.canvas import Canvas, Frame
+from fsidfusion.data.scenes.figures import SKIN_HEAT, Figure, Part, Point, Segment, two_bones
 from fsidfusion.data.scenes.texture import Array
 
 PERSON = 2  # MSRS class
-
-
 CLOTHES = (
     (0.020, 0.022, 0.028), (0.05, 0.05, 0.055), (0.03, 0.045, 0.09), (0.10, 0.09, 0.07), (0.16, 0.025, 0.03),
-    (0.22, 0.20, 0.16), (0.04, 0.08, 0.055), (0.30, 0.30, 0.31), (0.10, 0.14, 0.24), (0.36, 0.16, 0.05), (0.45, 0.43, 0.40),
+    (0.22, 0.20, 0.16), (0.04, 0.08, 0.055), (0.30, 0.30, 0.31), (0.10, 0.14, 0.24), (0.36, 0.16, 0.05),
+    (0.45, 0.43, 0.40),
 )  # fmt: skip
-
-
 TROUSERS = (
     (0.018, 0.02, 0.026),
     (0.03, 0.045, 0.085),
@@ -22,240 +21,203 @@ TROUSERS = (
     (0.16, 0.13, 0.09),
     (0.05, 0.07, 0.12),
 )
-
-
 SKIN = ((0.52, 0.33, 0.24), (0.44, 0.27, 0.18), (0.28, 0.16, 0.10), (0.15, 0.085, 0.055))
-
-
 HAIR = ((0.015, 0.012, 0.01), (0.05, 0.03, 0.018), (0.12, 0.075, 0.03), (0.25, 0.24, 0.23))
+AHEAD, UP, RIGHT = np.eye(3)
+SIDES = (-1.0, 1.0)  # left, right
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where a person stands and what the body does; angles in radians."""
+
+    x: float
+    z: float
+    heading: float  # 0 walks away from the camera, pi towards it
+    stature: float  # metres
+    action: str  # "walk", "stand", "crouch" or "ride"
+    phase: float = 0.0  # of the step, or of the pedals
+
+    @property
+    def frame(self) -> Frame:
+        """Forward, height and side of the body, in units of the stature."""
+        return Frame(self.x, self.z, self.heading, self.stature)
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Joints as forward, height, side in units of the stature; pairs are left, right."""
+
+    hips: Point
+    neck: Point
+    ankles: tuple[Point, Point]
+    hands: tuple[Point, Point]
+    knees_to: Point  # the way the knees and
+    elbows_to: Point  # the elbows bend
+
+
+def skeleton(rng: np.random.Generator, pose: Pose) -> Skeleton:
+    """Joints of a pose."""
+    if pose.action == "ride":
+        m = 1 / pose.stature  # the bicycle has its size in metres
+        turns = (pose.phase, pose.phase + np.pi)
+        ankles = [
+            ((0.17 * np.cos(t) - 0.14) * m, (0.17 * np.sin(t) + 0.37) * m, k * 0.09 * m)
+            for t, k in zip(turns, SIDES)
+        ]
+        hands = [(0.31 * m, 1.02 * m, k * 0.24 * m) for k in SIDES]
+        hips = (-0.22 * m, 1.0 * m, 0.0)
+        return Skeleton(
+            hips, (hips[0] + 0.19, hips[1] + 0.24, 0.0), _pair(ankles), _pair(hands), AHEAD, -UP - 0.5 * AHEAD
+        )
+    if pose.action == "crouch":
+        ankles, hands = [(-0.05, 0.04, -0.06), (0.06, 0.04, 0.07)], [(0.22, 0.20, -0.06), (0.24, 0.26, 0.06)]
+        return Skeleton((-0.10, 0.26, 0), (0.10, 0.50, 0), _pair(ankles), _pair(hands), AHEAD + 0.6 * UP, -UP)
+    walking = pose.action == "walk"
+    stride = 0.17 if walking else 0.02
+    forward = np.array([1, -1]) * np.sin(pose.phase)
+    lifted = np.maximum(np.array([1, -1]) * np.cos(pose.phase), 0) * walking
+    hips_height = float(np.sqrt(0.487**2 - (stride * forward[0]) ** 2)) + 0.042
+    ankles = [(stride * f - 0.02, 0.042 + 0.07 * up, k * 0.05) for f, up, k in zip(forward, lifted, SIDES)]
+    swing = -0.9 * stride * forward
+    hands = [(f + 0.045, 0.475 + 0.3 * max(f, 0), k * 0.135) for f, k in zip(swing, SIDES)]
+    if not walking and rng.random() < 0.4:  # a telephone at the ear, or a hand before the chest
+        hands[1] = (0.13, rng.choice([0.70, 0.86]), 0.05)
+    neck = (0.015 * walking, hips_height + 0.29, 0.0)
+    return Skeleton((0.0, hips_height, 0.0), neck, _pair(ankles), _pair(hands), AHEAD, -AHEAD)
+
+
+def _pair(points: list[tuple[float, float, float]]) -> tuple[Point, Point]:
+    return points[0], points[1]
 
 
 def _pick(rng: np.random.Generator, table: tuple[tuple[float, ...], ...]) -> Array:
     return np.array(table[rng.integers(len(table))], np.float32) * rng.uniform(0.8, 1.25)
 
 
-def paint_person(canvas: Canvas, rng: np.random.Generator, pose: Pose) -> None:
-    """A person in random clothes; hot in the face and hands, half as warm in the clothes."""
-    parts = person_parts(rng, pose)
-    forward = -np.array([0.0, -np.sin(canvas.camera.pitch), np.cos(canvas.camera.pitch)])
-
-    def nearness(part: Part) -> float:
-        ends = np.array([p for s in part.segments for p in s[:2]])
-        return float(ends.mean(0) @ forward) + part.nearer
-
-    figure = Figure(canvas, parts)
-    if 0 in figure.shape:
-        return
-    for part in sorted(parts, key=nearness):
-        figure.add(part, rng)
-    setting = canvas.setting
-    ys = (np.arange(figure.shape[0]) + figure.corner[1])[:, None]
-    (_, foot), depth = canvas.camera.project((pose.x, 0.0, pose.z))
-    lifted = np.clip((foot - ys) / (0.35 * figure.scale), 0, 1).astype(np.float32)
-    heat = setting.air + figure.planes[6] * (SKIN_HEAT - setting.air)
-    claim = cv2.threshold(figure.alpha, 0.5, 1, cv2.THRESH_BINARY)[1] > 0
-    canvas.paint(
-        figure.corner, figure.alpha, albedo=figure.planes[:3], normal=canvas.camera.to_world(*figure.planes[3:6]),
-        heat=heat, depth=depth, sun=canvas.sun_at(pose.x, pose.z), occlusion=0.62 + 0.38 * lifted,
-        label=PERSON, instance=canvas.new_object("person"), claim=claim,
-    )  # fmt: skip
-
-
 def person_parts(rng: np.random.Generator, pose: Pose) -> list[Part]:
-    """All parts of a person, in world coordinates."""
-    s = pose.stature
-    ahead = np.array([np.sin(pose.heading), 0.0, np.cos(pose.heading)])
-    right = np.array([np.cos(pose.heading), 0.0, -np.sin(pose.heading)])
-    up = np.array([0.0, 1.0, 0.0])
-    base = np.array([pose.x, 0.0, pose.z])
-
-    def at(forward: float, height: float, side: float = 0.0) -> Point:
-        return base + s * (forward * ahead + height * up + side * right)
-
+    """All parts of a person in random clothes, in units of the stature."""
+    bones = skeleton(rng, pose)
+    hips, neck = np.array(bones.hips), np.array(bones.neck)
+    spine = (neck - hips) / np.linalg.norm(neck - hips)
     build = rng.uniform(0.9, 1.15)
-    swing = np.array([np.sin(pose.phase), -np.sin(pose.phase)])  # left, right foot forward
-    lift = np.maximum(np.array([np.cos(pose.phase), -np.cos(pose.phase)]), 0)
-    if pose.action == "ride":
-        metre = 1 / s
-        hips, neck = (-0.22 * metre, 0.98 * metre), (0.10 * metre, 0.98 * metre + 0.28)
-        crank = [
-            np.array([0.17 * np.cos(pose.phase + k * np.pi), 0.17 * np.sin(pose.phase + k * np.pi)])
-            for k in (0, 1)
-        ]
-        ankles = [
-            ((-0.10 + c[0] - 0.04) * metre, (0.36 + c[1]) * metre, side * 0.09 * metre)
-            for c, side in zip(crank, (-1, 1))
-        ]
-        hands = [(0.34 * metre, 1.04 * metre, side * 0.24 * metre) for side in (-1, 1)]
-        knees_bend, elbows_bend = ahead, -up - 0.5 * ahead
-    elif pose.action == "crouch":
-        hips, neck = (-0.10, 0.26), (0.10, 0.50)
-        ankles = [(-0.05, 0.04, -0.06), (0.06, 0.04, 0.07)]
-        hands = [(0.22, 0.20, -0.06), (0.24, 0.26, 0.06)]
-        knees_bend, elbows_bend = ahead + 0.6 * up, -up
-    else:
-        stride = 0.17 if pose.action == "walk" else 0.02
-        bob = 0.006 * abs(np.sin(pose.phase))
-        lean = 0.015 if pose.action == "walk" else 0.0
-        hips, neck = (0.0, 0.515 - bob * 2), (lean, 0.815 - bob)
-        ankles = [
-            (stride * swing[k] - 0.02, 0.042 + (0.07 * lift[k] * (pose.action == "walk")), side * 0.05)
-            for k, side in enumerate((-1, 1))
-        ]
-        arm = 0.9 * stride
-        hands = [
-            (-arm * swing[k] + 0.045, 0.475 + 0.10 * max(-arm * swing[k], 0) * 3, side * 0.135 * build)
-            for k, side in enumerate((-1, 1))
-        ]
-        if pose.action == "stand" and rng.random() < 0.4:  # a telephone in the hand, or arms folded
-            hands[1] = (0.13, rng.choice([0.70, 0.86]), 0.05)
-        knees_bend, elbows_bend = ahead, -ahead
-    tilt = np.array([neck[0] - hips[0], neck[1] - hips[1]])
-    tilt /= np.linalg.norm(tilt)
-
-    skin, hair = _pick(rng, SKIN), _pick(rng, HAIR)
-    top, bottom, shoe = _pick(rng, CLOTHES), _pick(rng, TROUSERS), _pick(rng, TROUSERS) * 0.7
+    skin, top, bottom = _pick(rng, SKIN), _pick(rng, CLOTHES), _pick(rng, TROUSERS)
+    shoe = _pick(rng, TROUSERS) * 0.7
     coat = rng.random() < 0.45 and pose.action != "ride"
     skirt = not coat and rng.random() < 0.18 and pose.action in ("walk", "stand")
-    short_sleeves = not coat and rng.random() < 0.3
+    bare_arms = not coat and rng.random() < 0.3
     thick = 1.12 if coat else 1.0
-    cloth_heat = rng.uniform(0.46, 0.60) - 0.10 * coat
-    leg_heat = cloth_heat + rng.uniform(-0.04, 0.08)
+    warmth = rng.uniform(0.46, 0.60) - 0.10 * coat
+    leg_warmth = warmth + rng.uniform(-0.04, 0.08)
     parts: list[Part] = []
+    thighs: list[Segment] = []
 
-    for k, side in enumerate((-1, 1)):
-        hip, ankle = at(hips[0], hips[1], side * 0.05 * build), at(*ankles[k])
-        knee = two_bones(hip, ankle, 0.25 * s, 0.24 * s, knees_bend + 0.12 * side * right)
-        toe = ankle + s * (0.095 * ahead - 0.026 * up)
-        heel = ankle - s * (0.022 * ahead + 0.022 * up)
-        legs = [(hip, knee, 0.056 * s * build, 0.040 * s), (knee, ankle, 0.039 * s, 0.027 * s)]
+    for k, ankle, hand in zip(SIDES, bones.ankles, bones.hands):
+        hip, ankle, hand = hips + k * 0.05 * build * RIGHT, np.array(ankle), np.array(hand)
+        knee = two_bones(hip, ankle, 0.25, 0.24, bones.knees_to + 0.12 * k * RIGHT)
+        thighs.append((hip, hip + rng.uniform(0.35, 0.75) * (knee - hip), 0.068 * build, 0.070 * build))
         if skirt:
-            parts.append(Part([(knee, ankle, 0.032 * s, 0.021 * s)], skin, 0.86, puff=0.05))
+            parts.append(Part([(knee, ankle, 0.032, 0.021)], skin, 0.86, puff=0.03))
         else:
-            parts.append(Part(legs, bottom, leg_heat, soft=0.02, folds=0.8))
-        parts.append(Part([(heel, toe, 0.022 * s, 0.018 * s)], shoe, 0.40, puff=0.03, nearer=-0.02))
-        shoulder = at(neck[0] - 0.045 * tilt[0], neck[1] - 0.045 * tilt[1], side * 0.094 * build)
-        wrist = at(*hands[k])
-        elbow = two_bones(shoulder, wrist, 0.165 * s, 0.155 * s, elbows_bend + 0.35 * side * right)
-        upper, lower = (
-            (shoulder, elbow, 0.036 * s * thick, 0.029 * s * thick),
-            (elbow, wrist, 0.029 * s * thick, 0.022 * s * thick),
-        )
-        outer = 0.03 if side * (right[2]) < 0 else -0.03
-        if short_sleeves:
-            parts.append(Part([(elbow, wrist, 0.026 * s, 0.019 * s)], skin, 0.93, puff=0.04, nearer=outer))
+            leg: list[Segment] = [(hip, knee, 0.056 * build, 0.040), (knee, ankle, 0.039, 0.027)]
+            parts.append(Part(leg, bottom, leg_warmth, soft=0.012, puff=0.035, folds=0.8))
+        heel, toe = ankle - 0.022 * (AHEAD + UP), ankle + 0.095 * AHEAD - 0.026 * UP
+        parts.append(Part([(heel, toe, 0.022, 0.018)], shoe, 0.40, puff=0.02, nearer=-0.01))
+        shoulder = neck - 0.045 * spine + k * 0.094 * build * RIGHT
+        elbow = two_bones(shoulder, hand, 0.165, 0.155, bones.elbows_to + 0.35 * k * RIGHT)
+        if bare_arms:
+            parts.append(Part([(elbow, hand, 0.026, 0.019)], skin, 0.93, puff=0.025))
             parts.append(
-                Part(
-                    [(shoulder, elbow, 0.040 * s, 0.034 * s)], top, cloth_heat, folds=0.8, nearer=outer + 0.01
-                )
+                Part([(shoulder, elbow, 0.038, 0.033)], top, warmth, puff=0.035, folds=0.8, nearer=0.006)
             )
         else:
-            parts.append(Part([upper, lower], top, cloth_heat, soft=0.02, folds=0.8, nearer=outer))
-        grip = wrist + (wrist - elbow) / max(float(np.linalg.norm(wrist - elbow)), 1e-6) * 0.025 * s
-        parts.append(Part([(wrist, grip, 0.019 * s, 0.021 * s)], skin, 0.95, puff=0.03, nearer=outer))
+            arm: list[Segment] = [
+                (shoulder, elbow, 0.036 * thick, 0.029 * thick),
+                (elbow, hand, 0.029 * thick, 0.022 * thick),
+            ]
+            parts.append(Part(arm, top, warmth, soft=0.012, puff=0.035, folds=0.8))
+        grip = hand + 0.025 * (hand - elbow) / np.linalg.norm(hand - elbow)
+        parts.append(Part([(hand, grip, 0.019, 0.021)], skin, 0.95, puff=0.02, detail=True))
 
-    chest = (neck[0] - 0.06 * tilt[0], neck[1] - 0.06 * tilt[1])
-    waist = (hips[0] + 0.11 * tilt[0], hips[1] + 0.11 * tilt[1])
-    torso = [
-        *(
-            (
-                at(neck[0], neck[1] - 0.035),
-                at(chest[0], chest[1] + 0.006, k * 0.082 * build),
-                0.040 * s,
-                0.038 * s * thick,
-            )
-            for k in (-1, 1)
-        ),
-        (at(*chest), at(*waist), 0.074 * s * thick * build, 0.064 * s * thick * build),
-        (
-            at(*waist, -0.03),
-            at(hips[0], hips[1], -0.042),
-            0.052 * s * thick * build,
-            0.054 * s * thick * build,
-        ),
-        (at(*waist, 0.03), at(hips[0], hips[1], 0.042), 0.052 * s * thick * build, 0.054 * s * thick * build),
-    ]
-    if coat:
-        hem = (hips[0] - 0.01, hips[1] - rng.uniform(0.10, 0.22))
-        torso.append((at(*hips), at(*hem), 0.085 * s * build, 0.098 * s * build))
-    parts.append(Part(torso, top, cloth_heat + 0.03, soft=0.05, puff=0.09, folds=1.0))
-    if skirt:
-        knee_high = (hips[0], hips[1] - 0.17)
-        parts.append(
-            Part(
-                [(at(*hips), at(*knee_high), 0.07 * s, 0.095 * s)],
-                bottom,
-                leg_heat,
-                puff=0.09,
-                folds=1.0,
-                nearer=0.01,
-            )
+    chest, waist = neck - 0.06 * spine, hips + 0.11 * spine
+    wide = thick * build
+    torso: list[Segment] = [(chest, waist, 0.074 * wide, 0.064 * wide)]
+    for k in SIDES:
+        torso.append(
+            (neck - 0.035 * UP, chest + 0.006 * UP + k * 0.082 * build * RIGHT, 0.040, 0.038 * thick)
         )
-    if rng.random() < 0.12:  # a reflecting vest
-        parts.append(
-            Part(
-                [(at(*chest), at(*waist), 0.080 * s * build, 0.070 * s * build)],
-                (0.50, 0.62, 0.06),
-                cloth_heat,
-                puff=0.09,
-                nearer=0.05,
-            )
+        torso.append(
+            (waist + k * 0.03 * RIGHT, hips + k * 0.042 * RIGHT - 0.02 * UP, 0.054 * wide, 0.058 * wide)
         )
-    if rng.random() < 0.25:
-        pack = _pick(rng, CLOTHES)
-        spine = [at(chest[0] - 0.095, chest[1] - 0.02), at(waist[0] - 0.10, waist[1] + 0.02)]
-        parts.append(Part([(spine[0], spine[1], 0.062 * s, 0.07 * s)], pack, 0.18, puff=0.05, folds=0.5))
-    elif rng.random() < 0.25 and pose.action == "walk":
-        bag = at(hands[1][0], hands[1][1] - 0.12, hands[1][2] + 0.02)
-        parts.append(
-            Part(
-                [(bag, bag - 0.05 * s * up, 0.05 * s, 0.06 * s)],
-                _pick(rng, CLOTHES),
-                0.06,
-                puff=0.04,
-                nearer=0.03,
-            )
-        )
-
-    head = (neck[0] + 0.012 + 0.04 * tilt[0], neck[1] + 0.100)
     parts.append(
         Part(
-            [(at(neck[0], neck[1] - 0.03), at(head[0] - 0.008, head[1] - 0.02), 0.028 * s, 0.027 * s)],
-            skin,
-            0.93,
-            nearer=-0.01,
+            torso + (thighs if coat else []),
+            top,
+            warmth + 0.03,
+            soft=0.03,
+            puff=0.055,
+            folds=1.0,
+            nearer=0.03,
         )
     )
-    face = [(at(head[0] + 0.010, head[1] - 0.022), at(head[0], head[1] + 0.014), 0.033 * s, 0.045 * s)]
-    parts.append(Part(face, skin, 1.0, puff=0.07))
-    covered = rng.random() < 0.28
-    cap, cap_heat = (top, 0.42) if covered else (hair, 0.52)
-    back = [
-        (at(head[0] - 0.018, head[1] + 0.022), at(head[0] - 0.024, head[1] - 0.010), 0.046 * s, 0.036 * s)
-    ]
-    if not covered and rng.random() < 0.35:  # long hair
-        back.append((at(head[0] - 0.03, head[1]), at(head[0] - 0.035, head[1] - 0.10), 0.036 * s, 0.022 * s))
-    parts.append(Part(back, cap, cap_heat, puff=0.06, folds=0.4))
-    crown = [
-        (
-            at(head[0] + 0.014, head[1] + 0.040, -0.016),
-            at(head[0] + 0.014, head[1] + 0.040, 0.016),
-            0.023 * s,
-            0.023 * s,
-        ),
-        (at(head[0] + 0.008, head[1] + 0.040), at(head[0] - 0.020, head[1] + 0.034), 0.027 * s, 0.034 * s),
-    ]
-    parts.append(Part(crown, cap, cap_heat, puff=0.06, folds=0.4, nearer=0.06))
-    eyes = [
-        (
-            at(head[0] + 0.040, head[1] + 0.002, side * 0.016),
-            at(head[0] + 0.040, head[1] + 0.002, side * 0.017),
-            0.0055 * s,
-            0.0055 * s,
+    if skirt:
+        cloth: list[Segment] = [(hips, hips - 0.17 * UP, 0.07, 0.095)]
+        parts.append(Part(cloth, bottom, leg_warmth, puff=0.055, folds=1.0, nearer=0.025))
+    if rng.random() < 0.12:  # a reflecting vest
+        vest: list[Segment] = [(chest, waist, 0.080 * build, 0.070 * build)]
+        parts.append(Part(vest, (0.50, 0.62, 0.06), warmth, puff=0.055, nearer=0.04))
+    load = rng.random()
+    if load < 0.25:
+        pack: list[Segment] = [
+            (chest - 0.095 * AHEAD - 0.02 * UP, waist - 0.10 * AHEAD + 0.02 * UP, 0.062, 0.07)
+        ]
+        parts.append(Part(pack, _pick(rng, CLOTHES), 0.18, puff=0.03, folds=0.5))
+    elif load < 0.42 and pose.action == "walk":
+        bag = np.array(bones.hands[1]) + np.array([0.0, -0.13, 0.02])
+        parts.append(
+            Part([(bag, bag - 0.05 * UP, 0.05, 0.06)], _pick(rng, CLOTHES), 0.06, puff=0.025, nearer=0.02)
         )
-        for side in (-1, 1)
+    return parts + _head(rng, neck + 0.012 * AHEAD + 0.092 * UP, neck, skin, top)
+
+
+def _head(rng: np.random.Generator, middle: Array, neck: Array, skin: Array, cloth: Array) -> list[Part]:
+    """Neck, face, hair or a cap, and shaded eyes around the `middle` of a head."""
+
+    def at(forward: float, up: float, side: float = 0.0) -> Point:
+        return middle + np.array([forward, up, side])
+
+    covered = rng.random() < 0.28
+    cap, warmth = (cloth, 0.42) if covered else (_pick(rng, HAIR), 0.52)
+    back: list[Segment] = [(at(-0.018, 0.022), at(-0.024, -0.010), 0.046, 0.036)]
+    if not covered and rng.random() < 0.35:  # long hair
+        back.append((at(-0.03, 0.0), at(-0.035, -0.10), 0.036, 0.022))
+    crown: list[Segment] = [
+        (at(0.014, 0.040, -0.016), at(0.014, 0.040, 0.016), 0.023, 0.023),
+        (at(0.008, 0.040), at(-0.020, 0.034), 0.027, 0.034),
     ]
-    if ahead[2] < 0.15:
-        parts.append(Part(eyes[:1], skin * 0.22, 0.97, nearer=0.08, puff=0.02))
-        parts.append(Part(eyes[1:], skin * 0.22, 0.97, nearer=0.08, puff=0.02))
+    face: list[Segment] = [(at(0.010, -0.022), at(0.0, 0.014), 0.033, 0.045)]
+    parts = [
+        Part([(neck - 0.03 * UP, at(-0.008, -0.02), 0.028, 0.027)], skin, 0.93, nearer=-0.006, detail=True),
+        Part(face, skin, 1.0, puff=0.04),
+        Part(back, cap, warmth, puff=0.035, folds=0.4),
+        Part(crown, cap, warmth, puff=0.035, folds=0.4, nearer=0.034),
+    ]
+    for k in SIDES:
+        socket: list[Segment] = [(at(0.040, 0.003, k * 0.016), at(0.040, 0.003, k * 0.017), 0.0055, 0.0055)]
+        parts.append(Part(socket, skin * 0.3, 0.97, puff=0.012, nearer=0.004, detail=True))
     return parts
+
+
+def paint_person(canvas: Canvas, rng: np.random.Generator, pose: Pose) -> None:
+    """A person; hot in the face and hands, half as warm in the clothes."""
+    figure = Figure(canvas, pose.frame, person_parts(rng, pose), rng)
+    setting = canvas.setting
+    (_, foot), depth = (v.tolist() for v in canvas.camera.project((pose.x, 0.0, pose.z)))
+    rows = (np.arange(figure.shape[0], dtype=np.float32) + figure.corner[1])[:, None]
+    lifted = np.clip((foot - rows) * (1 / (0.2 * figure.scale)), 0, 1)
+    canvas.paint(
+        figure.corner, figure.alpha, albedo=figure.planes[:3], normal=canvas.camera.to_world(*figure.planes[3:6]),
+        heat=setting.air + figure.planes[6] * (SKIN_HEAT - setting.air), depth=depth,
+        sun=canvas.sun_at(pose.x, pose.z), occlusion=0.62 + 0.38 * lifted,
+        label=PERSON, instance=canvas.new_object("person"),
+    )  # fmt: skip

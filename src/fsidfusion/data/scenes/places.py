@@ -5,16 +5,14 @@ import numpy as np
 from fsidfusion.data.scenes.canvas import Camera
 from fsidfusion.data.scenes.carbody import SHAPES
 from fsidfusion.data.scenes.cars import Car
-from fsidfusion.data.scenes.figures import Pose
 from fsidfusion.data.scenes.ground import BAY_COUNT, BAY_DEPTH, BAY_START, BAY_WIDTH, Road
 from fsidfusion.data.scenes.layout import Generator, Layout
+from fsidfusion.data.scenes.people import Pose
 from fsidfusion.data.scenes.smoke import Plume
 from fsidfusion.data.scenes.street import paint_car_stop
 from fsidfusion.data.scenes.weather import TIMES, choose_setting
 
 PLACES = ("street", "crossing", "parking", "park", "drone")
-
-
 
 
 LAMP_COLOURS = ((1.0, 0.72, 0.42), (1.0, 0.86, 0.68), (0.86, 0.93, 1.0))
@@ -90,18 +88,17 @@ def _line_street(layout: Layout, rng: Generator) -> None:
             else rng.choice(["trees", "open"], p=[0.8, 0.2])
         )
         if kind == "houses":
-            z, gap = rng.uniform(-4, 6), rng.uniform(0.0, 1.5)
+            z, gap, nearer = rng.uniform(-4, 6), rng.uniform(0.0, 1.5), 0.0
             while z < 95:
                 length, height = rng.uniform(8, 18), rng.uniform(7.0, 19.0)
                 x0, x1 = (float(road.centre(q)) + side * (paved + gap) for q in (z, z + length))
+                outer = side * 11
+                corners = [(x0, z), (x1, z + length), (x1 + outer, z + length), (x0 + outer, z)]
+                shop = bool(rng.random() < 0.6)
                 if length + z > 3:
-                    layout.add_house(
-                        rng,
-                        [(x0, z), (x1, z + length), (x1 + side * 11, z + length), (x0 + side * 11, z)],
-                        height,
-                        bool(rng.random() < 0.6),
-                    )
-                z += length + (rng.uniform(2.5, 7) if rng.random() < 0.3 else 0.0)
+                    layout.add_house(rng, corners, height, shop, hidden=height <= nearer)
+                alley = rng.uniform(2.5, 7) if rng.random() < 0.3 else 0.0
+                z, nearer = z + length + alley, 0.0 if alley else height
         z = rng.uniform(4, 14)
         spacing = rng.uniform(6, 11)
         while z < (80 if not far else 60):
@@ -244,9 +241,7 @@ def _fill_car_park(layout: Layout, rng: Generator) -> None:
         z = rng.uniform(12, 30)
         layout.add_car(
             int(rng.integers(2**31)),
-            Car(
-                road.offset + rng.uniform(-0.8, 0.8), z, float(rng.choice([0, np.pi])), "saloon", 1.0, True
-            ),
+            Car(road.offset + rng.uniform(-0.8, 0.8), z, float(rng.choice([0, np.pi])), "saloon", 1.0, True),
         )
     for z in (rng.uniform(14, 18), rng.uniform(32, 40)):
         side = rng.choice([-1, 1])

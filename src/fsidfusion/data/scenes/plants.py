@@ -1,9 +1,11 @@
 """Trees, bushes and hedges."""
 
 from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
+
 from fsidfusion.data.scenes.canvas import Canvas
 from fsidfusion.data.scenes.street import paint_post
 from fsidfusion.data.scenes.texture import Array, noise_patch, smoothstep
@@ -95,18 +97,22 @@ def paint_crown(
 def paint_tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float, height: float) -> None:
     """A broad-leaved tree: trunk, two boughs and a crown."""
     setting = canvas.setting
+    tall = height * canvas.camera.focal / float(canvas.camera.project((x, 0.0, z))[1]) / canvas.unit
     sun = canvas.sun_at(x, z)
     bark = np.array([0.10, 0.085, 0.065]) * rng.uniform(0.7, 1.5)
     warm = setting.air + 1.6
     trunk, fork = rng.uniform(0.12, 0.2) * (height / 7), 0.42 * height
-    lean = rng.uniform(-0.25, 0.25)
+    top = x + rng.uniform(-0.25, 0.25)
     hue = np.array([rng.uniform(0.055, 0.16), rng.uniform(0.12, 0.17), rng.uniform(0.03, 0.055)])
     w, h = height * rng.uniform(0.62, 0.95), height * rng.uniform(0.62, 0.75)
-    paint_crown(
-        canvas, rng, (x + lean, height - h / 2 - 0.2, z + 0.6), (w * 0.9, h * 0.85), hue * 0.62, 0.5 * sun
-    )
-    paint_post(canvas, (x, 0, z), (x + lean, fork + 0.6, z), (trunk * 1.25, trunk * 0.75), bark, warm, 0.35)
-    for side in (-1, 1):
-        tip = (x + lean + side * 0.25 * w, fork + 0.30 * height, z)
-        paint_post(canvas, (x + lean, fork, z), tip, (trunk * 0.6, trunk * 0.25), bark, warm - 0.5, 0.3)
-    paint_crown(canvas, rng, (x + lean, height - h / 2, z - 0.3), (w, h), hue, sun)
+    seeds = rng.integers(2**31, size=2)
+    if tall > 60:
+        back = np.random.default_rng(seeds[0])
+        paint_crown(
+            canvas, back, (top, height - h / 2 - 0.2, z + 0.6), (w * 0.9, h * 0.85), hue * 0.62, 0.5 * sun
+        )
+    paint_post(canvas, (x, 0, z), (top, fork + 0.6, z), (trunk * 1.25, trunk * 0.75), bark, warm, 0.35)
+    for side in (-1, 1) if tall > 90 else ():
+        tip = (top + side * 0.25 * w, fork + 0.30 * height, z)
+        paint_post(canvas, (top, fork, z), tip, (trunk * 0.6, trunk * 0.25), bark, warm - 0.5, 0.3)
+    paint_crown(canvas, np.random.default_rng(seeds[1]), (top, height - h / 2, z - 0.3), (w, h), hue, sun)

@@ -1,8 +1,9 @@
 """The sky and the land that closes the view."""
 
 import numpy as np
+
 from fsidfusion.data.scenes.canvas import GLOW, HEAT, OCCLUSION, SUN, Canvas
-from fsidfusion.data.scenes.texture import band, noise_tile, sample_noise, smoothstep
+from fsidfusion.data.scenes.texture import band, noise_tile, sample_noise, smoothstep, wrap
 
 HORIZON = 260.0  # distance of the land that closes the view, metres
 
@@ -91,7 +92,7 @@ def _paint_far_block(
     v = (np.arange(alpha.shape[0])[:, None] + corner[1] - y) / (3.4 * metre)
     u = (np.arange(alpha.shape[1])[None] + corner[0] - x) / (2.6 * metre)
     fp = 1 / (2.6 * metre)
-    window = band(np.mod(u, 1), 0.25, 0.75, fp) * band(np.mod(v, 1), 0.3, 0.75, fp)
+    window = band(wrap(u, 1), 0.25, 0.75, fp) * band(wrap(v, 1), 0.3, 0.75, fp)
     lit = rng.random((int(v.max()) + 2, int(abs(u).max()) + 2)) < 0.35 * canvas.setting.lamps
     lamp = lit[np.abs(v).astype(int), np.abs(u).astype(int)] * window
     grey = rng.uniform(0.16, 0.38) * np.array([1.0, rng.uniform(0.92, 1.0), rng.uniform(0.82, 1.0)])

@@ -44,7 +44,7 @@ def add_smoke(canvas: Canvas, rng: np.random.Generator, plume: Plume, light: Arr
     (x, y), depth = (v.tolist() for v in canvas.camera.project((plume.x, 0.0, plume.z)))
     scale = canvas.camera.focal / depth
     reach = (1.3 * plume.width + abs(plume.drift)) * scale
-    area = _frame_part(canvas, x - reach, x + reach, y - (plume.height + 0.1) * scale, y + 0.5 * scale)
+    area = _frame_part(canvas, x - reach, x + reach, y - 1.5 * plume.height * scale, y + 0.5 * scale)
     if area is None:
         return
     columns, rows = _grid(area)
@@ -55,7 +55,8 @@ def add_smoke(canvas: Canvas, rng: np.random.Generator, plume: Plume, light: Arr
     puffs = noise_patch(rng, 1.15, shape, 0.010 * scale * plume.width)
     rise = np.clip(v, 0, 1)
     middle, spread = plume.drift / plume.width * rise**1.4, 0.30 + 0.55 * rise**0.8
-    body = 1.15 - ((u - middle + 0.10 * billow) / spread) ** 2 - 2.7 * np.maximum(v - 0.55, 0) ** 2 - 3 * np.maximum(-v, 0)
+    body = 1.15 - ((u - middle + 0.10 * billow) / spread) ** 2
+    body -= 3.2 * np.maximum(v - 0.5, 0) ** 2 + 14 * np.maximum(0.03 - v, 0)
     cover = smoothstep(body * 0.9 + 0.26 * billow + 0.14 * puffs) * plume.density
     cover *= canvas.depth[area] > plume.z - 0.5
     tone = np.clip(0.78 + 0.14 * billow + 0.14 * puffs, 0.35, 1.4)
@@ -66,7 +67,9 @@ def add_smoke(canvas: Canvas, rng: np.random.Generator, plume: Plume, light: Arr
     smoke = colour[:, None, None] * tone
     if plume.fire:
         squared = ((columns - x) ** 2 + (0.8 * (rows - y + 0.4 * scale)) ** 2) / scale**2
-        smoke = smoke + np.array([0.75, 0.26, 0.06], np.float32)[:, None, None] * (plume.fire / (1 + 0.9 * squared))
+        smoke = smoke + np.array([0.75, 0.26, 0.06], np.float32)[:, None, None] * (
+            plume.fire / (1 + 0.9 * squared)
+        )
     light[:, *area] += cover * (smoke - light[:, *area])
     heat[area] += cover * (0.10 * (setting.air + 5 - heat[area]) + tone - 0.8)
     if plume.fire:

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
+
 from fsidfusion.data.scenes.canvas import Canvas, Light
 from fsidfusion.data.scenes.houses import draw_text
 from fsidfusion.data.scenes.texture import band, noise_patch
@@ -82,7 +83,15 @@ def paint_lamp(canvas: Canvas, x: float, z: float, reach: float, colour: tuple[f
                 depth=depth,
                 glow=np.array(colour) * 9 * setting.lamps,
             )
-        canvas.lights.append(Light(np.array(head), np.array(colour) * (26 * setting.lamps), np.array([0.0, -1.0, 0.0]), 0.25, 0.25))
+        canvas.lights.append(
+            Light(
+                np.array(head),
+                np.array(colour) * (26 * setting.lamps),
+                np.array([0.0, -1.0, 0.0]),
+                0.25,
+                0.25,
+            )
+        )
 
 
 def paint_sign(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:

@@ -1,8 +1,10 @@
 """Light and weather: what the sun, the sky and the air are like at a time of day."""
 
-import numpy as np
 from dataclasses import dataclass
+
+import numpy as np
 from numpy.typing import ArrayLike
+
 from fsidfusion.data.scenes.texture import Array, smoothstep
 
 TIMES = ("day", "dusk", "night")
@@ -30,7 +32,7 @@ class Setting:
     def sky(self, up: ArrayLike) -> Array:
         """Clear-sky colour (3, ...) in the direction whose Y is `up`; below the horizon the dim ground."""
         up = np.asarray(up, np.float32)
-        t = np.clip(up, 0, 1) ** np.float32(0.45)
+        t = np.clip(up * 1.6, 0, 1) ** np.float32(0.6)
         shape = (3,) + (1,) * up.ndim
         above = self.horizon.reshape(shape) * (1 - t) + self.zenith.reshape(shape) * t
         ground = (0.22 * self.ambient + 0.05 * self.sun).reshape(shape)
@@ -57,28 +59,25 @@ def choose_setting(rng: np.random.Generator, time_of_day: str) -> Setting:
     if time_of_day == "day":
         clear = float(np.clip(1.25 - cloud, 0.12, 1.0)) if rng.random() < 0.8 else 0.05
         sun = np.array([1.0, 0.93, 0.80]) * 2.9 * clear
-        ambient = np.array([0.62, 0.74, 0.94]) * (0.85 + 0.5 * (1 - clear))
-        zenith, horizon = np.array([0.16, 0.34, 0.78]) * 1.1, np.array([0.80, 0.88, 1.0]) * 1.15
+        blue, grey = np.array([0.58, 0.72, 0.96]) * 0.85, np.array([0.92, 0.96, 1.0]) * 1.55
+        ambient = blue * clear + grey * (1 - clear)
+        zenith, horizon = np.array([0.18, 0.37, 0.86]), np.array([0.92, 1.01, 1.15])
         zenith = zenith * clear + 0.75 * (1 - clear) * np.array([0.85, 0.9, 1.0])
         air, warming, lamps, exposure, noise = rng.uniform(8, 26), 9.0 * clear, 0.0, 0.95, 1.0
     elif time_of_day == "dusk":
         sun = np.array([1.0, 0.52, 0.25]) * 0.22
-        ambient = np.array([0.30, 0.29, 0.42]) * rng.uniform(0.55, 0.9)
-        zenith, horizon = (
-            np.array([0.10, 0.13, 0.32]) * 0.8,
-            np.array([0.95, 0.50 + 0.08 * tint, 0.30 + 0.12 * tint]) * 0.8,
-        )
+        ambient = np.array([0.27, 0.29, 0.45]) * rng.uniform(0.55, 0.9)
+        zenith = np.array([0.05, 0.11, 0.36])
+        horizon = np.array([0.95, 0.54 + 0.08 * tint, 0.34 + 0.12 * tint]) * 0.65
         air, warming, lamps, exposure, noise = rng.uniform(6, 20), 2.0, 0.75, 1.6, 1.3
     else:
         sun = np.zeros(3)
         ambient = np.array([0.020, 0.024, 0.038]) * rng.uniform(0.5, 1.5)
-        zenith, horizon = (
-            np.array([0.004, 0.006, 0.014]),
-            np.array([0.040, 0.030, 0.026]) * rng.uniform(0.6, 1.6),
-        )
+        zenith = np.array([0.004, 0.006, 0.014])
+        horizon = np.array([0.040, 0.030, 0.026]) * rng.uniform(0.6, 1.6)
         air, warming, lamps, exposure, noise = rng.uniform(-2, 16), 0.0, 1.0, 2.4, 1.9
     wet = float(rng.uniform(0.4, 1.0)) if rng.random() < (0.4 if time_of_day != "day" else 0.15) else 0.0
-    haze = float(rng.uniform(0.0008, 0.0022) if rng.random() < 0.85 else rng.uniform(0.008, 0.02))
+    haze = float(rng.uniform(0.0008, 0.0022) if rng.random() < 0.9 else rng.uniform(0.006, 0.014))
     as32 = (np.asarray(v, np.float32) for v in (sun, ambient, zenith, horizon))
     sun32, ambient32, zenith32, horizon32 = as32
     return Setting(
