@@ -3,8 +3,8 @@
     scene = render_scene(7, time_of_day="night")
     scene.infrared, scene.visible, scene.labels, scene.objects
 
-The same seed gives the same scene at every size. `python -m fsidfusion.data.scenes examples/` renders the
-pairs that the project shows.
+The same seed gives the same scene at every size of the same shape. `python -m fsidfusion.data.scenes examples/`
+renders the pairs that the project shows.
 """
 
 from dataclasses import dataclass

@@ -56,9 +56,9 @@ def _bicycle_parts(rng: np.random.Generator, pose: Pose) -> list[Part]:
     ]
 
 
-def paint_bicycle(canvas: Canvas, rng: np.random.Generator, pose: Pose) -> None:
+def paint_bicycle(canvas: Canvas, seed: int, pose: Pose) -> None:
     """A bicycle under `pose`; its mask fills the wheels, as people outline bicycles by hand."""
-    frame = Frame(pose.x, pose.z, pose.heading)
+    rng, frame = np.random.default_rng(seed), Frame(pose.x, pose.z, pose.heading)
     figure = Figure(canvas, frame, _bicycle_parts(rng, pose), rng)
     claim = np.zeros(figure.shape, np.uint8)
     if 0 in figure.shape:
@@ -68,8 +68,10 @@ def paint_bicycle(canvas: Canvas, rng: np.random.Generator, pose: Pose) -> None:
         cv2.fillPoly(claim, [np.round((disc - 0.5) * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
     setting = canvas.setting
     canvas.paint(
-        figure.corner, figure.alpha, albedo=figure.planes[:3], normal=canvas.camera.to_world(*figure.planes[3:6]),
+        figure.corner, figure.alpha,
+        albedo=figure.planes[:3], normal=canvas.camera.to_world(*figure.planes[3:6]),
         heat=setting.air + 0.6 + figure.planes[6] * (SKIN_HEAT - setting.air) + 0.3 * setting.warming,
         depth=float(canvas.camera.project((pose.x, 0.0, pose.z))[1]), sun=canvas.sun_at(pose.x, pose.z),
-        occlusion=0.85, label=BIKE, instance=canvas.new_object("bicycle"), claim=(claim > 0) | (figure.alpha > 0.5),
+        occlusion=0.85, label=BIKE, instance=canvas.new_object("bicycle"),
+        claim=(claim > 0) | (figure.alpha > 0.5),
     )  # fmt: skip

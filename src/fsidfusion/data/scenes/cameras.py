@@ -1,4 +1,4 @@
-"""The two cameras: painted surfaces become a visible picture by their light, an infrared one by their warmth."""
+"""The two cameras: surfaces become a visible picture by their light, an infrared one by their warmth."""
 
 from functools import cache
 

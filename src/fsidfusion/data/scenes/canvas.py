@@ -102,7 +102,7 @@ class Canvas:
     """The surfaces seen from the camera, painted from far to near.
 
     `planes` (12, H, W) are the material planes above, `depth` (H, W) metres, `label` (H, W) the MSRS class
-    and `instance` (H, W) the number of the object, 0 for none. `claimed` counts the pixels that each object had
+    and `instance` (H, W) the number of the object, 0 for none. `claimed` counts the pixels each object had
     when it was painted.
     """
 

@@ -27,23 +27,23 @@ class CarShape:
 
 SHAPES = {
     "saloon": CarShape(
-        ((-2.30, 0.72), (-2.24, 0.98), (-1.72, 1.05), (-1.00, 1.40), (-0.40, 1.46), (0.15, 1.43), (1.02, 1.01))
-        + ((1.85, 0.89), (2.18, 0.76), (2.30, 0.55)),
+        ((-2.30, 0.72), (-2.24, 0.98), (-1.72, 1.05), (-1.00, 1.40), (-0.40, 1.46),
+         (0.15, 1.43), (1.02, 1.01), (1.85, 0.89), (2.18, 0.76), (2.30, 0.55)),
         (0.20, 0.96), (-1.64, -1.06), ((-1.30, -0.98), (-0.92, -0.18), (-0.08, 0.74)), 0.95, 0.90,
     ),
     "hatchback": CarShape(
-        ((-2.00, 0.74), (-1.95, 1.02), (-1.86, 1.10), (-1.42, 1.42), (-0.50, 1.52), (0.15, 1.48), (1.00, 1.05))
-        + ((1.66, 0.93), (1.94, 0.78), (2.02, 0.55)),
+        ((-2.00, 0.74), (-1.95, 1.02), (-1.86, 1.10), (-1.42, 1.42), (-0.50, 1.52),
+         (0.15, 1.48), (1.00, 1.05), (1.66, 0.93), (1.94, 0.78), (2.02, 0.55)),
         (0.20, 0.94), (-1.82, -1.46), ((-1.52, -1.06), (-0.98, -0.20), (-0.10, 0.72)), 0.98, 0.88,
     ),
     "suv": CarShape(
-        ((-2.25, 0.80), (-2.20, 1.15), (-2.10, 1.24), (-1.78, 1.60), (-0.60, 1.70), (0.20, 1.66), (1.02, 1.20))
-        + ((1.92, 1.08), (2.20, 0.92), (2.28, 0.62)),
+        ((-2.25, 0.80), (-2.20, 1.15), (-2.10, 1.24), (-1.78, 1.60), (-0.60, 1.70),
+         (0.20, 1.66), (1.02, 1.20), (1.92, 1.08), (2.20, 0.92), (2.28, 0.62)),
         (0.26, 0.96), (-2.06, -1.80), ((-1.86, -1.16), (-1.08, -0.20), (-0.10, 0.76)), 1.12, 0.94,
     ),
     "van": CarShape(
-        ((-2.45, 0.90), (-2.42, 1.60), (-2.36, 1.88), (-1.90, 1.95), (0.60, 1.95), (0.95, 1.90), (1.72, 1.22))
-        + ((2.20, 1.02), (2.38, 0.85), (2.45, 0.58)),
+        ((-2.45, 0.90), (-2.42, 1.60), (-2.36, 1.88), (-1.90, 1.95), (0.60, 1.95),
+         (0.95, 1.90), (1.72, 1.22), (2.20, 1.02), (2.38, 0.85), (2.45, 0.58)),
         (0.98, 1.66), (-2.42, -2.39), ((-0.90, 0.02), (0.22, 1.16)), 1.18, 0.98, 0.10,
     ),
 }  # fmt: skip
@@ -51,7 +51,7 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Loft:
-    """Faces of a body: corners (n, 4, 3) as s, height, side; normals (n, 3); material (n,); bonnet (n,) 0..1."""
+    """Faces of a body: corners (n, 4, 3) as s, height, side; normals (n, 3); material, bonnet 0..1 (n,)."""
 
     corners: Array
     normals: Array
@@ -60,14 +60,14 @@ class Loft:
 
 
 @cache
-def loft(kind: str) -> Loft:
-    """Build the body of one kind of car, both halves, closed at its ends."""
+def loft(kind: str, stations: int) -> Loft:
+    """Build the body of one kind of car, both halves, closed at its ends; more `stations` are smoother."""
     shape = SHAPES[kind]
     outline = np.array(shape.outline)
     front, back = outline[-1, 0], outline[0, 0]
     cuts = [end for pair in (shape.screen, shape.rear, *shape.sides) for end in pair]
-    s = np.unique(np.round(np.concatenate([np.linspace(back, front, 30), outline[:, 0], cuts]), 3))
-    s = s[np.concatenate([[True], np.diff(s) > 0.018])]
+    s = np.unique(np.round(np.concatenate([np.linspace(back, front, stations), outline[:, 0], cuts]), 3))
+    s = s[np.concatenate([[True], np.diff(s) > 0.018 + 0.4 / stations**2])]
     dense = np.linspace(back, front, 400)
     kernel = np.hanning(19) / np.hanning(19).sum()
     smooth = np.convolve(
@@ -97,10 +97,10 @@ def loft(kind: str) -> Loft:
     middle = (s[1:] + s[:-1]) / 2
     materials = np.full((len(section) - 1, len(middle)), PAINTED)
     materials[0] = PLASTIC
-    for low, high in shape.sides:
-        materials[4, (middle > low) & (middle < high)] = GLASS
-    for low, high in (shape.screen, shape.rear):
-        materials[7:9, (middle > low) & (middle < high)] = GLASS
+    for start, stop in shape.sides:
+        materials[4, (middle > start) & (middle < stop)] = GLASS
+    for start, stop in (shape.screen, shape.rear):
+        materials[7:9, (middle > start) & (middle < stop)] = GLASS
     quads = np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2)
     half = quads.reshape(-1, 4, 3)
     mirror = np.array([1, 1, -1])

@@ -26,11 +26,13 @@ from fsidfusion.data.scenes.texture import Array, noise_patch
 
 CAR = 1  # MSRS class
 PAINTS = (
-    (0.55, 0.56, 0.57), (0.70, 0.70, 0.69), (0.30, 0.31, 0.33), (0.03, 0.032, 0.036), (0.10, 0.105, 0.115), (0.035, 0.06, 0.16),
-    (0.30, 0.02, 0.025), (0.05, 0.11, 0.09), (0.42, 0.38, 0.31), (0.10, 0.22, 0.36), (0.50, 0.32, 0.03),
+    (0.55, 0.56, 0.57), (0.70, 0.70, 0.69), (0.30, 0.31, 0.33), (0.03, 0.032, 0.036), (0.10, 0.105, 0.115),
+    (0.035, 0.06, 0.16), (0.30, 0.02, 0.025), (0.05, 0.11, 0.09), (0.42, 0.38, 0.31), (0.10, 0.22, 0.36),
+    (0.50, 0.32, 0.03),
 )  # fmt: skip
 COLOURS = {
-    GLASS: (0.018, 0.02, 0.022), PLASTIC: (0.025, 0.025, 0.027), TYRE: (0.022, 0.022, 0.023), RIM: (0.34, 0.34, 0.35),
+    GLASS: (0.018, 0.02, 0.022), PLASTIC: (0.025, 0.025, 0.027), TYRE: (0.022, 0.022, 0.023),
+    RIM: (0.34, 0.34, 0.35),
     HEADLAMP: (0.62, 0.64, 0.66), TAILLAMP: (0.34, 0.015, 0.015), GRILLE: (0.02, 0.02, 0.021),
     PLATE: (0.62, 0.60, 0.48), SEAM: (0.03, 0.03, 0.03),
 }  # fmt: skip
@@ -54,22 +56,25 @@ class Car:
 class _Faces:
     """Numbered faces rasterised on a grid finer than the picture; later ones lie on top."""
 
-    def __init__(self, canvas: Canvas, car: Car, body: Loft) -> None:
-        self.canvas, self.car, self.body = canvas, car, body
+    def __init__(self, canvas: Canvas, car: Car) -> None:
+        camera = canvas.camera
+        self.canvas, self.car = canvas, car
         self.frame = Frame(car.x, car.z, car.heading)
-        self.eye = self.frame.axes @ (-car.x, canvas.camera.height, -car.z)
-        self.pixels, self.depth = canvas.camera.project(self.frame.world(body.corners))
+        self.eye = self.frame.axes @ (-car.x, camera.height, -car.z)  # the camera, seen from the car
+        self.detailed = camera.focal / canvas.unit / max(car.z, 1.0) > 22  # else too far for seams and spokes
+        self.body = body = loft(car.kind, 30 if self.detailed else 8)
+        self.pixels, self.depth = camera.project(self.frame.world(body.corners))
         low, high = np.floor(self.pixels.min((0, 1)) - 3), np.ceil(self.pixels.max((0, 1)) + 3)
-        high[1] += 0.35 * canvas.camera.focal / self.depth.min()  # the wheels reach below the body
-        low, high = np.maximum(low, -4), np.minimum(high, np.array(canvas.camera.size[::-1]) + 4)
+        high[1] += 0.35 * camera.focal / self.depth.min()  # the wheels reach below the body
+        low, high = np.maximum(low, -4), np.minimum(high, np.array(camera.size[::-1]) + 4)
         self.corner = (int(low[0]), int(low[1]))
         width, height = (max(int(v), 0) for v in high - low)
-        self.fine = 2 if width * height > 6000 else 4
-        self.detailed = canvas.camera.focal / canvas.unit / self.depth.min() > 22  # else too far for seams
+        self.fine = 2 if width * height > 5000 else 3
         self.numbers = np.zeros((height * self.fine, width * self.fine), np.int32)
         self.normals: list[Array] = [np.zeros((1, 3)), body.normals]
         self.material: list[int] = [0, *body.material.tolist()]
         self.warmth: list[float] = [0.0, *_body_warmth(body, car).tolist()]
+        self.waiting: list[tuple[int, Array, bool]] = []
 
     def grid(self, pixels: Array) -> Array:
         """Pixel positions as fixed-point positions on the fine grid."""
@@ -87,27 +92,37 @@ class _Faces:
     def add(
         self, local: ArrayLike, material: int, normal: ArrayLike, warmth: float, hull: bool = False
     ) -> None:
-        """Draw a flat piece given in the car's own coordinates on top; or the hull of its points."""
-        pixels = self.canvas.camera.project(self.frame.world(local))[0]
-        if hull:
-            pixels = cv2.convexHull(pixels.astype(np.float32))[:, 0].astype(np.float64)
-        cv2.fillPoly(self.numbers, [self.grid(pixels)], len(self.material), cv2.LINE_8, 4)
+        """List a flat piece in the car's own coordinates, or the hull of its points, to be drawn."""
+        self.waiting.append((len(self.material), np.asarray(local, np.float64), hull))
         self.normals.append(np.asarray(normal, np.float64)[None])
         self.material.append(material)
         self.warmth.append(warmth)
 
+    def draw_waiting(self) -> None:
+        """Draw the listed pieces on top, the first one first."""
+        if not self.waiting:
+            return
+        points = np.concatenate([points for _, points, _ in self.waiting])
+        grid = self.grid(self.canvas.camera.project(self.frame.world(points))[0])
+        ends = np.cumsum([len(points) for _, points, _ in self.waiting])[:-1]
+        for (number, _, hull), polygon in zip(self.waiting, np.split(grid, ends)):
+            cv2.fillPoly(self.numbers, [cv2.convexHull(polygon) if hull else polygon], number, cv2.LINE_8, 4)
+        self.waiting.clear()
 
-def paint_car(canvas: Canvas, rng: np.random.Generator, car: Car) -> None:
+
+def paint_car(canvas: Canvas, seed: int, car: Car) -> None:
     """A car whose bonnet, wheels and grille are as warm as it has been driven; its glass is cold."""
-    faces = _Faces(canvas, car, loft(car.kind))
+    rng, faces = np.random.default_rng(seed), _Faces(canvas, car)
     if 0 in faces.numbers.shape:
         return
     outline = np.array(SHAPES[car.kind].outline)
     back, front = float(outline[0, 0]), float(outline[-1, 0])
     _draw_wheels(faces, back, front)
+    faces.draw_waiting()
     faces.draw_body()
     _draw_end(faces, back, front)
     _draw_side(faces, rng)
+    faces.draw_waiting()
     _shade(faces, rng)
     if car.lit and canvas.setting.lamps:
         _light_lamps(faces, back, front)
@@ -201,18 +216,18 @@ def _draw_side(faces: _Faces, rng: np.random.Generator) -> None:
     track = shape.half_width - 0.03
     mirror = 0.62 * shape.screen[1]
     for side in (-1, 1) if faces.detailed else ():
-        root, tip = side * (track + 0.02), side * (track + 0.20)
+        root, outer = side * (track + 0.02), side * (track + 0.20)
         corners = [
             (mirror, shape.belt, root),
             (mirror, shape.belt + 0.15, root),
-            (mirror, shape.belt + 0.15, tip),
-            (mirror, shape.belt + 0.02, tip),
+            (mirror, shape.belt + 0.15, outer),
+            (mirror, shape.belt + 0.02, outer),
         ]
         faces.add(corners, PAINTED, (np.sign(faces.eye[0] - mirror), 0.1, 0), 0.1)
     if abs(faces.eye[2]) <= track:
         return
-    side = float(np.sign(faces.eye[2]))
-    out, x = (0.0, 0.0, side), side * (track + 0.035)
+    near = float(np.sign(faces.eye[2]))
+    out, x = (0.0, 0.0, near), near * (track + 0.035)
 
     def plate(s0: float, s1: float, y0: float, y1: float, material: int, warmth: float) -> None:
         faces.add([(s0, y0, x), (s1, y0, x), (s1, y1, x), (s0, y1, x)], material, out, warmth)
@@ -223,7 +238,7 @@ def _draw_side(faces: _Faces, rng: np.random.Generator) -> None:
                 plate(seam - 0.009, seam + 0.009, 0.30, 0.90, SEAM, 0.1 + 0.2 * engine)
         plate(start + 0.08, start + 0.26, 0.86, 0.895, PLASTIC, 0.1)
     for s in (-AXLE, AXLE):
-        arch = _disc(s, x - side * 0.005, ARCH)
+        arch = _disc(s, x - near * 0.005, ARCH)
         faces.add(arch[arch[:, 1] >= 0.19], PLASTIC, out, 0.5 * engine)
         faces.add(_disc(s, x, WHEEL), TYRE, out, 0.1 + 0.7 * engine)
         faces.add(_disc(s, x, 0.67 * WHEEL), RIM, out, engine)
@@ -244,42 +259,36 @@ def _shade(faces: _Faces, rng: np.random.Generator) -> None:
     palette = np.array([COLOURS.get(m, (0.0, 0.0, 0.0)) for m in range(10)])
     palette[PAINTED] = np.array(PAINTS[rng.integers(len(PAINTS))]) * rng.uniform(0.85, 1.15)
     gloss = np.array([GLOSS.get(m, 0.0) for m in range(10)])
-    table = np.column_stack(
-        [
-            np.concatenate(faces.normals) @ faces.frame.axes,
-            palette[material],
-            gloss[material],
-            faces.warmth,
-            material == GLASS,
-        ]
-    ).astype(np.float32)
-    table[0] = 0
     size = (faces.numbers.shape[1] // faces.fine, faces.numbers.shape[0] // faces.fine)
-    maps = [
-        cv2.resize(column[faces.numbers], size, interpolation=cv2.INTER_AREA)
-        for column in np.ascontiguousarray(table.T)
-    ]
+
+    def average(*columns: ArrayLike) -> Array:
+        """Maps (3, h, w) of three columns of face values, averaged over the fine pixels."""
+        table = np.column_stack(columns).astype(np.float32)
+        table[0] = 0
+        fine = np.take(table, faces.numbers, axis=0)
+        return cv2.resize(fine, size, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+
+    normal = average(np.concatenate(faces.normals) @ faces.frame.axes)
+    albedo = average(palette[material])
+    shine, warmth, glass = average(gloss[material], faces.warmth, material == GLASS)
     alpha = cv2.resize((faces.numbers > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    cover = np.maximum(alpha, 1e-3)
+    inverse = 1 / np.maximum(alpha, 1e-3)
+    albedo, shine, warmth, glass = albedo * inverse, shine * inverse, warmth * inverse, glass * inverse
     # The normals are blurred a little, so that the facets of the loft do not show.
     blur = max(0.02 * camera.focal / max(car.z, 2.0), 0.4)
-    normal = np.stack([cv2.GaussianBlur(m, (0, 0), blur) for m in maps[:3]])
+    normal = np.stack([cv2.GaussianBlur(plane, (0, 0), blur) for plane in normal])
     normal /= np.maximum(np.sqrt((normal * normal).sum(0)), 1e-3)
-    albedo, shine, warmth, glass = (
-        np.stack(maps[3:6]) / cover,
-        maps[6] / cover,
-        maps[7] / cover,
-        maps[8] / cover,
-    )
 
     view = canvas.view(faces.corner, alpha.shape)
     cosine = np.clip(-(normal * view).sum(0), 0, 1)
     fresnel = shine + 0.45 * (1 - cosine) ** 4 * (shine > 0.01)
     sun = canvas.sun_at(car.x, car.z)
-    half = setting.to_sun[:, None, None] - view
-    half /= np.sqrt((half * half).sum(0))
-    spark = np.clip((normal * half).sum(0), 0, 1) ** 260 * (5.0 * sun) * (shine > 0.02)
-    glow = setting.mirrored(normal, view) * fresnel + setting.sun[:, None, None] * spark
+    glow = setting.mirrored(normal, view) * fresnel
+    if setting.time_of_day == "day":
+        half = setting.to_sun[:, None, None] - view
+        half /= np.sqrt((half * half).sum(0))
+        spark = np.maximum((normal * half).sum(0), 0) ** 260 * (5.0 * sun) * (shine > 0.02)
+        glow += setting.sun[:, None, None] * spark
 
     (_, foot), depth = camera.project((car.x, 0.0, car.z))
     scale = camera.focal / float(depth)
@@ -289,8 +298,8 @@ def _shade(faces: _Faces, rng: np.random.Generator) -> None:
     sunned = 0.4 * setting.warming * sun * np.clip(normal[1], 0, 1)
     canvas.paint(
         faces.corner, alpha, albedo=albedo * np.clip(1 + 0.03 * dirt, 0.7, 1.2), normal=normal,
-        heat=setting.air + 10 * warmth + (1 - glass) * (0.25 * dirt + sunned), depth=depth, glow=glow, sun=sun,
-        occlusion=0.45 + 0.55 * lift, label=CAR, instance=canvas.new_object("car"),
+        heat=setting.air + 10 * warmth + (1 - glass) * (0.25 * dirt + sunned), depth=depth, glow=glow,
+        sun=sun, occlusion=0.45 + 0.55 * lift, label=CAR, instance=canvas.new_object("car"),
     )  # fmt: skip
 
 
@@ -307,8 +316,9 @@ def _light_lamps(faces: _Faces, back: float, front: float) -> None:
         cover = canvas.polygon(np.column_stack([u + rx * np.cos(TURN), v + ry * np.sin(TURN)]))
         if cover is not None:
             canvas.paint(
-                *cover, albedo=0.3, normal=(0, 0, -1), heat=canvas.setting.air + 16, depth=float(depth) - 0.1,
-                glow=np.array(colour) * (strength * power), label=CAR, instance=len(canvas.categories),
+                *cover, albedo=0.3, normal=(0, 0, -1), heat=canvas.setting.air + 16,
+                depth=float(depth) - 0.1, glow=np.array(colour) * (strength * power),
+                label=CAR, instance=len(canvas.categories),
             )  # fmt: skip
 
     white, red = (1.0, 0.93, 0.78), (1.0, 0.05, 0.03)

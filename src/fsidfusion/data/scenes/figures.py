@@ -43,14 +43,17 @@ def two_bones(start: Point, end: Point, first: float, second: float, bend: Point
 class Figure:
     """A patch in which the parts of a body are laid over each other, to be painted as one object.
 
-    `planes` (7, h, w) hold albedo, normal (right, down, towards the camera) and warmth, `alpha` (h, w) the cover.
+    `planes` (7, h, w) hold albedo, normal (right, down, towards the camera) and warmth; `alpha` (h, w) is
+    the cover.
     """
 
     def __init__(self, canvas: Canvas, frame: Frame, parts: list[Part], rng: np.random.Generator) -> None:
         camera = canvas.camera
         self.detailed = frame.scale * camera.focal / max(frame.z, 1.0) > 48 * canvas.unit
         parts = [part for part in parts if self.detailed or not part.detail]
-        joints = frame.world([end for part in parts for segment in part.segments for end in segment[:2]])
+        joints = frame.world(
+            [np.asarray(end) for part in parts for segment in part.segments for end in segment[:2]]
+        )
         pixels, depth = camera.project(joints)
         radii = np.array([r for part in parts for segment in part.segments for r in segment[2:]])
         radii *= frame.scale * camera.focal / depth
@@ -92,9 +95,9 @@ class Figure:
             np.copyto(gx, dx, where=nearest)
             np.copyto(gy, dy, where=nearest)
             distance = _smooth_minimum(distance, d, part.soft * self.scale)
-        a = np.clip(0.5 - distance, 0, 1)
+        a = np.minimum(np.maximum(0.5 - distance, 0), 1)
         a *= min(1.0, float(radii.max()) / 0.45)
-        rim = 1 - np.clip(distance * (-1 / max(part.puff * self.scale, 0.7)), 0, 1)
+        rim = np.minimum(np.maximum(1 + distance * (1 / max(part.puff * self.scale, 0.7)), 0), 1)
         gx *= rim
         gy *= rim
         tone: Array | float = 1.0
@@ -123,7 +126,7 @@ def _distance(x: Array, y: Array, segment: list[float]) -> tuple[Array, Array, A
     dx, dy = bx - ax, by - ay
     px, py = x - ax, y - ay
     scale = 1 / max(dx * dx + dy * dy, 1e-4)
-    t = np.clip(px * (dx * scale) + py * (dy * scale), 0, 1)
+    t = np.minimum(np.maximum(px * (dx * scale) + py * (dy * scale), 0), 1)
     ox, oy = px - t * dx, py - t * dy
     length = np.sqrt(ox * ox + oy * oy + 1e-6)
     return length - ra - t * (rb - ra), ox / length, oy / length

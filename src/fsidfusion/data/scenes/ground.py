@@ -75,7 +75,7 @@ class _Grid:
         """Brightness (h, w) around 1 from the three noises."""
         return np.maximum(1 + fine * self.fine + patchy * self.patchy + broad * self.broad, 0.2)
 
-    def cover(self, mask: Array, colour: ArrayLike, tone: Array, temperature: ArrayLike) -> None:
+    def cover(self, mask: Array, colour: ArrayLike, tone: Array, temperature: Array | float) -> None:
         """Lay a material over the ground where `mask` (h, w) is 1."""
         for plane, value in zip(self.albedo, np.asarray(colour, np.float32).tolist()):
             layer = tone * value
@@ -212,7 +212,10 @@ def _marks(grid: _Grid, road: Road) -> tuple[Array, Array]:
 def shade_ground(
     canvas: Canvas, outlines: list[Array], depth: float, sun: float, sky: float, soft: float
 ) -> None:
-    """Darken the ground under convex outlines (n, 2) of X, Z: by `sun` and `sky` (0..1), blurred by `soft` metres."""
+    """Darken the ground under convex outlines (n, 2) of X, Z.
+
+    Takes `sun` and `sky` (0..1) of those lights away, with an edge `soft` metres wide at `depth` metres.
+    """
     camera = canvas.camera
     pixels = []
     for outline in outlines:
@@ -235,7 +238,7 @@ def shade_ground(
     )
     if x0 >= x1 or y0 >= y1:
         return
-    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    mask: Array = np.zeros((y1 - y0, x1 - x0), np.uint8)
     for polygon in pixels:
         fixed = np.clip(np.round((polygon - (x0 + 0.5, y0 + 0.5)) * 16), -(2**20), 2**20).astype(np.int32)
         cv2.fillConvexPoly(mask, fixed, 255, cv2.LINE_AA, 4)

@@ -29,7 +29,8 @@ GLYPHS = {
     "E": "40000646 0333", "F": "400006 0333", "G": "41301001051636454323", "H": "0006 4046 0343", "I": "2026",
     "K": "0006 4003 0346", "L": "000646", "M": "0600234046", "N": "06004640", "O": "100105163645413010",
     "P": "06003041423303", "R": "06003041423303 2346", "S": "413010010213334445361605", "T": "0040 2026",
-    "U": "000516364540", "X": "0046 4006", "Z": "00400646", "0": "100105163645413010", "2": "011030414206 0646", "3": "01103041423313 334445361605", "4": "3036 300444",
+    "U": "000516364540", "X": "0046 4006", "Z": "00400646", "0": "100105163645413010",
+    "2": "011030414206 0646", "3": "01103041423313 334445361605", "4": "3036 300444",
 }  # fmt: skip
 
 
@@ -216,9 +217,10 @@ def _add_shop(wall: Wall, rng: np.random.Generator, start: float, span: float, l
 
 
 def paint_wall(
-    canvas: Canvas, rng: np.random.Generator, low: ArrayLike, along: ArrayLike, height: float, shop: bool
+    canvas: Canvas, seed: int, low: ArrayLike, along: ArrayLike, height: float, shop: bool
 ) -> None:
-    """Paint a house wall standing on the ground from point `low` along vector `along` (both X, Z), as seen."""
+    """Paint a house wall that stands on the ground from `low` along the vector `along`, both X, Z."""
+    rng = np.random.default_rng(seed)
     camera, setting = canvas.camera, canvas.setting
     ends = np.array([low, np.add(low, along)], np.float64)
     ends = ends[np.argsort(ends[:, 1])]

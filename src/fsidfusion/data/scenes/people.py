@@ -208,15 +208,17 @@ def _head(rng: np.random.Generator, middle: Array, neck: Array, skin: Array, clo
     return parts
 
 
-def paint_person(canvas: Canvas, rng: np.random.Generator, pose: Pose) -> None:
+def paint_person(canvas: Canvas, seed: int, pose: Pose) -> None:
     """A person; hot in the face and hands, half as warm in the clothes."""
+    rng = np.random.default_rng(seed)
     figure = Figure(canvas, pose.frame, person_parts(rng, pose), rng)
     setting = canvas.setting
     (_, foot), depth = (v.tolist() for v in canvas.camera.project((pose.x, 0.0, pose.z)))
     rows = (np.arange(figure.shape[0], dtype=np.float32) + figure.corner[1])[:, None]
     lifted = np.clip((foot - rows) * (1 / (0.2 * figure.scale)), 0, 1)
     canvas.paint(
-        figure.corner, figure.alpha, albedo=figure.planes[:3], normal=canvas.camera.to_world(*figure.planes[3:6]),
+        figure.corner, figure.alpha,
+        albedo=figure.planes[:3], normal=canvas.camera.to_world(*figure.planes[3:6]),
         heat=setting.air + figure.planes[6] * (SKIN_HEAT - setting.air), depth=depth,
         sun=canvas.sun_at(pose.x, pose.z), occlusion=0.62 + 0.38 * lifted,
         label=PERSON, instance=canvas.new_object("person"),

@@ -49,7 +49,8 @@ def crown_sprite(kind: int) -> tuple[Array, ...]:
     ]
     levels = [np.stack([cover, *planes], axis=-1).astype(np.float32)]
     while levels[-1].shape[0] > 16:
-        levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        halved = cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        levels.append(np.asarray(halved, np.float32))
     return tuple(levels)
 
 
@@ -88,14 +89,16 @@ def paint_crown(
     near = np.sqrt(np.maximum(1 - right * right - down * down, 0.02))
     warming = canvas.setting.warming
     canvas.paint(
-        (x0, y0), alpha, albedo=np.asarray(colour, np.float32)[:, None, None] * tone, normal=canvas.camera.to_world(right, down, near),
+        (x0, y0), alpha, albedo=np.asarray(colour, np.float32)[:, None, None] * tone,
+        normal=canvas.camera.to_world(right, down, near),
         heat=canvas.setting.air - 1.4 + 1.6 * tone + (0.17 * warming * sun) * (1 - down), depth=depth,
         sun=np.clip((1.35 * sun) * tone, 0.1, 1), occlusion=np.clip(0.25 + 0.85 * tone, 0.2, 1),
     )  # fmt: skip
 
 
-def paint_tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float, height: float) -> None:
+def paint_tree(canvas: Canvas, seed: int, x: float, z: float, height: float) -> None:
     """A broad-leaved tree: trunk, two boughs and a crown."""
+    rng = np.random.default_rng(seed)
     setting = canvas.setting
     tall = height * canvas.camera.focal / float(canvas.camera.project((x, 0.0, z))[1]) / canvas.unit
     sun = canvas.sun_at(x, z)
@@ -116,3 +119,11 @@ def paint_tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float, hei
         tip = (top + side * 0.25 * w, fork + 0.30 * height, z)
         paint_post(canvas, (top, fork, z), tip, (trunk * 0.6, trunk * 0.25), bark, warm - 0.5, 0.3)
     paint_crown(canvas, np.random.default_rng(seeds[1]), (top, height - h / 2, z - 0.3), (w, h), hue, sun)
+
+
+def paint_bush(
+    canvas: Canvas, seed: int, x: float, z: float, size: tuple[float, float], colour: ArrayLike
+) -> None:
+    """A bush of `size` (width, height) metres; a row of them is a hedge."""
+    centre = (x, 0.4 * size[1], z)
+    paint_crown(canvas, np.random.default_rng(seed), centre, size, colour, canvas.sun_at(x, z))

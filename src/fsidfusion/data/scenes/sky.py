@@ -76,7 +76,8 @@ def paint_horizon(canvas: Canvas, rng: np.random.Generator, town: bool) -> None:
     green = np.array([0.07, 0.10, 0.045], np.float32)[:, None, None] * np.clip(1 + 0.35 * leaves, 0.3, None)
     canvas.paint(
         (0, y0), alpha, albedo=green, normal=(0.1, 0.75, -0.65), depth=HORIZON,
-        heat=setting.air + 0.8 * leaves + 0.15 * setting.warming, occlusion=np.clip(0.75 + 0.2 * leaves, 0.3, 1),
+        heat=setting.air + 0.8 * leaves + 0.15 * setting.warming,
+        occlusion=np.clip(0.75 + 0.2 * leaves, 0.3, 1),
     )  # fmt: skip
 
 

@@ -49,12 +49,13 @@ def noise_patch(rng: np.random.Generator, roughness: float, shape: tuple[int, ..
 
 def smoothstep(x: Array) -> Array:
     """0 below 0, 1 above 1, and the cubic with flat ends between."""
-    x = np.clip(x, 0, 1)
+    x = np.minimum(np.maximum(x, 0), 1)
     return x * x * (3 - 2 * x)
 
 
-def band(x: Array, low: float, high: float, footprint: ArrayLike) -> Array:
+def band(x: Array, low: ArrayLike, high: ArrayLike, footprint: ArrayLike) -> Array:
     """How much of a pixel `footprint` wide around x lies in low..high: an anti-aliased stripe, 0..1."""
-    half = np.asarray(footprint, np.float32) / 2
-    covered = np.minimum(x + half, high) - np.maximum(x - half, low)
-    return np.clip(covered / (2 * half), 0, 1)
+    inverse = 1 / np.asarray(footprint, np.float32)
+    low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
+    covered = np.minimum(x * inverse + 0.5, high * inverse) - np.maximum(x * inverse - 0.5, low * inverse)
+    return np.minimum(np.maximum(covered, 0), 1)

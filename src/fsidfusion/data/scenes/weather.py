@@ -40,7 +40,7 @@ class Setting:
         return above * k + ground * (1 - k)
 
     def mirrored(self, normal: Array, view: Array) -> Array:
-        """Sky (3, h, w) that a mirror of that normal (3, h, w) shows along the lines of sight `view` (3, h, w)."""
+        """Sky that mirrors with that normal show along the lines of sight `view`; each (3, h, w)."""
         return self.sky(view[1] - 2 * (normal * view).sum(0) * normal[1])
 
 
