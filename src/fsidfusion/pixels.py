@@ -52,15 +52,20 @@ def recolour(level: Luma, rgb: Pixels) -> NDArray[np.float32]:
     Returns:
         (H, W, 3) float32 in 0..1 whose luma is ``level``.
     """
-    chroma = unit(rgb)
-    chroma -= (chroma @ _WEIGHTS)[..., None]
+    planes = [
+        unit(plane) for plane in cv2.split(rgb)
+    ]  # contiguous planes: several times faster than (H, W, 3)
+    source = sum(plane * weight for plane, weight in zip(planes, _WEIGHTS))
+    for plane in planes:
+        plane -= source
     tiny = np.float32(1e-6)  # gray pixels have no chroma to scale
-    fits = np.minimum(
-        (1.0 - level) / np.maximum(chroma.max(-1), tiny), level / np.maximum(-chroma.min(-1), tiny)
-    )
-    chroma *= np.minimum(fits, np.float32(1.0))[..., None]
-    chroma += level[..., None]
-    return chroma
+    highest, lowest = (each(each(planes[0], planes[1]), planes[2]) for each in (np.maximum, np.minimum))
+    fits = np.minimum((1.0 - level) / np.maximum(highest, tiny), level / np.maximum(-lowest, tiny))
+    np.minimum(fits, np.float32(1.0), out=fits)
+    for plane in planes:
+        plane *= fits
+        plane += level
+    return np.asarray(cv2.merge(planes), np.float32)
 
 
 def quantise(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
