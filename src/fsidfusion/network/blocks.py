@@ -26,6 +26,16 @@ def is_exporting() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+def full_precision(x: Tensor) -> torch.autocast:
+    """Where images become features and features images: bfloat16 has 8 bits of mantissa, and so would the
+    picture.
+
+    What follows the embedding adds to its float32 features, so they stay float32; the work in between is
+    bfloat16.
+    """
+    return torch.autocast(x.device.type, enabled=False)
+
+
 def bands(x: Tensor, halo: int) -> Iterator[tuple[slice, slice, slice, slice]]:
     """Cut (B, C, H, W) into pieces: images, their rows, these with a halo, and the rows as counted in the
     latter.

@@ -11,7 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsidfusion.network.blocks import Bottleneck, CouplingNode, Gate, TransformerBlock, in_bands
+from fsidfusion.network.blocks import (
+    Bottleneck,
+    CouplingNode,
+    Gate,
+    TransformerBlock,
+    full_precision,
+    in_bands,
+)
 from fsidfusion.network.statistics import Statistics
 
 
@@ -101,7 +108,9 @@ class Encoder(nn.Module):
 
     def forward(self, infrared: Tensor, visible: Tensor, statistics: Statistics | None = None) -> Features:
         """Take a pair of images (B, 1, H, W) apart."""
-        x = self.embedding(torch.cat((infrared, visible)))  # (2B, C, H, W): both modalities as one batch
+        x = torch.cat((infrared, visible))  # (2B, 1, H, W): both modalities as one batch
+        with full_precision(x):
+            x = self.embedding(x.to(self.embedding.weight.dtype))  # (2B, C, H, W)
         for block in self.blocks:
             x = block(x, statistics and statistics.of_modalities(2))
         infrared, visible = x.chunk(2)  # (B, C, H, W) each
@@ -154,7 +163,7 @@ class Decoder(nn.Module):
         self, shared: Tensor, specific: Tensor, skip: Tensor, statistics: Statistics | None = None
     ) -> Tensor:
         """Decode (B, C, H, W) features with the skip image (B, 1, H, W) to an image (B, 1, H, W), 0..1."""
-        x = in_bands(self._merge, 0, (shared, specific))
+        x = in_bands(self._merge, 0, (shared, specific)).to(shared.dtype)
         for block in self.blocks:
             x = block(x, statistics)
         return torch.sigmoid(in_bands(self._to_image, 2, (x,)) + skip)
@@ -163,4 +172,5 @@ class Decoder(nn.Module):
         return self.merge(torch.cat((shared, specific), 1))
 
     def _to_image(self, x: Tensor) -> Tensor:
-        return self.output(F.leaky_relu(self.reduce(x), 0.01))
+        with full_precision(x):
+            return self.output(F.leaky_relu(self.reduce(x), 0.01))
