@@ -3,8 +3,9 @@
     scene = render_scene(7, time_of_day="night")
     scene.infrared, scene.visible, scene.labels, scene.objects
 
-The same seed gives the same scene at every size of the same shape. `python -m fsidfusion.data.scenes examples/`
-renders the pairs that the project shows.
+The same seed gives the same scene at every size of the same shape. Drawing uses NumPy generators and OpenCV
+rasterising only, so a scene is the same in every run and process; another processor or version of the two may
+round some pixels to the next grey level.
 """
 
 from dataclasses import dataclass

@@ -115,6 +115,7 @@ def visible_picture(canvas: Canvas, rng: np.random.Generator, light: Array) -> N
     rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     columns = np.linspace(-1, 1, width, dtype=np.float32)[None]
     exposure = setting.exposure * (1 - 0.13 * (rows * rows + columns * columns))  # darker in the corners
+    haze = 2 * int(16 * unit) + 1
     grain = rng.standard_normal((height, width), np.float32)
     picture = np.empty((height, width, 3), np.uint8)
     for k in range(3):
@@ -122,7 +123,9 @@ def visible_picture(canvas: Canvas, rng: np.random.Generator, light: Array) -> N
         bright = cv2.resize(np.clip(exposed - 0.9, 0, 12), small, interpolation=cv2.INTER_AREA)
         near = cv2.GaussianBlur(bright, (0, 0), max(1.1 * unit, 0.3))
         far = cv2.GaussianBlur(bright, (0, 0), max(7 * unit, 0.5))
-        exposed += cv2.resize(0.20 * near + 0.16 * far, (width, height), interpolation=cv2.INTER_LINEAR)
+        veil = cv2.blur(cv2.blur(far, (haze, haze)), (haze, haze))
+        glare = 0.20 * near + 0.16 * far + 0.14 * veil
+        exposed += cv2.resize(glare, (width, height), interpolation=cv2.INTER_LINEAR)
         level = np.sqrt(np.maximum(1 - np.exp(-exposed), 0))  # a square root is close to the sRGB curve
         level = cv2.GaussianBlur(level, (0, 0), max(0.55 * unit, 0.3))
         level *= 0.86 + 0.14 * level  # a little more contrast

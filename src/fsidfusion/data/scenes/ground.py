@@ -90,10 +90,10 @@ def paint_ground(canvas: Canvas, road: Road, rng: np.random.Generator) -> None:
     setting = canvas.setting
     grid = _Grid(canvas, road, rng)
     warm = setting.air + 0.6 * setting.warming
-    verge = setting.air - 1.5 + 0.35 * setting.warming + 0.45 * grid.patchy + 0.25 * grid.broad
+    verge = setting.air - 2.2 + 0.35 * setting.warming + 0.6 * grid.patchy + 0.4 * grid.broad
     grid.cover(np.ones_like(grid.across), (0.10, 0.13, 0.05), grid.tone(0.30, 0.22, 0.15), verge)
     pavement = _pave(grid, road, rng, warm)
-    on_road, surface = _surface(grid, road, rng, warm + 2.4 + 0.25 * setting.warming)
+    on_road, surface = _surface(grid, road, rng, warm + 3.2 + 0.25 * setting.warming)
     marks, bump = _marks(grid, road)
     worn = np.clip(grid.tone(0.09, 0.10, 0.12) - 0.07, 0, 1)
     grid.cover(marks * worn, (PAINT, PAINT, PAINT), grid.tone(0.05, 0, 0), surface - 0.7)
@@ -101,7 +101,7 @@ def paint_ground(canvas: Canvas, road: Road, rng: np.random.Generator) -> None:
         stripe = band(wrap(grid.across, 1.0), 0, 0.5, grid.wide)
         grid.cover(bump, (0.03, 0.03, 0.03), grid.tone(0, 0.15, 0), warm + 1.2)
         grid.cover(bump * stripe, (0.55, 0.38, 0.03), grid.tone(0, 0.15, 0), warm + 2.2)
-    _add_lids(grid, road, rng, warm + 4.5)
+    _add_lids(grid, road, rng, warm + 5.5)
 
     area = canvas.planes[:, grid.first :]
     area[NORMAL.start + 1] = 1
@@ -136,7 +136,7 @@ def _pave(grid: _Grid, road: Road, rng: np.random.Generator, warm: float) -> Arr
     stone = np.array([0.25, 0.235, 0.215]) * rng.uniform(0.85, 1.15)
     kerb = np.maximum(grid.stripe(-edge, -half), grid.stripe(half, edge))
     pavement = np.maximum(grid.stripe(-paved, -edge), grid.stripe(edge, paved)) if road.pavement else 0 * kerb
-    heat = warm + 1.0 + 0.25 * grid.patchy + 0.2 * grid.broad - 0.8 * joint
+    heat = warm + 1.6 + 0.35 * grid.patchy + 0.3 * grid.broad - 0.9 * joint
     grid.cover(pavement, stone, grid.tone(0.10, 0.10, 0.08) * (1 - 0.42 * joint), heat)
     grid.cover(kerb, (0.33, 0.325, 0.31), grid.tone(0, 0.12, 0), warm + 1.6)
     return pavement
@@ -155,7 +155,7 @@ def _surface(grid: _Grid, road: Road, rng: np.random.Generator, warm: float) -> 
     crack = np.exp(-((grid.broad * (1 / 0.035)) ** 2)) * np.minimum(1, 0.06 / grid.wide)
     crack = np.clip(crack * (0.35 + 0.2 * grid.patchy), 0, 0.6)
     on_road = grid.stripe(-road.half_width, road.half_width)
-    heat = warm + 0.30 * grid.patchy + 0.45 * grid.broad + 0.9 * wear - 0.8 * crack
+    heat = warm + 0.40 * grid.patchy + 0.6 * grid.broad + 1.0 * wear - 0.8 * crack
     grid.cover(on_road, colour, (grid.tone(0.165, 0.12, 0.13) - 0.14 * wear) * (1 - crack), heat)
     return on_road, heat
 

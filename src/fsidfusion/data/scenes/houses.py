@@ -118,8 +118,8 @@ def _build_wall(
     wall = Wall(u, v, pixel, np.zeros((8, h, w), np.float32))
     for plane, value in zip(wall.albedo, colour.tolist()):
         np.multiply(tone, value, out=plane)
-    base = setting.air + rng.uniform(1.0, 3.0) + 0.3 * setting.warming
-    wall.heat += base + 0.35 * rough + 0.15 * fine + 0.7 * np.exp(v * (-1 / 1.5))
+    base = setting.air + rng.uniform(0.0, 4.5) + 0.3 * setting.warming
+    wall.heat += base + 0.55 * rough + 0.2 * fine + 0.7 * np.exp(v * (-1 / 1.5))
     _add_windows(wall, rng, (pitch, storey, ground_floor), height, style == "ribbon", setting.lamps)
     if shop:
         count = max(int(width / rng.uniform(5, 8)), 1)
@@ -192,12 +192,16 @@ def _add_shop(wall: Wall, rng: np.random.Generator, start: float, span: float, l
     is_open = lamps * float(rng.random() < 0.7)
     goods = noise_patch(rng, 1.0, window.shape, 3.0)
     wall.lay(window, GLASS + 0.03 * np.clip(goods, -1, 2)[None], 1.3 * is_open - 2.2)
-    shelves = 1 - 0.5 * band(wrap(wall.v, 0.6), 0.0, 0.09, wall.pixel)
-    interior = np.clip(0.55 + 0.30 * goods, 0.12, 1.2) * shelves * (0.5 + 0.22 * np.clip(wall.v, 0, 3))
-    light = np.array([1.0, rng.uniform(0.78, 0.95), rng.uniform(0.5, 0.9)], np.float32) * rng.uniform(
-        0.35, 0.7
-    )
-    wall.glow += light[:, None, None] * (window * interior * is_open)
+    if is_open:
+        stock = np.stack([noise_patch(rng, 0.9, window.shape, 2.0 + 0.12 / wall.pixel) for _ in range(3)])
+        shelves = 1 - 0.5 * band(wrap(wall.v, 0.55), 0.0, 0.09, wall.pixel)
+        light = np.array([1.0, rng.uniform(0.78, 0.95), rng.uniform(0.45, 0.85)], np.float32)
+        stock = (
+            np.clip(0.36 + 0.16 * stock + 0.12 * goods, 0.04, 1.0)
+            * shelves
+            * (0.35 + 0.3 * np.clip(wall.v, 0, 3))
+        )
+        wall.glow += (rng.uniform(0.4, 0.8) * is_open * light)[:, None, None] * (stock * window)
     wall.glass += window
 
     board = wall.across(start + 0.3, stop - 0.3) * wall.up(2.85, 3.6)

@@ -114,9 +114,10 @@ def _add_lamps_and_signs(layout: Layout) -> None:
     rng, road = layout.rng, layout.road
     colour = _lamp_colour(rng)
     z, side = rng.uniform(7, 15), int(rng.choice([-1, 1]))
+    spacing = rng.uniform(13, 19) if rng.random() < 0.6 else rng.uniform(28, 45)
     while z < 75:
         layout.add_lamp(layout.along(z, side * (road.half_width + 0.6)), z, -side * 1.4, colour)
-        side, z = -side, z + rng.uniform(13, 20)
+        side, z = -side, z + spacing * rng.uniform(0.95, 1.1)
     for _ in range(rng.integers(0, 3)):
         z, side = rng.uniform(6, 28), int(rng.choice([-1, 1]))
         x = layout.along(z, side * (road.half_width + 0.7))

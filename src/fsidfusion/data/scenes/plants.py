@@ -91,7 +91,7 @@ def paint_crown(
     canvas.paint(
         (x0, y0), alpha, albedo=np.asarray(colour, np.float32)[:, None, None] * tone,
         normal=canvas.camera.to_world(right, down, near),
-        heat=canvas.setting.air - 1.4 + 1.6 * tone + (0.17 * warming * sun) * (1 - down), depth=depth,
+        heat=canvas.setting.air - 2.2 + 2.2 * tone + (0.17 * warming * sun) * (1 - down), depth=depth,
         sun=np.clip((1.35 * sun) * tone, 0.1, 1), occlusion=np.clip(0.25 + 0.85 * tone, 0.2, 1),
     )  # fmt: skip
 

@@ -90,13 +90,17 @@ def _paint_far_block(
         return
     corner, alpha = cover
     metre = canvas.camera.focal / HORIZON
-    v = (np.arange(alpha.shape[0])[:, None] + corner[1] - y) / (3.4 * metre)
-    u = (np.arange(alpha.shape[1])[None] + corner[0] - x) / (2.6 * metre)
-    fp = 1 / (2.6 * metre)
-    window = band(wrap(u, 1), 0.25, 0.75, fp) * band(wrap(v, 1), 0.3, 0.75, fp)
-    lit = rng.random((int(v.max()) + 2, int(abs(u).max()) + 2)) < 0.35 * canvas.setting.lamps
-    lamp = lit[np.abs(v).astype(int), np.abs(u).astype(int)] * window
-    grey = rng.uniform(0.16, 0.38) * np.array([1.0, rng.uniform(0.92, 1.0), rng.uniform(0.82, 1.0)])
+    wide, tall = rng.uniform(1.8, 4.5), rng.uniform(2.9, 3.8)  # metres between windows
+    left, low = (rng.uniform(0.04, 0.3), rng.uniform(0.25, 0.45)) if rng.random() < 0.8 else (0.0, 0.4)
+    v = (np.arange(alpha.shape[0], dtype=np.float32)[:, None] + (corner[1] - y)) * (1 / (tall * metre))
+    u = (np.arange(alpha.shape[1], dtype=np.float32)[None] + (corner[0] - x)) * (1 / (wide * metre))
+    window = band(wrap(u, 1), left, 1 - left, 1 / (wide * metre)) * band(
+        wrap(v, 1), low, 0.8, 1 / (tall * metre)
+    )
+    row, column = np.abs(v[:, 0]).astype(int), np.abs(u[0]).astype(int)
+    lit = (rng.random((row.max() + 1, column.max() + 1)) < rng.uniform(0.1, 0.5) * canvas.setting.lamps) * 0.6
+    lamp = (lit + lit * rng.random(lit.shape))[row[:, None], column] * window
+    grey = rng.uniform(0.14, 0.40) * np.array([1.0, rng.uniform(0.88, 1.0), rng.uniform(0.76, 1.0)])
     canvas.paint(
         corner, alpha, albedo=grey[:, None, None] * (1 - 0.55 * window), normal=(0, 0.2, -0.98), depth=300.0,
         heat=canvas.setting.air + 1 - 3 * window + rng.uniform(-1, 2) + 2.5 * lamp,
