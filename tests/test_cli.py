@@ -3,6 +3,7 @@ import os
 import pty
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from fsidfusion import __version__
 from fsidfusion.cli import COMMANDS, main
+from fsidfusion.data.phantom import render_phantom
+from fsidfusion.data.scenes import render_scene
 from fsidfusion.images import Picture, read_header, read_picture, write_picture
 
 
@@ -310,3 +313,26 @@ def test_help_is_quick_and_complete():
 def test_wrong_options_are_status_2(capsys):
     assert main(["fuse", "--ir", "a", "--vis", "b", "-o", "c", "--colour", "x"]) == 2
     assert "--colour" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_demo_fuses_and_shows_the_examples(tmp_path, weights, monkeypatch, capsys, installed):
+    examples = tmp_path / "examples"
+    if not installed:
+        for name, shape in {"ir": (40, 50), "vis": (40, 50, 3), "mri": (30, 30), "pet": (30, 30, 3)}.items():
+            kind = "street" if name in ("ir", "vis") else "head"
+            write_picture(examples / name / f"{kind}.png", Picture(image(*shape)))
+    monkeypatch.setattr("fsidfusion.cli.demo.EXAMPLES", examples)
+    monkeypatch.setattr("fsidfusion.data.scenes.render_scene", partial(render_scene, size=(96, 128)))
+    monkeypatch.setattr("fsidfusion.data.phantom.render_phantom", partial(render_phantom, size=64))
+    call = ["demo", "--output", str(tmp_path / "out"), "--model", str(weights), "--device", "cpu"]
+    assert main(call) == 0
+    *_, summary = shown = capsys.readouterr().out.splitlines()
+    assert str(tmp_path / "out" / "contact_sheet.png") in summary
+    fused = {path.stem for path in (tmp_path / "out").glob("*.png")} - {"contact_sheet"}
+    assert fused == ({"day", "dusk", "night", "head_1", "head_2"} if installed else {"street", "head"})
+    assert len(shown) == len(fused) + 2
+    assert all(" s" in line for line in shown[1:-1])
+    assert read_header(tmp_path / "out" / "contact_sheet.png").height > 240 * len(fused)
+    head = next(path for path in (tmp_path / "out").glob("head*.png"))
+    assert read_header(head).channels == 3  # the colours of PET

@@ -1,6 +1,7 @@
 """Fuse pairs of images of any size, depth and colour: the centre of the Python API."""
 
 import builtins
+import math
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
@@ -35,8 +36,12 @@ BATCH_PIXELS = {
     "cuda": 1 << 23,
 }  # images that go through a network together hold at most this many
 MAX_LOCAL_TILE = 1024  # a local network gains nothing from larger tiles
-CROP = 256  # side of the crops from which the statistics of a tiled image are taken
-MAX_SAMPLED = 1 << 22  # most pixels in these crops
+# The statistics of an image that does not go through as a whole are taken from crops. The edges of crops falsify
+# them more than what lies between crops: in 1024x1024 pixels, crops of 256 that cover the image give 50 dB of
+# PSNR against the whole, crops of 512 that cover half of it 57 dB. So they are few and large.
+MIN_CROP = 256  # side
+MIN_CROPS = 8
+MAX_SAMPLED = 1 << 22  # pixels in all crops
 _SAFE_PASS = (
     16 * 1024
 )  # bytes a pixel that no network of this project needs: below this nothing need be measured
@@ -205,11 +210,19 @@ class Fuser:
             release_free_blocks()  # they count as held, but a large pass could use them
             budget = self._pass_bytes(runtime, 4 * height * width * len(infrared))
         side = self._tile_side(runtime, frame, budget)
-        if side:
-            sampled = self._sampled_pixels(runtime, frame, side, budget)
-            return [_tiled(runtime, frame, side, sampled, *pair) for pair in zip(infrared, visible)]
-        batch = min(self.batch_size(height, width), int(budget / (frame.pixels * _SAFE_PASS)))
-        return _whole(runtime, frame, infrared, visible, max(1, batch))
+        while True:
+            try:
+                if side is None:
+                    batch = min(self.batch_size(height, width), int(budget / (frame.pixels * _SAFE_PASS)))
+                    return _whole(runtime, frame, infrared, visible, max(1, batch))
+                sampled = self._sampled_pixels(runtime, frame, side, budget)
+                return [_tiled(runtime, frame, side, sampled, *pair) for pair in zip(infrared, visible)]
+            except MemoryError:  # more was needed than foreseen
+                side = (side or max(frame.framed_height, frame.framed_width)) // 2
+                budget /= 2
+                least = smallest_tile(runtime.tile_overlap or 0, runtime.size_multiple)
+                if self._tile != "auto" or runtime.tile_overlap is None or side < least:
+                    raise
 
     def _tile_side(self, runtime: "TorchRuntime", frame: Frame, budget: float) -> int | None:
         """The side of the tiles to use, None for the image as a whole; MemoryError where no tile fits."""
@@ -327,7 +340,8 @@ def _tiled(
     """Fuse one image tile by tile, with the statistics of the whole where the network wants them."""
     statistics = None
     if runtime.has_global_statistics:
-        height, width, places = sample_places(frame, CROP, sampled)
+        crop = max(MIN_CROP, math.isqrt(sampled // MIN_CROPS)) if sampled < frame.pixels else frame.pixels
+        height, width, places = sample_places(frame, crop, sampled)
         crops = [np.stack([frame.cut(p, *at, height, width) for at in places]) for p in (infrared, visible)]
         statistics = runtime.record(*crops)
     fused = np.zeros((frame.height, frame.width), np.float32)

@@ -133,11 +133,13 @@ def sample_places(frame: Frame, side: int, pixels: int) -> tuple[int, int, list[
     share = min(1.0, most / (down * across))
     down = max(1, min(down, most, round(down * math.sqrt(share))))
     across = min(across, most // down)
-    tops = _spread(frame.framed_height - height, down, frame.multiple)
-    lefts = _spread(frame.framed_width - width, across, frame.multiple)
+    tops = _spread(frame.framed_height - height, height, down, frame.multiple)
+    lefts = _spread(frame.framed_width - width, width, across, frame.multiple)
     return height, width, [(top, left) for top in tops for left in lefts]
 
 
-def _spread(last: int, number: int, multiple: int) -> list[int]:
-    places = np.linspace(0, last, number) if number > 1 else np.array([last / 2])
-    return [int(place) // multiple * multiple for place in places]
+def _spread(last: int, length: int, number: int, multiple: int) -> list[int]:
+    """Starts of ``number`` crops, each in the middle of its share of the axis."""
+    cell = (last + length) / number
+    middles = [(i + 0.5) * cell - length / 2 for i in range(number)]
+    return [int(min(max(start, 0), last)) // multiple * multiple for start in middles]

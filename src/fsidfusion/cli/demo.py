@@ -1,0 +1,72 @@
+"""``fsidfusion demo``: the example pairs, fused, on one contact sheet."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from fsidfusion.cli.fuse import Engine
+from fsidfusion.data.pairs import PairSet, find_sets
+from fsidfusion.errors import UserError
+from fsidfusion.images import Picture, read_picture, write_picture
+
+if TYPE_CHECKING:
+    from fsidfusion.inference.contact_sheet import Labelled
+
+# of a checkout; an installed package renders its own
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+_ENGINE = Engine()
+
+
+@tyro.conf.configure(tyro.conf.OmitArgPrefixes)
+def demo(
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("out/demo"),
+    engine: Engine = _ENGINE,
+) -> int:
+    """Fuse the example pairs and lay sources and results out on one contact sheet.
+
+    The pairs are rendered by this project: street scenes in infrared and visible light, and MRI with PET.
+    Results of an earlier demo in the same folder are replaced.
+
+    Args:
+        output: folder for the fused pictures and the contact sheet.
+        engine: the model and how it runs.
+    """
+    from fsidfusion.inference.contact_sheet import contact_sheet
+    from fsidfusion.inference.folder import Options, fuse_files
+
+    fuser = engine.load()
+    print(f"{engine.model} on {fuser.device} in {fuser.precision}")
+    rows: list[list[Labelled]] = []
+    for found in find_sets(EXAMPLES) or _render_examples(output / "sources"):
+        paths = [output / f"{pair.name}.png" for pair in found.pairs]
+        outcomes = fuse_files(fuser, found.pairs, paths, Options(color=found.colour, overwrite=True))
+        medical = found.colour == "infrared"
+        labels = (found.pairs[0].infrared.parent.name.upper(), "MRI") if medical else ("infrared", "visible")
+        for outcome in outcomes:
+            if outcome.status == "failed":
+                raise UserError(outcome.message)
+            print(f"{outcome.output}  {outcome.width}x{outcome.height}  {outcome.seconds:.2f} s")
+            sources = (outcome.pair.infrared, outcome.pair.visible, outcome.output)
+            pictures = [read_picture(path).pixels for path in sources]
+            rows.append(list(zip((*labels, f"fused: {outcome.pair.name}"), pictures)))
+    sheet = output / "contact_sheet.png"
+    write_picture(sheet, Picture(contact_sheet(rows)))
+    print(f"{len(rows)} pairs fused; look at {sheet}")
+    return 0
+
+
+def _render_examples(folder: Path) -> list[PairSet]:
+    """Three street scenes and two heads, for where the examples of the repository are not at hand."""
+    from fsidfusion.data.phantom import render_phantom
+    from fsidfusion.data.scenes import render_scene
+
+    for seed, time_of_day in ((1, "day"), (2, "dusk"), (3, "night")):
+        scene = render_scene(seed, time_of_day=time_of_day)
+        write_picture(folder / "ir" / f"{time_of_day}.png", Picture(scene.infrared))
+        write_picture(folder / "vis" / f"{time_of_day}.png", Picture(scene.visible))
+    for seed in (1, 2):
+        head = render_phantom(seed)
+        write_picture(folder / "mri" / f"head_{seed}.png", Picture(head.mri))
+        write_picture(folder / "pet" / f"head_{seed}.png", Picture(head.pet))
+    return find_sets(folder)
