@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 DEFAULT_MODEL = "fsidfusion-light"  # the shipped network that is used where none is named
 
 if TYPE_CHECKING:
+    from fsidfusion.benchmark.evaluate import evaluate
     from fsidfusion.errors import UserError
     from fsidfusion.inference.fuser import Fuser, fuse
     from fsidfusion.network.checkpoint import load_model
@@ -28,7 +29,7 @@ _EXPORTS = {
     "evaluate": "fsidfusion.benchmark.evaluate",
     "UserError": "fsidfusion.errors",
 }
-__all__ = ["DEFAULT_MODEL", "Fuser", "UserError", "__version__", "fuse", "load_model"]
+__all__ = ["DEFAULT_MODEL", "Fuser", "UserError", "__version__", "evaluate", "fuse", "load_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from fsidfusion.errors import UserError
 COMMANDS: dict[str, tuple[str, str]] = {
     # command: (module.function below fsidfusion.cli, what it does)
     "fuse": ("fuse.fuse", "fuse pairs of pictures: infrared and visible, or MRI and CT/PET/SPECT"),
+    "evaluate": ("evaluate.evaluate", "score fused pictures or models, and compare them"),
     "import-weights": ("weights.import_weights", "convert a published checkpoint to safetensors"),
     "models": ("weights.models", "list the shipped networks, their scores and licences"),
 }

@@ -77,7 +77,8 @@ class Engine:
     """The model and how it runs."""
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
-    """a shipped network ('fsidfusion models' lists them), or a .safetensors file"""
+    """a shipped network ('fsidfusion models' lists them), a .safetensors file, or a rule to compare with:
+    maximum, mean, laplacian, guided, wavelet"""
     range: Literal["percentile", "minmax", "none"] = "percentile"
     """output mapping: percentile stretches with a bounded gain, minmax as published, none keeps 0..1"""
     tile: Annotated[str, tyro.conf.arg(metavar="auto|off|PIXELS")] = "auto"
@@ -93,9 +94,13 @@ class Engine:
 
     def load(self) -> "Fuser":
         """The fuser; UserError for what is unknown or not available."""
+        from fsidfusion.inference.allocator import keep_large_blocks
         from fsidfusion.inference.fuser import Fuser
 
-        return Fuser(**asdict(self))
+        fuser = Fuser(**asdict(self))
+        if fuser.device == "cpu":
+            keep_large_blocks()
+        return fuser
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
@@ -185,10 +190,10 @@ def fuse(
 
 
 @contextmanager
-def progress(total: int, shown: bool) -> "Iterator[Callable[[Outcome], None]]":
+def progress(total: int, shown: bool) -> Iterator[Callable[[object], None]]:
     """A bar on the terminal, if standard error is one: pairs done, pairs a second, time left."""
     if not shown or total < 2 or not sys.stderr.isatty():
-        yield lambda outcome: None
+        yield lambda finished: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -203,7 +208,7 @@ def progress(total: int, shown: bool) -> "Iterator[Callable[[Outcome], None]]":
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total, rate=0.0)
 
-        def report(outcome: "Outcome") -> None:
+        def report(finished: object) -> None:
             bar.advance(task)
             rate = bar.tasks[0].completed / (time.perf_counter() - start)
             bar.update(task, rate=rate)

@@ -4,7 +4,7 @@ import builtins
 import math
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fsidfusion import DEFAULT_MODEL
+from fsidfusion.benchmark.baselines import BASELINES, fuse_stack
 from fsidfusion.errors import UserError
 from fsidfusion.inference.contrast import Range, RangeMode, apply_range, find_range
 from fsidfusion.inference.device import (
@@ -83,7 +84,8 @@ class Fuser:
         """Load the model.
 
         Args:
-            model: the name of a shipped model, a .safetensors file, a network, or a :class:`LumaFuser`.
+            model: the name of a shipped model or of a baseline (:mod:`fsidfusion.benchmark.baselines`), a
+                .safetensors file, a network, or a :class:`LumaFuser`.
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
             precision: ``auto`` (bf16 where the device has it natively), ``fp32`` or ``bf16``.
             range: the output mapping, see :mod:`fsidfusion.inference.contrast`.
@@ -103,7 +105,9 @@ class Fuser:
         self._memory = None if memory is None else parse_bytes(memory)
         self._runtime: TorchRuntime | None = None
         self._rule: LumaFuser | None = None
-        if isinstance(model, str | Path) or _is_network(model):
+        if isinstance(model, str) and model in BASELINES:
+            self._rule = partial(fuse_stack, model)
+        elif isinstance(model, str | Path) or _is_network(model):
             self._runtime = _load_runtime(model, device, precision, threads)
         elif callable(model):
             self._rule = model

@@ -1,0 +1,162 @@
+"""What can be scored: folders of fused pictures, and models that fuse in memory."""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, get_args
+
+import numpy as np
+
+from fsidfusion.benchmark.baselines import BASELINES
+from fsidfusion.data.pairs import Pair, match_pairs
+from fsidfusion.errors import UserError
+from fsidfusion.images import read_picture
+from fsidfusion.inference.contrast import RangeMode, find_range
+from fsidfusion.inference.fuser import Fuser, render
+from fsidfusion.pixels import Luma, Pixels
+
+_SUFFIXES = {"none": "unstretched", "percentile": "stretched", "minmax": "min-max"}
+
+
+class Method(Protocol):
+    """Gives one fused image of every pair for each of its rows."""
+
+    rows: tuple[str, ...]
+
+    def fused(self, pair: Pair, infrared: Pixels, visible: Pixels) -> list[tuple[Pixels, str]]:
+        """For each row the fused image of a pair, and the sha256 of its file or of its pixels."""
+        ...
+
+    def describe(self, row: str) -> dict[str, Any]:
+        """Where the images of a row come from, for the record."""
+        ...
+
+
+class FusedFiles:
+    """Fused pictures in files, one for every pair by its name."""
+
+    def __init__(self, place: str, pairs: Sequence[Pair], recursive: bool = False, name: str = "") -> None:
+        """Find the files.
+
+        Args:
+            place: a folder, a glob, or one file for the only pair.
+            pairs: their names are the stems of the fused files.
+            recursive: look into sub-folders; the names then include them.
+            name: of the row; the folder's own by default.
+
+        Raises:
+            UserError: nothing there, a pair without a fused file, or a fused file without a pair.
+        """
+        found = match_pairs([place], [place], recursive)  # by stem; refuses two files of one stem
+        self.files = {match.name: match.visible for match in found.pairs}
+        if not found.many and len(pairs) == 1:
+            self.files = {pairs[0].name: Path(place)}
+        self.place = place
+        self.rows: tuple[str, ...] = (name or Path(place).name,)
+        names = {pair.name for pair in pairs}
+        missing = sorted(names - self.files.keys())
+        if missing:
+            raise UserError(
+                f"{place} has no fused picture for {some(missing)} ({len(missing)} of {len(names)} pairs);"
+                " fuse them first"
+            )
+        stale = sorted(self.files.keys() - names)
+        if stale:
+            raise UserError(
+                f"{place} holds {len(stale)} fused without a source pair: {some(stale)}; remove them"
+            )
+
+    def fused(self, pair: Pair, infrared: Pixels, visible: Pixels) -> list[tuple[Pixels, str]]:
+        """The picture of a pair; see :class:`Method`."""
+        path = self.files[pair.name]
+        return [(read_picture(path).pixels, file_hash(path))]
+
+    def describe(self, row: str) -> dict[str, Any]:
+        """The place; see :class:`Method`."""
+        return {"fused": self.place}
+
+
+class Model:
+    """A network or a baseline, with one row for each output range."""
+
+    def __init__(
+        self, model: str, ranges: Sequence[str] = (), device: str = "auto", precision: str = "auto"
+    ) -> None:
+        """Load it.
+
+        Args:
+            model: a shipped network, a .safetensors file, or a baseline.
+            ranges: the output mappings to score; by default ``percentile``, and for a baseline ``none`` and
+                ``percentile``.
+            device: see :class:`fsidfusion.inference.fuser.Fuser`.
+            precision: see there.
+
+        Raises:
+            UserError: an unknown range, and all of Fuser's.
+        """
+        self.is_baseline = model in BASELINES
+        self.ranges = check_ranges(ranges) or (
+            ("none", "percentile") if self.is_baseline else ("percentile",)
+        )
+        self.fuser = Fuser(model, device=device, precision=precision)
+        self.name = Path(model).stem if model.endswith(".safetensors") else model
+        self.weights = None if self.is_baseline else file_hash(_weights_file(model))
+        self.rows = tuple(row_name(self.name, mode, self.is_baseline) for mode in self.ranges)
+        self._turn = threading.Lock()
+
+    def fused(self, pair: Pair, infrared: Pixels, visible: Pixels) -> list[tuple[Pixels, str]]:
+        """Fuse a pair to 8-bit gray in every range; see :class:`Method`."""
+        luma = self.luma(infrared, visible)
+        images = [render(luma, find_range(luma, mode), None, np.dtype(np.uint8)) for mode in self.ranges]
+        return [(image, hashlib.sha256(image.tobytes()).hexdigest()) for image in images]
+
+    def luma(self, infrared: Pixels, visible: Pixels) -> Luma:
+        """The fused luma before any output mapping; a network, which uses all cores, takes pairs in turn."""
+        if self.is_baseline:
+            return self.fuser.fuse_luma([infrared], [visible])[0]
+        with self._turn:
+            return self.fuser.fuse_luma([infrared], [visible])[0]
+
+    def describe(self, row: str) -> dict[str, Any]:
+        """Model, range and what it ran on; see :class:`Method`."""
+        return {
+            "model": self.name,
+            "range": self.ranges[self.rows.index(row)],
+            "weights_sha256": self.weights,
+            "device": self.fuser.device,
+            "precision": self.fuser.precision,
+        }
+
+
+def row_name(model: str, mode: RangeMode, is_baseline: bool) -> str:
+    """How a model under an output range is called: by its bare name under the range that is usual for it."""
+    usual = "none" if is_baseline else "percentile"
+    return model if mode == usual else f"{model}, {_SUFFIXES[mode]}"
+
+
+def check_ranges(ranges: Sequence[str]) -> tuple[RangeMode, ...]:
+    """The output ranges, each once. UserError for an unknown one."""
+    for mode in ranges:
+        if mode not in get_args(RangeMode):
+            raise UserError(f"range {mode!r} is unknown; choose one of {', '.join(get_args(RangeMode))}")
+    return tuple(dict.fromkeys(ranges))  # type: ignore[arg-type]
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, in hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def some(names: Sequence[str], number: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - number} more" if len(names) > number else ""
+    return ", ".join(names[:number]) + more
+
+
+def _weights_file(model: str) -> Path:
+    from fsidfusion.network.checkpoint import WEIGHTS
+
+    path = Path(model)
+    return path if path.suffix == ".safetensors" or path.exists() else WEIGHTS / f"{model}.safetensors"

@@ -1,0 +1,105 @@
+"""``fsidfusion evaluate``: the scores of fused pictures, or of models that fuse first."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fsidfusion.cli.fuse import Inputs, progress
+from fsidfusion.errors import UserError
+
+Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
+
+
+@tyro.conf.configure(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+def evaluate(
+    inputs: Inputs = Inputs(),  # noqa: B008 (frozen)
+    set: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    fused: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FOLDER")] = (),
+    model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = (),
+    range: Annotated[tuple[str, ...], tyro.conf.arg(metavar="percentile|minmax|none")] = (),
+    metrics: Names = ("default",),
+    convention: Annotated[str, tyro.conf.arg(metavar="cddfuse|tang")] = "cddfuse",
+    published: bool = False,
+    csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto",
+    precision: Annotated[str, tyro.conf.arg(metavar="auto|fp32|bf16")] = "auto",
+    workers: int | None = None,
+) -> int:
+    """Score fused pictures against their sources, matched by stem; several are compared.
+
+    Folders: --ir thermal/ --vis colour/ --fused mine/ other/
+
+    Models, fused in memory to 8-bit gray: --ir thermal/ --vis colour/ --model fsidfusion-light maximum
+
+    A set of the published tables: --set TNO --data datasets/ --model maximum --published
+
+    A pair without a fused picture, a picture without a pair, and images of different sizes are errors:
+    nothing is averaged in or out silently.
+
+    Args:
+        inputs: the sources.
+        set: of the published tables, below --data, instead of sources: MSRS, TNO, RoadScene, MRI_CT, MRI_PET,
+            MRI_SPECT.
+        data: folder that holds the set.
+        fused: folders of fused pictures; colour is scored on its luma.
+        model: networks or baselines (maximum, mean, laplacian, guided, wavelet) to fuse with first.
+        range: output mappings of the models; percentile by default, for baselines none and percentile.
+        metrics: names, default or all.
+        convention: definitions of the published tables (cddfuse) or of the VIF-Benchmark toolbox (tang).
+        published: print the rows of the published tables below, and how the first result stands to them.
+        csv: write the scores of every pair.
+        json: write scores, means, intervals, and the hashes of all files.
+        device: where networks compute.
+        precision: of networks.
+        workers: threads that score; one for every core by default.
+    """
+    from fsidfusion.benchmark.evaluate import choose_metrics, evaluate_methods, whole_pairs
+    from fsidfusion.benchmark.methods import FusedFiles, Method, Model, some
+    from fsidfusion.benchmark.published import published_pairs
+    from fsidfusion.benchmark.sets import MEDICAL_NOTE, named_set
+    from fsidfusion.benchmark.tables import open_console, print_means, print_wins, write_csv, write_json
+
+    if (set is None) != (data is None) or (set is not None and inputs != Inputs()):
+        raise UserError("a set takes --set NAME and --data FOLDER together, and no other sources")
+    if published and set is None:
+        raise UserError("--published needs --set, which names the table; the sets are those of --set's help")
+    if published and convention != "cddfuse":
+        raise UserError("the published tables are in the convention cddfuse; leave --convention out")
+    if bool(fused) == bool(model) or (range and not model):
+        raise UserError("give either --fused FOLDER ... or --model NAME ... (with --range, if you like)")
+    chosen = choose_metrics(metrics, convention)
+    if set is not None and data is not None:
+        found = named_set(data, set)
+        name, pairs = found.name, found.pairs
+    else:
+        name, pairs = "", whole_pairs(inputs.match()[0])
+    names = fused if len({Path(place).name for place in fused}) < len(fused) else [""] * len(fused)
+    methods: list[Method] = [FusedFiles(p, pairs, inputs.recursive, n) for p, n in zip(fused, names)]
+    methods += [Model(one, range, device, precision) for one in model]
+    with progress(len(pairs), shown=True) as report:
+        evaluations = evaluate_methods(pairs, methods, chosen, convention, workers, report)
+    if csv:
+        write_csv(csv, evaluations)
+    if json:
+        write_json(json, evaluations)
+    console = open_console()
+    title = f"{name + ', ' if name else ''}{len(pairs)} pairs, convention {convention}"
+    print_means(evaluations, title, name if published else None, console)
+    if len(evaluations) > 1:
+        print_wins(evaluations, console)
+    for evaluation in evaluations:
+        for metric, missing in evaluation.undefined.items():
+            left_out = f"{evaluation.name}: {metric} is undefined on {some(missing)}"
+            print(f"note: {left_out}; its mean is over {len(pairs) - len(missing)} pairs", file=sys.stderr)
+    if name.startswith("MRI_"):
+        print(f"note: {MEDICAL_NOTE}", file=sys.stderr)
+    if published and published_pairs(name) != len(pairs):
+        print(
+            f"note: the published means are over {published_pairs(name)} pairs, these over {len(pairs)}",
+            file=sys.stderr,
+        )
+    return 0
