@@ -128,7 +128,7 @@ def visible_picture(canvas: Canvas, rng: np.random.Generator, light: Array) -> N
         exposed += cv2.resize(glare, (width, height), interpolation=cv2.INTER_LINEAR)
         level = np.sqrt(np.maximum(1 - np.exp(-exposed), 0))  # a square root is close to the sRGB curve
         level = cv2.GaussianBlur(level, (0, 0), max(0.55 * unit, 0.3))
-        level *= 0.86 + 0.14 * level  # a little more contrast
+        level -= 0.045 * np.sin(level * (2 * np.pi))  # a little more contrast
         level = 255 * level + grain * (setting.noise * (1 - 0.45 * level))
         picture[..., k] = np.clip(np.rint(level), 0, 255)
     return picture

@@ -179,7 +179,10 @@ class Canvas:
         self.instance[here][owned] = instance
 
     def polygon(self, points: ArrayLike) -> tuple[tuple[int, int], Array] | None:
-        """Corner and anti-aliased cover of a polygon of pixel positions (n, 2), or None when out of frame."""
+        """Corner and anti-aliased cover of a polygon of pixel positions (n, 2), or None when out of frame.
+
+        OpenCV draws its edges up to half a pixel outwards.
+        """
         p = np.asarray(points, np.float64)
         low, high = np.floor(p.min(0)).astype(int) - 1, np.ceil(p.max(0)).astype(int) + 2
         low, high = np.maximum(low, -2), np.minimum(high, np.array(self.camera.size[::-1]) + 2)

@@ -240,15 +240,15 @@ def _draw_side(faces: _Faces, rng: np.random.Generator) -> None:
     for s in (-AXLE, AXLE):
         arch = _disc(s, x - near * 0.005, ARCH)
         faces.add(arch[arch[:, 1] >= 0.19], PLASTIC, out, 0.5 * engine)
-        faces.add(_disc(s, x, WHEEL), TYRE, out, 0.1 + 0.7 * engine)
-        faces.add(_disc(s, x, 0.67 * WHEEL), RIM, out, engine)
+        faces.add(_disc(s, x, WHEEL), TYRE, out, 0.1 + 0.5 * engine)
+        faces.add(_disc(s, x, 0.67 * WHEEL), RIM, out, 0.65 * engine)
         start = rng.uniform(0, 1)
         for angle in start + np.arange(5 if faces.detailed else 0) * 2 * np.pi / 5:
             gap = [(0.22, -0.35), (0.58, -0.4), (0.58, 0.4), (0.22, 0.35)]
             spoke = [
                 (s + r * WHEEL * np.cos(angle + d), WHEEL + r * WHEEL * np.sin(angle + d), x) for r, d in gap
             ]
-            faces.add(spoke, TYRE, out, 1.1 * engine)
+            faces.add(spoke, TYRE, out, 0.75 * engine)
 
 
 def _shade(faces: _Faces, rng: np.random.Generator) -> None:

@@ -11,11 +11,11 @@ from fsidfusion.data.scenes import render_scene
 
 # name: (seed, place, time of day, smoke)
 EXAMPLES: dict[str, tuple[int, str, str, bool]] = {
-    "night_street": (1, "street", "night", False),
-    "smoke_rescue": (31, "crossing", "night", True),
-    "dusk_crossing": (33, "crossing", "dusk", False),
-    "day_shade": (3, "park", "day", False),
-    "parking_drone": (4, "drone", "night", False),
+    "night_street": (20, "street", "night", False),
+    "smoke_rescue": (153, "crossing", "day", True),
+    "dusk_crossing": (70, "crossing", "dusk", False),
+    "day_shade": (92, "park", "day", False),
+    "parking_drone": (56, "drone", "night", False),
 }
 HEAD = 1  # seed of the phantom
 

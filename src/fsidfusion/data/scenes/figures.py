@@ -102,10 +102,10 @@ class Figure:
         gy *= rim
         tone: Array | float = 1.0
         if part.folds and self.detailed:
-            fold = noise_patch(rng, 1.2, distance.shape, 0.008 * self.scale)
-            gx += (part.folds * 0.25) * fold
-            gy -= (part.folds * 0.20) * fold
-            tone = np.clip(1 + (0.12 * part.folds) * fold, 0.4, 1.5)
+            fold = noise_patch(rng, 1.2, distance.shape, max(0.016 * self.scale, 1.0))
+            gx += (part.folds * 0.20) * fold
+            gy -= (part.folds * 0.16) * fold
+            tone = np.clip(1 + (0.08 * part.folds) * fold, 0.4, 1.5)
         value = np.empty((7, *distance.shape), np.float32)
         value[:3] = np.asarray(part.colour, np.float32)[:, None, None] * tone
         value[3], value[4] = gx, gy

@@ -197,7 +197,7 @@ def _add_shop(wall: Wall, rng: np.random.Generator, start: float, span: float, l
         shelves = 1 - 0.5 * band(wrap(wall.v, 0.55), 0.0, 0.09, wall.pixel)
         light = np.array([1.0, rng.uniform(0.78, 0.95), rng.uniform(0.45, 0.85)], np.float32)
         stock = (
-            np.clip(0.36 + 0.16 * stock + 0.12 * goods, 0.04, 1.0)
+            np.clip(0.36 + 0.03 * stock + 0.18 * goods, 0.04, 1.0)
             * shelves
             * (0.35 + 0.3 * np.clip(wall.v, 0, 3))
         )

@@ -164,8 +164,9 @@ def person_parts(rng: np.random.Generator, pose: Pose) -> list[Part]:
         cloth: list[Segment] = [(hips, hips - 0.17 * UP, 0.07, 0.095)]
         parts.append(Part(cloth, bottom, leg_warmth, puff=0.055, folds=1.0, nearer=0.025))
     if rng.random() < 0.12:  # a reflecting vest
-        vest: list[Segment] = [(chest, waist, 0.080 * build, 0.070 * build)]
-        parts.append(Part(vest, (0.50, 0.62, 0.06), warmth, puff=0.055, nearer=0.04))
+        vest: list[Segment] = [(chest, waist, 0.080 * wide, 0.070 * wide)]
+        vest += [(neck - 0.05 * UP, chest + k * 0.05 * build * RIGHT, 0.036, 0.044) for k in SIDES]
+        parts.append(Part(vest, (0.50, 0.62, 0.06), warmth, soft=0.02, puff=0.055, folds=0.4, nearer=0.04))
     load = rng.random()
     if load < 0.25:
         pack: list[Segment] = [

@@ -19,8 +19,7 @@ def crown_sprite(kind: int) -> tuple[Array, ...]:
     """
     rng = np.random.default_rng(1000 + kind)
     side = 256
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
-    cover, tone, right, down = np.zeros((4, side, side), np.float32)
+    crown = np.zeros((4, side, side), np.float32)  # cover, tone, right, down
     leaf = noise_patch(rng, 0.55, (side, side), 1.3)
     detail = noise_patch(rng, 0.9, (side, side), 2.0)
     count = 70
@@ -31,17 +30,24 @@ def crown_sprite(kind: int) -> tuple[Array, ...]:
         reach = float(radius[k] * 92 * np.sqrt(max(1 - 0.6 * near[k] ** 2, 0.1)))
         cx, cy = 128 + reach * float(np.cos(angle[k])), 128 + squash * reach * float(np.sin(angle[k]))
         r = rng.uniform(16, 36)
-        dx, dy = (x - cx) / r, (y - cy) / (r * 0.8)
+        x0, y0 = max(int(cx - 1.3 * r), 0), max(int(cy - 1.3 * r), 0)
+        part = (slice(y0, int(cy + 1.3 * r) + 2), slice(x0, int(cx + 1.3 * r) + 2))
+        cover, tone, right, down = crown[:, *part]
+        height, width = cover.shape
+        dx = (np.arange(x0, x0 + width, dtype=np.float32)[None] - cx) * (1 / r)
+        dy = (np.arange(y0, y0 + height, dtype=np.float32)[:, None] - cy) * (1 / (0.8 * r))
         away = np.hypot(dx, dy)
-        a = smoothstep((1 - away + 0.22 * leaf + 0.10 * detail) * 5) * smoothstep((1.3 - away) * 5)
-        length = np.maximum(np.sqrt(dx * dx + (dy - 0.25) ** 2 + 0.3), 1)
-        shade = (
-            (0.55 + 0.15 * float(near[k] + 1)) * (1 + 0.30 * leaf) * (1 - 0.35 * smoothstep(dy * 0.8 + 0.1))
+        a = smoothstep((1 - away + 0.22 * leaf[part] + 0.10 * detail[part]) * 5) * smoothstep(
+            (1.3 - away) * 5
         )
-        cover = np.maximum(cover, a)
+        length = np.maximum(np.sqrt(dx * dx + (dy - 0.25) ** 2 + 0.3), 1)
+        shade = (0.55 + 0.15 * float(near[k] + 1)) * (1 + 0.30 * leaf[part])
+        shade = shade * (1 - 0.35 * smoothstep(dy * 0.8 + 0.1))
+        np.maximum(cover, a, out=cover)
         tone += a * (np.clip(shade, 0.05, 1.4) - tone)
         right += a * (dx / length - right)
         down += a * ((dy - 0.25) / length - down)
+    cover, tone, right, down = crown
     # Beyond the edge the other planes keep the edge's values, so that scaling does not draw a dark rim.
     weight = cv2.GaussianBlur(cover, (0, 0), 4) + 1e-3
     planes = [

@@ -56,7 +56,7 @@ def add_smoke(canvas: Canvas, rng: np.random.Generator, plume: Plume, light: Arr
     rise = np.clip(v, 0, 1)
     middle, spread = plume.drift / plume.width * rise**1.4, 0.30 + 0.55 * rise**0.8
     body = 1.15 - ((u - middle + 0.10 * billow) / spread) ** 2
-    body -= 3.2 * np.maximum(v - 0.5, 0) ** 2 + 14 * np.maximum(0.03 - v, 0)
+    body -= 3.2 * np.maximum(v - 0.5, 0) ** 2 + 30 * np.maximum(0.02 - v, 0)
     cover = smoothstep(body * 0.9 + 0.26 * billow + 0.14 * puffs) * plume.density
     cover *= canvas.depth[area] > plume.z - 0.5
     tone = np.clip(0.78 + 0.14 * billow + 0.14 * puffs, 0.35, 1.4)
@@ -87,6 +87,7 @@ def _add_flames(canvas: Canvas, rng: np.random.Generator, plume: Plume, light: A
     u, v = (columns - x) / w, (y - rows) / h
     lick = noise_patch(rng, 1.1, (rows.size, columns.size), max(0.02 * scale, 0.7))
     body = 1 - (u + 0.25 * lick * v) ** 2 / np.maximum(1.1 - v, 0.05) - 0.7 * v + 0.40 * lick
+    body -= 14 * np.maximum(0.06 - v, 0)
     flame = smoothstep(body * 1.6) * (canvas.depth[area] > plume.z - 0.3)
     core = smoothstep(body * 1.2 - 0.35)
     colour = np.stack([2.2 + 1.5 * core, 0.75 + 1.6 * core, 0.10 + 0.55 * core])

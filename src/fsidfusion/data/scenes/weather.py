@@ -63,7 +63,7 @@ def choose_setting(rng: np.random.Generator, time_of_day: str) -> Setting:
         ambient = blue * clear + grey * (1 - clear)
         zenith, horizon = np.array([0.18, 0.37, 0.86]), np.array([0.92, 1.01, 1.15])
         zenith = zenith * clear + 0.75 * (1 - clear) * np.array([0.85, 0.9, 1.0])
-        air, warming, lamps, exposure, noise = rng.uniform(8, 26), 9.0 * clear, 0.0, 0.95, 1.0
+        air, warming, lamps, exposure, noise = rng.uniform(8, 26), 9.0 * clear, 0.0, 1.1, 1.0
     elif time_of_day == "dusk":
         sun = np.array([1.0, 0.52, 0.25]) * 0.22
         ambient = np.array([0.27, 0.29, 0.45]) * rng.uniform(0.55, 0.9)
