@@ -14,6 +14,7 @@ from torch import nn
 import fsidfusion
 from fsidfusion.errors import UserError
 from fsidfusion.inference import fuser as fuser_module
+from fsidfusion.inference import passes
 from fsidfusion.inference.contrast import Range
 from fsidfusion.inference.device import resident_memory
 from fsidfusion.inference.fuser import Fuser, render
@@ -78,8 +79,8 @@ def test_statistics_of_a_grid_of_crops_are_close(monkeypatch):
     whole = network_fuser(GLOBAL, tile="off").fuse_luma([infrared], [visible])[0]
     covered = network_fuser(GLOBAL, tile=400).fuse_luma([infrared], [visible])[0]
     np.testing.assert_allclose(covered, whole, atol=1e-5)  # all of it fits into one pass
-    monkeypatch.setattr(fuser_module, "MIN_CROP", 64)
-    monkeypatch.setattr(fuser_module, "MAX_SAMPLED", 48 * 64**2)
+    monkeypatch.setattr(passes, "MIN_CROP", 64)
+    monkeypatch.setattr(passes, "MAX_SAMPLED", 48 * 64**2)
     sampled = network_fuser(GLOBAL, tile=400).fuse_luma([infrared], [visible])[0]
     assert np.abs(sampled - whole).max() < 0.03
 
@@ -143,12 +144,12 @@ def test_memory_decides_about_tiles():
             Wide.largest = max(Wide.largest, infrared.shape[-1] * infrared.shape[-2])
             return infrared.expand(-1, 64, -1, -1).contiguous()[:, :1] + visible
 
-    pair = image(1000, 1000), image(1000, 1000, seed=1)
+    pair = image(700, 700), image(700, 700, seed=1)
     Fuser(Wide(), device="cpu").fuse(*pair)
-    assert Wide.largest == 1_000_000
+    assert Wide.largest == 490_000
     Wide.largest = 0
-    Fuser(Wide(), device="cpu", memory=int((resident_memory() + 220 * 2**20) / 0.9)).fuse(*pair)
-    assert 0 < Wide.largest < 500_000
+    Fuser(Wide(), device="cpu", memory=int((resident_memory() + 180 * 2**20) / 0.9)).fuse(*pair)
+    assert 0 < Wide.largest < 300_000
     with pytest.raises(UserError, match="does not fit"):
         Fuser(Wide(), device="cpu", memory="1MiB").fuse(*pair)
 

@@ -1,19 +1,18 @@
 """Fuse pairs of images of any size, depth and colour: the centre of the Python API."""
 
-import builtins
-import math
 import sys
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from fsidfusion import DEFAULT_MODEL
 from fsidfusion.benchmark.baselines import BASELINES, fuse_stack
 from fsidfusion.errors import UserError
+from fsidfusion.inference import passes
 from fsidfusion.inference.contrast import Range, RangeMode, apply_range, find_range
 from fsidfusion.inference.device import (
     format_bytes,
@@ -22,7 +21,8 @@ from fsidfusion.inference.device import (
     release_free_blocks,
     resident_memory,
 )
-from fsidfusion.inference.tiles import Frame, sample_places, smallest_tile
+from fsidfusion.inference.passes import LumaFuser, tiled, whole
+from fsidfusion.inference.tiles import Frame, smallest_tile
 from fsidfusion.pixels import Luma, Pixels, check_pixels, quantise, recolour, strips
 
 if TYPE_CHECKING:
@@ -32,30 +32,13 @@ if TYPE_CHECKING:
 
 Colour = Literal["visible", "infrared", "gray"]
 
-BATCH_PIXELS = {
-    "cpu": 1 << 18,
-    "cuda": 1 << 23,
-}  # images that go through a network together hold at most this many
-MAX_LOCAL_TILE = 1024  # a local network gains nothing from larger tiles
-# The statistics of an image that does not go through as a whole are taken from crops. The edges of crops falsify
-# them more than what lies between crops: in 1024x1024 pixels, crops of 256 that cover the image give 50 dB of
-# PSNR against the whole, crops of 512 that cover half of it 57 dB. So they are few and large.
-MIN_CROP = 256  # side
-MIN_CROPS = 8
-MAX_SAMPLED = 1 << 22  # pixels in all crops
+BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 23}  # most pixels of the images that go through together
+MAX_LOCAL_TILE = 768  # local networks were fastest with it on a CPU; a power of two was twice as slow
 _SAFE_PASS = (
     16 * 1024
 )  # bytes a pixel that no network of this project needs: below this nothing need be measured
 _DEFAULT_SHARE = 0.5  # of the free memory
 _RESERVE = 0.1  # share of the memory that is left to pictures being read and written meanwhile
-
-
-class LumaFuser(Protocol):
-    """Anything that fuses whole luma images: a rule such as the pixel maximum, or a network elsewhere."""
-
-    def __call__(self, infrared: NDArray[np.float32], visible: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, H, W) and (B, H, W), float32 in 0..1, to (B, H, W) float32."""
-        ...
 
 
 class Fuser:
@@ -192,7 +175,7 @@ class Fuser:
                 fused = self._through_network(self._runtime, infrared, visible)
             else:
                 assert self._rule is not None
-                fused = _whole(self._rule, Frame.around(height, width), infrared, visible, 1)
+                fused = whole(self._rule, Frame.around(height, width), infrared, visible, 1)
         except MemoryError as error:
             raise UserError(self._too_large(height, width)) from error
         if any(np.isnan(image.min()) for image in fused):
@@ -218,9 +201,9 @@ class Fuser:
             try:
                 if side is None:
                     batch = min(self.batch_size(height, width), int(budget / (frame.pixels * _SAFE_PASS)))
-                    return _whole(runtime, frame, infrared, visible, max(1, batch))
+                    return whole(runtime, frame, infrared, visible, max(1, batch))
                 sampled = self._sampled_pixels(runtime, frame, side, budget)
-                return [_tiled(runtime, frame, side, sampled, *pair) for pair in zip(infrared, visible)]
+                return [tiled(runtime, frame, side, sampled, *pair) for pair in zip(infrared, visible)]
             except MemoryError:  # more was needed than foreseen
                 side = (side or max(frame.framed_height, frame.framed_width)) // 2
                 budget /= 2
@@ -247,7 +230,7 @@ class Fuser:
 
     def _sampled_pixels(self, runtime: "TorchRuntime", frame: Frame, side: int, budget: float) -> int:
         """How many pixels the statistics of a tiled image are taken from: as many as fit into one pass."""
-        pixels = min(frame.pixels, MAX_SAMPLED)
+        pixels = min(frame.pixels, passes.MAX_SAMPLED)
         while pixels * _SAFE_PASS > budget < runtime.peak_bytes(pixels):
             pixels = pixels * 7 // 8
             if pixels < frame.tile_pixels(side):
@@ -321,42 +304,6 @@ def render(fused: Luma, range_: Range, colour: Pixels | None, dtype: np.dtype[An
         level = apply_range(fused[rows], range_)
         result[rows] = quantise(level if chroma is None else recolour(level, chroma[rows]), dtype)
     return result
-
-
-def _whole(
-    model: LumaFuser, frame: Frame, infrared: Sequence[Pixels], visible: Sequence[Pixels], batch: int
-) -> list[Luma]:
-    """Fuse whole images, ``batch`` at a time."""
-    size = (0, 0, frame.framed_height, frame.framed_width)
-    results: list[Luma] = []
-    for start in builtins.range(0, len(infrared), batch):
-        pair = (
-            np.stack([frame.cut(p, *size) for p in s[start : start + batch]]) for s in (infrared, visible)
-        )
-        fused = model(*pair)
-        results += [np.ascontiguousarray(image[: frame.height, : frame.width]) for image in fused]
-    return results
-
-
-def _tiled(
-    runtime: "TorchRuntime", frame: Frame, side: int, sampled: int, infrared: Pixels, visible: Pixels
-) -> Luma:
-    """Fuse one image tile by tile, with the statistics of the whole where the network wants them."""
-    statistics = None
-    if runtime.has_global_statistics:
-        crop = max(MIN_CROP, math.isqrt(sampled // MIN_CROPS)) if sampled < frame.pixels else frame.pixels
-        height, width, places = sample_places(frame, crop, sampled)
-        crops = [np.stack([frame.cut(p, *at, height, width) for at in places]) for p in (infrared, visible)]
-        statistics = runtime.record(*crops)
-    fused = np.zeros((frame.height, frame.width), np.float32)
-    for down, across in frame.tiles(side, runtime.tile_overlap or 0):
-        place = (down.start, across.start, down.stop - down.start, across.stop - across.start)
-        tile = runtime(frame.cut(infrared, *place)[None], frame.cut(visible, *place)[None], statistics)[0]
-        tile *= down.weights[:, None]
-        tile *= across.weights
-        target = fused[down.start : down.stop, across.start : across.stop]
-        target += tile[: target.shape[0], : target.shape[1]]
-    return fused
 
 
 def _check_pairs(infrared: Sequence[Pixels], visible: Sequence[Pixels]) -> tuple[int, int]:
