@@ -1,0 +1,52 @@
+"""From files to training pairs: which sets, which split, and luma images read when they are needed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsidfusion.data.pairs import Pair, PairSet, find_sets, match_pairs
+from fsidfusion.data.patches import SourcePair, split_of
+from fsidfusion.errors import UserError
+from fsidfusion.images import read_picture
+from fsidfusion.pixels import luma
+
+
+def read_luma(path: Path) -> NDArray[np.uint8]:
+    """One picture as rounded 8-bit luma (H, W), Y = 0.299 R + 0.587 G + 0.114 B."""
+    return np.rint(luma(read_picture(path).pixels) * 255).astype(np.uint8)
+
+
+def source_pairs(
+    root: Path | None = None,
+    infrared: Sequence[str | Path] = (),
+    visible: Sequence[str | Path] = (),
+    validation: bool = True,
+) -> list[SourcePair]:
+    """The pairs below ``root`` (one set or many), or those of two lists of files and folders.
+
+    Each set is split by name (`split_of`) unless ``validation`` is off; then all pairs are for training.
+
+    Raises:
+        UserError: when nothing is found, or both or neither way of naming the pairs is used.
+    """
+    if (root is None) == (not infrared and not visible):
+        raise UserError("name the pairs in one way: a folder of sets (--data), or --ir with --vis")
+    if root is not None:
+        sets = find_sets(root)
+        if not sets:
+            raise UserError(
+                f"{root} holds no set of pairs; expected folders such as ir and vi, or CT and MRI"
+            )
+    else:
+        sets = [PairSet("pairs", match_pairs(infrared, visible).pairs, "visible")]
+    sources = []
+    for found in sets:
+        splits = split_of(pair.name for pair in found.pairs) if validation else {}
+        sources += [_source(found.name, pair, splits.get(pair.name, "train")) for pair in found.pairs]
+    return sources
+
+
+def _source(set_: str, pair: Pair, split: str) -> SourcePair:
+    return SourcePair(set_, pair.name, split, lambda: (read_luma(pair.infrared), read_luma(pair.visible)))

@@ -1,0 +1,89 @@
+"""Validation during training: fuse the held-out pairs, score them, draw them."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from fsidfusion.data.patches import PatchCache
+from fsidfusion.inference.contrast import RangeMode, apply_range, find_range
+from fsidfusion.metrics import mean_scores, score
+
+SHOWN = 4
+PER_SET = 20
+
+
+def validate(
+    network: nn.Module, cache: PatchCache, run: Path, step: int, mode: RangeMode = "percentile"
+) -> dict[str, dict[str, float]]:
+    """Score the validation items of each set with the eleven metrics; at most 20 of a set.
+
+    Appends a line to ``run/validation.jsonl`` and draws ``run/validation/STEP.png`` (sources and result, a
+    few of each set). Returns {set: {metric: mean}}; empty when the cache holds no validation items.
+    """
+    scores: dict[str, list[dict[str, float]]] = {}
+    rows: list[list[NDArray[np.uint8]]] = []
+    for position in cache.positions("validation"):
+        item = cache.items[position]
+        done = scores.setdefault(item.set, [])
+        if len(done) >= PER_SET:
+            continue
+        infrared, visible = cache[position]
+        fused = fuse_luma(network, infrared, visible)
+        mapped = apply_range(fused, find_range(fused, mode))
+        picture = np.rint(mapped * 255).astype(np.uint8)
+        done.append(score(picture, infrared, visible, pair=f"{item.set}/{item.source}"))
+        if len(done) <= SHOWN:
+            rows.append([np.asarray(infrared), np.asarray(visible), picture])
+    means = {name: mean_scores(entries)[0] for name, entries in scores.items()}
+    if rows:
+        with (run / "validation.jsonl").open("a") as log:
+            print(json.dumps({"step": step, "range": mode, "mean": means}), file=log)
+        (run / "validation").mkdir(exist_ok=True)
+        contact_sheet(rows).save(run / "validation" / f"{step:08d}.png")
+    return means
+
+
+@torch.no_grad()
+def fuse_luma(
+    network: nn.Module, infrared: NDArray[np.uint8], visible: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """The network's output (H, W) for one uint8 pair, before the output mapping."""
+    device = next(network.parameters()).device
+    multiple = int(network.size_multiple)  # type: ignore[arg-type]
+    height, width = infrared.shape
+    padding = (0, -width % multiple, 0, -height % multiple)
+    sides = [
+        F.pad(
+            torch.from_numpy(np.array(side))[None, None].to(device).float() / 255, padding, mode="replicate"
+        )
+        for side in (infrared, visible)
+    ]
+    fused = network(*sides)[0, 0, :height, :width]
+    return fused.float().clamp(0, 1).cpu().numpy()
+
+
+def contact_sheet(rows: Iterable[list[NDArray[np.uint8]]], height: int = 160) -> Image.Image:
+    """Rows of gray pictures side by side, each scaled to ``height`` pixels."""
+    strips = []
+    for row in rows:
+        scaled = [
+            Image.fromarray(picture).resize((max(1, picture.shape[1] * height // picture.shape[0]), height))
+            for picture in row
+        ]
+        strip = Image.new("L", (sum(picture.width for picture in scaled), height))
+        left = 0
+        for picture in scaled:
+            strip.paste(picture, (left, 0))
+            left += picture.width
+        strips.append(strip)
+    sheet = Image.new("L", (max(strip.width for strip in strips), height * len(strips)))
+    for i, strip in enumerate(strips):
+        sheet.paste(strip, (0, i * height))
+    return sheet
