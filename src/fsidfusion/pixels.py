@@ -4,6 +4,7 @@ Pixels are (H, W) gray or (H, W, 3) RGB, uint8, uint16 or floating 0..1; luma is
 Callers go through a picture strip by strip, so that a huge one needs little more memory than itself.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,6 +90,29 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
     result = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return np.clip(result, 0.0, 1.0) if result.dtype.kind == "f" else result
+
+
+def sample_range(pixels: Pixels) -> tuple[float, float]:
+    """The 0.05 and 99.95 percentiles of all samples, in units of the samples."""
+    step = max(
+        1, math.isqrt(pixels.shape[0] * pixels.shape[1] // _STRIP_PIXELS)
+    )  # a million pixels are enough
+    low, high = np.percentile(pixels[::step, ::step], (0.05, 99.95))
+    return float(low), float(high)
+
+
+def stretch(pixels: Pixels) -> Pixels:
+    """Map :func:`sample_range` to the full range: for raw sensor counts, which fill a part of it.
+
+    (H, W) or (H, W, 3), one mapping for all channels; shape and type are kept, and what is flat as well.
+    """
+    low, high = sample_range(pixels)
+    if high <= low:
+        return pixels
+    if pixels.dtype.kind == "f":
+        return np.clip((pixels - low) / (high - low), 0.0, 1.0).astype(pixels.dtype)
+    every = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float32)
+    return quantise((every - np.float32(low)) / np.float32(high - low), pixels.dtype)[pixels]
 
 
 def check_pixels(pixels: Pixels, name: str) -> None:

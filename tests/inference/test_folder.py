@@ -221,3 +221,15 @@ def test_where_results_go(tmp_path):
         output_paths(pairs, str(tmp_path / "file"), many=True)
     with pytest.raises(UserError, match="extension"):
         output_paths(single, "fused.gif", many=False)
+
+
+def test_raw_counts_are_noticed_and_stretched_on_request(tmp_path, fuser):
+    counts = image(40, 50, dtype=np.uint16) // 40 + 20_000  # a thermal sensor of 14 bits
+    write_picture(tmp_path / "ir.png", Picture(counts))
+    write_picture(tmp_path / "vis.png", Picture(image(40, 50, 3) // 4))
+    pairs = [Pair("a", tmp_path / "ir.png", tmp_path / "vis.png")]
+    (dull,) = fuse_files(fuser, pairs, [tmp_path / "a.png"])
+    assert "--stretch" in dull.message
+    (bright,) = fuse_files(fuser, pairs, [tmp_path / "b.png"], Options(stretch="infrared"))
+    assert bright.message == ""
+    assert np.ptp(read_picture(dull.output).pixels) < np.ptp(read_picture(bright.output).pixels)

@@ -111,6 +111,7 @@ def fuse(
     color: Literal["auto", "gray"] = "auto",
     bits: Literal["auto", "8", "16"] = "auto",
     format: Literal["png", "jpg", "bmp", "tif", "webp"] = "png",
+    stretch: Literal["off", "infrared", "both"] = "off",
     resize: bool = False,
     overwrite: bool = False,
     max_megapixels: float = 500.0,
@@ -136,6 +137,7 @@ def fuse(
         color: auto keeps the colour of the visible (PET, SPECT) picture.
         bits: of a sample in the output; auto keeps 16 where a source has them.
         format: of the files in an output folder.
+        stretch: map raw counts (14-bit thermal, 12-bit scans) to the full range before fusing.
         resize: resample the infrared (CT, PET, SPECT) picture where its size differs.
         overwrite: replace outputs that exist.
         max_megapixels: larger pictures are refused before they are decoded.
@@ -148,7 +150,7 @@ def fuse(
         matches, place = inputs.match()
         paths = output_paths(matches.pairs, output, matches.many, f".{format}")
         options = Options(
-            "gray" if color == "gray" else place, bits, overwrite, resize, int(max_megapixels * 1e6)
+            "gray" if color == "gray" else place, bits, overwrite, resize, int(max_megapixels * 1e6), stretch
         )
         fuser = engine.load()
         with progress(len(paths), shown=not json) as report:

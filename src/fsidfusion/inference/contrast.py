@@ -29,7 +29,9 @@ class Range:
     high: float
 
 
-def find_range(fused: NDArray[np.float32], mode: RangeMode = "percentile", max_gain: float = MAX_GAIN) -> Range:
+def find_range(
+    fused: NDArray[np.float32], mode: RangeMode = "percentile", max_gain: float = MAX_GAIN
+) -> Range:
     """Choose the output range of one fused image.
 
     Args:

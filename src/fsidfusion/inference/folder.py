@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,15 +28,14 @@ from fsidfusion.images import (
 )
 from fsidfusion.inference.device import format_bytes
 from fsidfusion.inference.fuser import Colour, Fuser
-from fsidfusion.pixels import quantise, resize, unit
+from fsidfusion.pixels import quantise, resize, sample_range, stretch, unit
 
 Status = Literal["fused", "skipped", "failed"]
 
 BATCHES_AHEAD = 2  # read while one is computed
 IN_FLIGHT_SHARE = 0.1  # of the memory limit, for pictures read ahead or not yet written
-_THREADS = (
-    4  # for reading, and as many for writing; both mostly wait for the disk or run outside Python's lock
-)
+FLAT_SHARE = 1 / 8  # of the range of 16 bits: a picture that fills less is probably raw sensor counts
+_THREADS = 4  # for reading, and as many for writing; they wait for the disk or run outside Python's lock
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,7 @@ class Options:
     overwrite: bool = False  # else what exists is skipped
     resize: bool = False  # resample the infrared file to the visible one's size, where they differ
     max_pixels: int = MAX_PIXELS
+    stretch: Literal["off", "infrared", "both"] = "off"  # sources that are raw counts to the full range first
 
 
 @dataclass(frozen=True)
@@ -213,12 +213,24 @@ class _Run:
 
     def _read(self, job: _Job) -> None:
         start = time.perf_counter()
-        infrared = read_picture(job.pair.infrared, self.options.max_pixels)
-        visible = read_picture(job.pair.visible, self.options.max_pixels)
+        infrared = self._read_source(job, job.pair.infrared, self.options.stretch != "off")
+        visible = self._read_source(job, job.pair.visible, self.options.stretch == "both")
         if self.options.resize and infrared.size != visible.size:
-            infrared = Picture(resize(infrared.pixels, *visible.size))
+            infrared = replace(infrared, pixels=resize(infrared.pixels, *visible.size), alpha=None)
         job.sources = infrared, visible
         job.seconds += time.perf_counter() - start
+
+    def _read_source(self, job: _Job, path: Path, stretched: bool) -> Picture:
+        picture = read_picture(path, self.options.max_pixels)
+        if stretched:
+            return replace(picture, pixels=stretch(picture.pixels))
+        if picture.pixels.dtype == np.uint16:
+            low, high = sample_range(picture.pixels)
+            if 0 < high - low < FLAT_SHARE * 65535:
+                job.note = (
+                    job.note or "a source fills under 1/8 of its 16 bits; --stretch maps it to the full range"
+                )
+        return picture
 
     def _read_jobs(self, reading: list[tuple[_Job, Future[None]]]) -> list[_Job]:
         """The jobs of a batch whose files could be read."""
