@@ -281,13 +281,16 @@ def _shade(faces: _Faces, rng: np.random.Generator) -> None:
 
     view = canvas.view(faces.corner, alpha.shape)
     cosine = np.clip(-(normal * view).sum(0), 0, 1)
-    fresnel = shine + 0.45 * (1 - cosine) ** 4 * (shine > 0.01)
+    fresnel = shine + 0.45 * np.square(np.square(1 - cosine)) * (shine > 0.01)
     sun = canvas.sun_at(car.x, car.z)
     glow = setting.mirrored(normal, view) * fresnel
     if setting.time_of_day == "day":
         half = setting.to_sun[:, None, None] - view
         half /= np.sqrt((half * half).sum(0))
-        spark = np.maximum((normal * half).sum(0), 0) ** 260 * (5.0 * sun) * (shine > 0.02)
+        spark = np.maximum((normal * half).sum(0), 0)
+        for _ in range(8):  # to the power of 256
+            spark *= spark
+        spark *= (5.0 * sun) * (shine > 0.02)
         glow += setting.sun[:, None, None] * spark
 
     (_, foot), depth = camera.project((car.x, 0.0, car.z))

@@ -11,10 +11,10 @@ from fsidfusion.data.scenes import render_scene
 
 # name: (seed, place, time of day, smoke)
 EXAMPLES: dict[str, tuple[int, str, str, bool]] = {
-    "night_street": (20, "street", "night", False),
-    "smoke_rescue": (153, "crossing", "day", True),
-    "dusk_crossing": (70, "crossing", "dusk", False),
-    "day_shade": (92, "park", "day", False),
+    "night_street": (58, "street", "night", False),
+    "smoke_rescue": (18, "crossing", "day", True),
+    "dusk_crossing": (80, "crossing", "dusk", False),
+    "day_shade": (102, "park", "day", False),
     "parking_drone": (56, "drone", "night", False),
 }
 HEAD = 1  # seed of the phantom

@@ -111,7 +111,7 @@ def paint_ground(canvas: Canvas, road: Road, rng: np.random.Generator) -> None:
         grid.albedo *= 1 - damp
         grid.heat -= 1.5 * damp
         view = canvas.view((0, grid.first), grid.across.shape)
-        fresnel = 0.02 + 0.6 * np.clip(1 + view[1], 0, 1) ** 5
+        fresnel = 0.02 + 0.6 * np.square(np.square(np.clip(1 + view[1], 0, 1)))
         area[GLOW] = setting.mirrored(area[NORMAL], view) * (
             fresnel * on_road * (0.25 * setting.wet + 0.75 * puddle)
         )

@@ -43,24 +43,34 @@ WALLS = {  # albedo by style
 }
 
 
-def draw_text(mask: Array, text: str, corner: tuple[float, float], height: float) -> None:
-    """Write capitals `height` pixels high into a mask (h, w), from the upper left corner x, y; ink is 1."""
+def text_width(text: str) -> float:
+    """Width of a line of text in heights of its letters."""
+    return sum(2.2 if character in "I " else 5.0 for character in text) / 6
+
+
+def draw_text(
+    mask: Array, text: str, corner: tuple[float, float], height: float, stretch: float = 1.0
+) -> None:
+    """Write capitals `height` pixels high into a mask (h, w), from the upper left corner x, y; ink is 1.
+
+    Letters are `stretch` times as wide as usual.
+    """
     unit = height / 6
     x, y = corner
     for character in text:
         for stroke in GLYPHS.get(character, "").split():
             points = np.array([(int(a), int(b)) for a, b in zip(stroke[::2], stroke[1::2])], np.float64)
-            fixed = np.round((points * (unit * 0.85, unit) + (x, y)) * 16).astype(np.int32)
-            cv2.polylines(mask, [fixed], False, 1.0, max(1, round(unit)), cv2.LINE_8, 4)
-        x += unit * (2.2 if character in "I " else 5.0)
+            fixed = np.round((points * (0.85 * stretch * unit, unit) + (x, y)) * 16).astype(np.int32)
+            cv2.polylines(mask, [fixed], False, 1.0, max(1, round(unit * min(stretch, 1))), cv2.LINE_8, 4)
+        x += stretch * height * text_width(character)
 
 
 class Wall:
     """A wall as a flat texture: `planes` (8, h, w) are albedo 3, cover of glass, own light 3, temperature."""
 
-    def __init__(self, u: Array, v: Array, pixel: float, planes: Array) -> None:
+    def __init__(self, u: Array, v: Array, wide: float, tall: float, planes: Array) -> None:
         self.u, self.v = u, v  # (1, w), (h, 1) metres from the left and above the ground
-        self.pixel = pixel  # metres
+        self.wide, self.tall = wide, tall  # metres that a pixel spans
         self.planes = planes
         self.albedo, self.glass, self.glow, self.heat = planes[:3], planes[3], planes[4:7], planes[7]
 
@@ -68,15 +78,15 @@ class Wall:
         """The piece between two u and below v = `top`, a view of the same planes."""
         a, b = np.searchsorted(self.u[0], [left, right])
         row = int(np.searchsorted(-self.v[:, 0], -top))
-        return Wall(self.u[:, a:b], self.v[row:], self.pixel, self.planes[:, row:, a:b])
+        return Wall(self.u[:, a:b], self.v[row:], self.wide, self.tall, self.planes[:, row:, a:b])
 
     def across(self, low: float, high: float) -> Array:
         """Cover (1, w) of low <= u <= high."""
-        return band(self.u, low, high, self.pixel)
+        return band(self.u, low, high, self.wide)
 
     def up(self, low: float, high: float) -> Array:
         """Cover (h, 1) of low <= v <= high."""
-        return band(self.v, low, high, self.pixel)
+        return band(self.v, low, high, self.tall)
 
     def lay(self, mask: Array, colour: ArrayLike, warmer: float = 0.0) -> None:
         """Cover what `mask` (h, w) marks with an opaque material that is `warmer` than the wall."""
@@ -92,15 +102,14 @@ def _build_wall(
     rng: np.random.Generator,
     size: tuple[float, float],
     top: float,
-    per_metre: float,
+    shape: tuple[int, int],
     shop: bool,
 ) -> Wall:
-    """A wall of `size` (width, height) metres up to the height `top` that is seen."""
-    setting, (width, height) = canvas.setting, size
-    h, w = max(int(top * per_metre), 8), max(int(width * per_metre), 8)
-    pixel = max(width / w, top / h)
-    u = ((np.arange(w, dtype=np.float32) + 0.5) * (width / w))[None]
-    v = (top - (np.arange(h, dtype=np.float32) + 0.5) * (top / h))[:, None]
+    """A wall of `size` (width, height) metres up to the height `top` that is seen, as `shape` (h, w)."""
+    setting, (width, height), (h, w) = canvas.setting, size, shape
+    wide, tall = width / w, top / h
+    u = ((np.arange(w, dtype=np.float32) + 0.5) * wide)[None]
+    v = (top - (np.arange(h, dtype=np.float32) + 0.5) * tall)[:, None]
     ground_floor = 4.0 if shop else 0.6
     storey, pitch = rng.uniform(2.9, 3.4), rng.uniform(1.9, 3.6)
     pitch = width / max(round(width / pitch), 1)
@@ -109,13 +118,13 @@ def _build_wall(
     rough, fine = noise_patch(rng, 1.3, (h, w), 2.5), noise_patch(rng, 0.3, (h, w), 1.0)
     tone = 1 + 0.06 * rough + (0.09 if style == "brick" else 0.05) * fine
     if style == "brick":
-        tone *= 1 - 0.25 * min(1.0, 0.12 / pixel) * band(wrap(v, 0.16), 0, 0.025, pixel)
+        tone *= 1 - 0.25 * min(1.0, 0.12 / tall) * band(wrap(v, 0.16), 0, 0.025, tall)
     elif style == "concrete":
         tone *= 1 - 0.3 * np.maximum(
-            band(wrap(u, pitch), 0, 0.05, pixel), band(wrap(v, storey), 0, 0.05, pixel)
+            band(wrap(u, pitch), 0, 0.05, wide), band(wrap(v, storey), 0, 0.05, tall)
         )
-    tone *= (1 - 0.28 * np.exp(v * (-1 / 0.7))) * (1 - 0.22 * band(v, height - 0.5, height - 0.35, pixel))
-    wall = Wall(u, v, pixel, np.zeros((8, h, w), np.float32))
+    tone *= (1 - 0.28 * np.exp(v * (-1 / 0.7))) * (1 - 0.22 * band(v, height - 0.5, height - 0.35, tall))
+    wall = Wall(u, v, wide, tall, np.zeros((8, h, w), np.float32))
     for plane, value in zip(wall.albedo, colour.tolist()):
         np.multiply(tone, value, out=plane)
     base = setting.air + rng.uniform(0.0, 4.5) + 0.3 * setting.warming
@@ -145,7 +154,7 @@ def _add_windows(
     storeys = int((height - 1.0 - ground_floor) / storey)
     fu, fv = wrap(wall.u, pitch) * (1 / pitch), wrap(wall.v - ground_floor, storey) * (1 / storey)
     upstairs = (wall.v > ground_floor) & (wall.v < ground_floor + storeys * storey)
-    fpu, fpv, frame = wall.pixel / pitch, wall.pixel / storey, 0.055 / pitch
+    fpu, fpv, frame = wall.wide / pitch, wall.tall / storey, 0.055 / pitch
     inner = band(fu, left + frame, 1 - left - frame, fpu) - band(fu, 0.5 - frame / 2, 0.5 + frame / 2, fpu)
     opening = band(fu, left, 1 - left, fpu) * (band(fv, low, high, fpv) * upstairs)
     glass = np.maximum(inner, 0) * (band(fv, low + 0.02, high - 0.02, fpv) * upstairs)
@@ -184,7 +193,7 @@ def _add_shop(wall: Wall, rng: np.random.Generator, start: float, span: float, l
     stop = start + span
     wall.lay(wall.across(start + 0.15, stop - 0.15) * wall.up(0.0, 3.7), rng.uniform(0.03, 0.25, 3), 0.8)
     door = start + rng.uniform(0.3, max(span - 1.6, 0.4))
-    panes = 1 - band(wrap(wall.u - start, 1.7), 0, 0.07, wall.pixel)
+    panes = 1 - band(wrap(wall.u - start, 1.7), 0, 0.07, wall.wide)
     window = panes * wall.across(start + 0.35, stop - 0.35) * wall.up(0.55, 2.75)
     window = np.maximum(window, wall.across(door + 0.08, door + 1.02) * wall.up(0.1, 2.5))
     posts = np.maximum(wall.across(door, door + 0.08), wall.across(door + 1.02, door + 1.1))
@@ -193,29 +202,26 @@ def _add_shop(wall: Wall, rng: np.random.Generator, start: float, span: float, l
     goods = noise_patch(rng, 1.0, window.shape, 3.0)
     wall.lay(window, GLASS + 0.03 * np.clip(goods, -1, 2)[None], 1.3 * is_open - 2.2)
     if is_open:
-        stock = np.stack([noise_patch(rng, 0.9, window.shape, 2.0 + 0.12 / wall.pixel) for _ in range(3)])
-        shelves = 1 - 0.5 * band(wrap(wall.v, 0.55), 0.0, 0.09, wall.pixel)
+        grain = 2.0 + 0.12 / wall.tall
+        stock = np.stack([noise_patch(rng, 0.9, window.shape, grain) for _ in range(3)])
         light = np.array([1.0, rng.uniform(0.78, 0.95), rng.uniform(0.45, 0.85)], np.float32)
-        stock = (
-            np.clip(0.36 + 0.03 * stock + 0.18 * goods, 0.04, 1.0)
-            * shelves
-            * (0.35 + 0.3 * np.clip(wall.v, 0, 3))
-        )
+        stock = np.clip(0.36 + 0.03 * stock + 0.18 * goods, 0.04, 1.0) * (0.35 + 0.3 * np.clip(wall.v, 0, 3))
+        stock *= 1 - 0.5 * band(wrap(wall.v, 0.55), 0.0, 0.09, wall.tall)  # shelves
         wall.glow += (rng.uniform(0.4, 0.8) * is_open * light)[:, None, None] * (stock * window)
     wall.glass += window
 
     board = wall.across(start + 0.3, stop - 0.3) * wall.up(2.85, 3.6)
     wall.lay(board, rng.uniform(0.03, 0.25, 3), 0.4)
-    word, letter = str(rng.choice(WORDS)), 0.46 / wall.pixel
+    word, letter, stretch = str(rng.choice(WORDS)), 0.46 / wall.tall, wall.tall / wall.wide
     text = np.zeros(window.shape, np.float32)
-    length = sum(2.2 if c in "I " else 5.0 for c in word) * letter / 6
-    draw_text(text, word, ((span / 2) / wall.pixel - length / 2, text.shape[0] - 3.46 / wall.pixel), letter)
+    left = 0.5 * span / wall.wide - 0.5 * stretch * letter * text_width(word)
+    draw_text(text, word, (left, text.shape[0] - 3.46 / wall.tall), letter, stretch)
     text *= board
     ink = (rng.uniform(0.5, 0.8, 3) * (1.0, 0.95, 0.8)).astype(np.float32)[:, None, None]
     wall.lay(text, ink)
     wall.glow += text * ink * (0.7 * lamps * float(rng.random() < 0.75))
     if rng.random() < 0.4:
-        stripe = band(wrap(wall.u, 0.5), 0, 0.25, wall.pixel)
+        stripe = band(wrap(wall.u, 0.5), 0, 0.25, wall.wide)
         cloth = rng.uniform(0.05, 0.45, 3).astype(np.float32)[:, None, None] * (1 - stripe) + 0.6 * stripe
         wall.lay(wall.across(start + 0.25, stop - 0.25) * wall.up(2.45, 2.85), cloth, 0.5)
 
@@ -243,13 +249,10 @@ def paint_wall(
         return
     corner, alpha = cover
     per_metre = float(np.clip(camera.focal / np.median(depths), 2.0, 18.0))
-    wall = _build_wall(canvas, rng, (width, height), top, per_metre, shop)
-    h, w = wall.planes.shape[1:]
+    seen = float(np.ptp(np.clip(pixels[:, 0], 0, camera.size[1])))  # fewer pixels across when seen at a slant
+    h, w = max(int(top * per_metre), 8), max(int(min(1.2 * seen, width * per_metre)), 4)
+    wall = _build_wall(canvas, rng, (width, height), top, (h, w), shop)
     parts = [np.ascontiguousarray(part.transpose(1, 2, 0)) for part in (wall.planes[:4], wall.planes[4:])]
-    squeeze = max(float(np.ptp(np.clip(pixels[:, 0], 0, camera.size[1]))), 4) / w
-    if squeeze < 0.7:  # a wall seen at a slant: average across before warping, or windows flicker
-        w = max(int(w * squeeze * 1.2), 4)
-        parts = [cv2.resize(part, (w, h), interpolation=cv2.INTER_AREA) for part in parts]
     source = np.array([(0, 0), (w, 0), (0, h), (w, h)], np.float32) - 0.5
     warp = cv2.getPerspectiveTransform(source, (pixels - corner - 0.5).astype(np.float32))
     size = (alpha.shape[1], alpha.shape[0])

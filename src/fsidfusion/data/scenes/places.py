@@ -45,7 +45,7 @@ def compose(
             _add_traffic(layout)
             _add_parked_cars(layout)
             _add_road_works(layout)
-        _add_bicycles(layout)
+    _add_bicycles(layout)
     _add_people(layout)
     if drawn_smoke if smoke is None else smoke:
         _add_smoke(layout)
@@ -80,7 +80,7 @@ def _line_roadside(layout: Layout, side: int) -> None:
     if kind == "houses":
         _add_houses(layout, side, paved + rng.uniform(0.0, 1.5))
     in_row = kind == "houses" and road.pavement > 3 and spacing > 8.5
-    while (kind == "trees" or in_row) and z < 80:
+    while (kind == "trees" or in_row) and z < 70:
         beside = paved - 0.9 if in_row else paved + rng.uniform(1.0, 7.0)
         layout.add_tree(layout.along(z, side * beside), z, rng.uniform(4.5, 6.5 if in_row else 10.0))
         z += spacing * rng.uniform(0.8, 1.3)
@@ -94,7 +94,7 @@ def _add_houses(layout: Layout, side: int, distance: float) -> None:
     """A row of houses along the road, some of them apart."""
     rng = layout.rng
     z, nearer = rng.uniform(-4, 6), 0.0
-    while z < 95:
+    while z < 75:
         length, height = rng.uniform(8, 18), rng.uniform(7.0, 19.0)
         x0, x1 = layout.along(z, side * distance), layout.along(z + length, side * distance)
         outer = side * 11
@@ -131,7 +131,7 @@ def _add_traffic(layout: Layout) -> None:
     width = 2 * road.half_width / road.lanes
     for lane in range(road.lanes):
         turned = 0.0 if lane >= road.lanes / 2 else np.pi
-        z = rng.uniform(6, 34)
+        z = rng.uniform(8, 34)
         while z < 85:
             x = layout.along(z, (lane + 0.5) * width - road.half_width + rng.uniform(-0.25, 0.25))
             heading = float(np.arctan(2 * road.bend * z)) + turned + rng.normal(0, 0.02)
@@ -171,19 +171,24 @@ def _add_road_works(layout: Layout) -> None:
 
 
 def _add_bicycles(layout: Layout) -> None:
+    """Riders at the edge of the road or across it, and bicycles left on the pavement."""
     rng, road = layout.rng, layout.road
-    for _ in range(rng.integers(0, 4)):
-        z, side, rides = rng.uniform(7, 30), int(rng.choice([-1, 1])), rng.random() < 0.7
+    wanted = int(rng.integers(0, 4))
+    for _ in range(12):
+        z, side, rides = rng.uniform(7, 30), int(rng.choice([-1, 1])), rng.random() < 0.65
         across = road.half_width - rng.uniform(0.3, 1.0) if rides else road.half_width + rng.uniform(0.8, 2.0)
         x = layout.along(z, side * across)
         heading = (0.0 if side > 0 else np.pi) + rng.normal(0, 0.12)
+        if road.surface == "parking":
+            x = layout.along(z, rng.uniform(-2.5, 2.5))
         if not rides:
             heading = rng.uniform(0, TURN)
-        elif rng.random() < 0.3:  # crossing the road
+        elif rng.random() < 0.35:  # crossing the road
             heading = float(rng.choice([-1, 1])) * np.pi / 2 + rng.normal(0, 0.3)
         pose = Pose(x, z, heading, rng.uniform(1.6, 1.88), "ride" if rides else "stand", rng.uniform(0, TURN))
-        if layout.free(x, z, 1.0):
+        if wanted and layout.in_view(x, z, 0.02) and layout.free(x, z, 0.9):
             layout.add_bicycle(pose)
+            wanted -= 1
 
 
 def _fill_car_park(layout: Layout) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fsidfusion.data.scenes.canvas import Canvas, Light
-from fsidfusion.data.scenes.houses import draw_text
+from fsidfusion.data.scenes.houses import draw_text, text_width
 from fsidfusion.data.scenes.texture import Array, band, noise_patch
 
 CAR_STOP, GUARDRAIL, CONE = 5, 6, 7  # MSRS classes
@@ -134,8 +134,7 @@ def paint_sign(canvas: Canvas, seed: int, x: float, z: float) -> None:
         ink[:] = band(rows, -0.14 * r, 0.14 * r, 1.0) * band(columns, -0.55 * r, 0.55 * r, 1.0)
     else:
         size = sign.height * r
-        length = (5.0 * len(sign.text) - 1.2) * size / 6
-        length = 0.6 * size if sign.text == "I" else length
+        length = size * (text_width(sign.text) - (0.0 if sign.text == "I" else 0.2))
         draw_text(ink, sign.text, (u - corner[0] - length / 2, v - corner[1] - size / 2), size)
     albedo = np.array(sign.rim, np.float32)[:, None, None] * np.ones_like(alpha)
     for mask, colour in ((inner, sign.field), (ink, sign.ink)):

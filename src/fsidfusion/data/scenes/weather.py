@@ -32,7 +32,7 @@ class Setting:
     def sky(self, up: ArrayLike) -> Array:
         """Clear-sky colour (3, ...) in the direction whose Y is `up`; below the horizon the dim ground."""
         up = np.asarray(up, np.float32)
-        t = np.clip(up * 1.6, 0, 1) ** np.float32(0.6)
+        t = np.sqrt(np.clip(up * 1.5, 0, 1))
         shape = (3,) + (1,) * up.ndim
         above = self.horizon.reshape(shape) * (1 - t) + self.zenith.reshape(shape) * t
         ground = (0.22 * self.ambient + 0.05 * self.sun).reshape(shape)
