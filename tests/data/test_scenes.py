@@ -177,7 +177,7 @@ def test_the_example_files_are_what_the_renderer_draws(pictures: dict[str, np.nd
         assert stored.shape == picture.shape
         difference = np.abs(stored.astype(int) - picture)
         # Another processor or OpenCV may round a little differently; a changed scene is far off.
-        assert np.mean(difference > 2) < 0.002, name
+        assert np.mean(difference > 2) < 0.01, name
     assert sum(p.stat().st_size for p in folder.rglob("*.png")) < 4e6
 
 
