@@ -198,7 +198,8 @@ def test_the_examples_show_people_that_only_one_camera_sees() -> None:
 
 def test_the_module_renders_them_into_a_folder(pictures: dict[str, np.ndarray], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fsidfusion.data.scenes"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONHASHSEED": "7"}
+    search = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": search, "PYTHONHASHSEED": "7"}
     done = subprocess.run(
         [*command, str(tmp_path)], env=environment, capture_output=True, text=True, check=True
     )
