@@ -15,7 +15,7 @@ from fsidfusion.inference.allocator import keep_large_blocks
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(8):
-        torch.ones(16 << 20)  # 64 MiB
+        torch.ones(4 << 20)  # 16 MiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 print(faults(), keep_large_blocks(), faults())

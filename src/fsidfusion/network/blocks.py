@@ -40,12 +40,14 @@ def bands(x: Tensor, halo: int) -> Iterator[tuple[slice, slice, slice, slice]]:
     """Cut (B, C, H, W) into pieces: images, their rows, these with a halo, and the rows as counted in the
     latter.
 
-    A piece is either whole images or rows of one. Where a gradient is wanted nothing would be saved, so the
-    batch stays whole.
+    A piece is either whole images or rows of one. The batch stays whole, which ``slice(None)`` stands for,
+    where it is small, where a gradient is wanted (nothing would be saved), and in an export.
     """
     B, _, H, W = x.shape
-    whole = torch.is_grad_enabled() or is_exporting()
-    pixels = B * H * W if whole else BAND_PIXELS.get(x.device.type, BAND_PIXELS["cuda"])
+    pixels = BAND_PIXELS.get(x.device.type, BAND_PIXELS["cuda"])
+    if torch.is_grad_enabled() or is_exporting() or pixels >= B * H * W:
+        yield (slice(None),) * 4
+        return
     images, rows = max(1, pixels // (H * W)), max(8, pixels // W)
     for image in range(0, B, images):
         for top in range(0, H, rows):
@@ -62,14 +64,13 @@ def in_bands(
 
     ``maps`` are (B, C, H, W) with B, H and W in common, also with the output; ``per_image`` are (B, ...).
     """
-    B, _, H, W = maps[0].shape
     out = None
     for images, rows, context, inner in bands(maps[0], halo):
         piece = local(*(x[images, :, context] for x in maps), *(x[images] for x in per_image))
-        if len(piece) == B and piece.shape[2] == H:
+        if images == slice(None):
             return piece
         if out is None:
-            size = (B, piece.shape[1], H, W)
+            size = (len(maps[0]), piece.shape[1], *maps[0].shape[2:])
             out = torch.empty(size, dtype=piece.dtype, device=piece.device, memory_format=torch.channels_last)
         out[images, :, rows] = piece[:, :, inner]
     assert out is not None
@@ -105,7 +106,8 @@ class ChannelAttention(nn.Module):
         """The channels ``part`` of (q, k, v), each (B, C, H, W)."""
         pointwise, spatial = self.qkv.weight, self.qkv_spatial.weight[part]
         if self.dense:  # 1x1 then full 3x3, both linear and without bias, are one 3x3 of a third of the work
-            both = torch.einsum("oqyx,qi->oiyx", spatial, pointwise[:, :, 0, 0])
+            with full_precision(x):
+                both = torch.einsum("oqyx,qi->oiyx", spatial, pointwise[:, :, 0, 0])
             return F.conv2d(x, both, padding=1)
         return F.conv2d(F.conv2d(x, pointwise[part]), spatial, padding=1, groups=len(spatial))
 
@@ -116,7 +118,7 @@ class ChannelAttention(nn.Module):
             qk = self._convolve(x[images, :, context], slice(2 * self.channels))[:, :, inner].flatten(2)
             q, k = qk.chunk(2, 1)
             # a single pair as plain matrices: in bfloat16 several times faster than as a batch of one
-            gram = q @ k.mT if len(q) > 1 or is_exporting() else (q[0] @ k[0].mT)[None]
+            gram = q @ k.mT if is_exporting() or q.shape[0] > 1 else (q[0] @ k[0].mT)[None]
             pieces.append((gram.float(), *qk.square().sum(2, dtype=torch.float32).chunk(2, 1)))
         return tuple(torch.cat(parts).unflatten(0, (len(x), -1)).sum(1) for parts in zip(*pieces))
 
@@ -137,7 +139,7 @@ class ChannelAttention(nn.Module):
         """Apply ``matrix`` (B, C, C) to v: (B, C, H, W) -> (B, C, H, W)."""
         v = self._convolve(x, slice(2 * self.channels, None))
         matrix = matrix.to(v.dtype)
-        if len(v) > 1 or is_exporting():
+        if is_exporting() or v.shape[0] > 1:
             return (matrix @ v.flatten(2)).view_as(v)
         return F.conv2d(v, matrix[0, :, :, None, None])  # the same, several times faster on a processor
 
