@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from fsidfusion.errors import UserError
+from fsidfusion.training.presets import TrainConfig, load_config, preset_names
+
+
+def test_published_preset_is_the_published_schedule() -> None:
+    config = load_config("published")
+    assert (config.reconstruction_epochs, config.fusion_epochs, config.batch, config.crop) == (40, 80, 8, 128)
+    assert (config.learning_rate, config.learning_rate_floor, config.halve_every) == (1e-4, 1e-6, 20)
+    assert (config.clip, config.schedule, config.losses) == (0.01, "step", {"published": 1.0})
+    assert (config.ema, config.weight_decay, config.augment, config.precision) == (0.0, 0.0, False, "fp32")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_and_is_stored_whole(name: str, tmp_path: Path) -> None:
+    config = load_config(name)
+    config.save(tmp_path / "config.yaml")
+    assert load_config(str(tmp_path / "config.yaml")) == config
+
+
+def test_overrides_are_read_as_yaml() -> None:
+    changed = load_config(
+        "light", {"batch": "4", "learning_rate": "1e-5", "losses": "{edges: 2}", "augment": "no"}
+    )
+    assert (changed.batch, changed.learning_rate, changed.losses, changed.augment) == (
+        4,
+        1e-5,
+        {"edges": 2.0},
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "message"),
+    [
+        ("fast", {}, "preset 'fast' does not exist; choose"),
+        ("light", {"learning_rat": "1"}, "did you mean learning_rate"),
+        ("light", {"batch": "many"}, "batch is 'many'; expected a int"),
+        ("light", {"batch": "0"}, "at least 1"),
+        ("light", {"batch": "3", "accumulate": "2"}, "cannot be split into 2"),
+        ("light", {"precision": "fp16"}, "precision 'fp16' is unknown; choose fp32 or bf16"),
+        ("light", {"losses": "[1"}, "not valid YAML"),
+        ("absent.yaml", {}, "cannot read the configuration absent.yaml"),
+    ],
+)
+def test_wrong_configurations_say_what_is_wrong(preset: str, overrides: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=None) as caught:
+        load_config(preset, overrides)
+    assert message in str(caught.value)
+
+
+def test_defaults_are_valid() -> None:
+    assert TrainConfig() == TrainConfig(**vars(TrainConfig()))
