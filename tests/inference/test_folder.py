@@ -80,7 +80,7 @@ def test_a_pair_on_which_the_model_fails_takes_no_batch_with_it(tmp_path):
 
 
 def test_a_stopped_run_is_resumed(tmp_path):
-    pairs = make_pairs(tmp_path, [(20, 20)] * 6)
+    pairs = make_pairs(tmp_path, [(20, 20 + i) for i in range(6)])
     outputs = outputs_in(tmp_path, pairs)
     calls = []
 
@@ -90,14 +90,13 @@ def test_a_stopped_run_is_resumed(tmp_path):
             raise KeyboardInterrupt
         return maximum(infrared, visible)
 
-    options = Fuser(stopped, range="none")
-    options.batch_size = lambda height, width: 1
     with pytest.raises(KeyboardInterrupt):
-        fuse_files(options, pairs, outputs)
+        fuse_files(Fuser(stopped, range="none"), pairs, outputs)
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    assert set(done) == {"0.png", "1.png"}
+    assert done
+    assert set(done) < {path.name for path in outputs}  # and nothing that is half written
     outcomes = fuse_files(Fuser(maximum, range="none"), pairs, outputs)
-    assert [o.status for o in outcomes] == ["skipped"] * 2 + ["fused"] * 4
+    assert [o.status for o in outcomes].count("skipped") == len(done)
     assert all(path.stat().st_mtime_ns == done.get(path.name, path.stat().st_mtime_ns) for path in outputs)
     again = fuse_files(Fuser(maximum, range="none"), pairs, outputs, Options(overwrite=True))
     assert {o.status for o in again} == {"fused"}

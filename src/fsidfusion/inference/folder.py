@@ -1,10 +1,11 @@
 """Fuse many files: reading, computing and writing overlap, and one bad pair does not stop the others.
 
-What is in flight is bounded in bytes, so that a folder of huge pictures takes little more memory than one.
+Quick pairs go through side by side, each in one thread of the CPU from reading to writing. Those that take
+long, or go to another device, are computed one after the other with all threads, while others are read and
+written. What is in flight is bounded in bytes, so that huge pictures take little more memory than one.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -32,10 +33,8 @@ from fsidfusion.pixels import quantise, resize, sample_range, stretch, unit
 
 Status = Literal["fused", "skipped", "failed"]
 
-BATCHES_AHEAD = 2  # read while one is computed
 IN_FLIGHT_SHARE = 0.1  # of the memory limit, for pictures read ahead or not yet written
 FLAT_SHARE = 1 / 8  # of the range of 16 bits: a picture that fills less is probably raw sensor counts
-_THREADS = 4  # for reading, and as many for writing; they wait for the disk or run outside Python's lock
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,8 @@ def fuse_files(
 
 @dataclass
 class _Job:
+    """One pair on its way; ``failure`` or ``result`` is what its last step came to."""
+
     index: int
     pair: Pair
     output: Path
@@ -124,11 +125,25 @@ class _Job:
     bits: Literal[8, 16] = 8
     bytes: int = 0  # of sources and result
     sources: tuple[Picture, Picture] | None = None  # infrared, visible
+    result: Picture | None = None
+    failure: str = ""
     seconds: float = 0.0
     note: str = ""
 
     def outcome(self, status: Status, message: str = "") -> Outcome:
         return Outcome(self.pair, self.output, status, *self.size, self.seconds, message or self.note)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Pairs of one size and depth, which go through the model together."""
+
+    jobs: list[_Job]
+    passes: int  # such batches that may go through at the same time
+
+    @property
+    def bytes(self) -> int:
+        return sum(job.bytes for job in self.jobs)
 
 
 class _Run:
@@ -138,56 +153,58 @@ class _Run:
         self.fuser, self.options, self.report = fuser, options, report
         self.limit = int(IN_FLIGHT_SHARE * fuser.memory)
         self.outcomes: dict[int, Outcome] = {}
-        self.in_flight = 0  # bytes of the jobs that are read, computed or written
-        self.writing: dict[Future[Outcome], _Job] = {}
+        self.in_flight = 0  # bytes of the batches that are read, computed or written
+        self.running: dict[Future[bool], _Batch] = {}  # the result says whether the batch is done
 
     def run(self, jobs: list[_Job]) -> list[Outcome]:
-        readers, writers = ThreadPoolExecutor(_THREADS), ThreadPoolExecutor(_THREADS)
+        pool = ThreadPoolExecutor(self.fuser.threads + 1)
         batches = self._batches(jobs)
         upcoming = next(batches, None)
-        ahead: deque[list[tuple[_Job, Future[None]]]] = deque()
         try:
-            while upcoming or ahead:
-                while upcoming and len(ahead) < BATCHES_AHEAD and self._admits(upcoming):
-                    ahead.append([(job, readers.submit(self._read, job)) for job in upcoming])
+            while upcoming or self.running:
+                while upcoming and self._admits(upcoming):
+                    self.in_flight += upcoming.bytes
+                    step = self._complete if upcoming.passes > 1 else self._read
+                    self.running[pool.submit(step, upcoming)] = upcoming
                     upcoming = next(batches, None)
-                if ahead:
-                    self._fuse(self._read_jobs(ahead.popleft()), writers)
-                self._collect(block=not ahead)
-            while self.writing:
-                self._collect(block=True)
+                for future in wait(self.running, return_when=FIRST_COMPLETED).done:
+                    batch = self.running.pop(future)
+                    if future.result():
+                        self._finish(batch)
+                    else:  # read: it is the turn of this thread, which a user can interrupt
+                        self._fuse(batch.jobs)
+                        self.running[pool.submit(self._write, batch)] = batch
         finally:  # also where the user stops the run: files being written become whole, the rest is dropped
-            readers.shutdown(cancel_futures=True)
-            writers.shutdown(cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
+            self.fuser.use_threads(self.fuser.threads)
         return [self.outcomes[job.index] for job in jobs]
 
-    def _admits(self, batch: list[_Job]) -> bool:
-        """Take a batch in, if it fits beside what is in flight; one always may be."""
-        total = sum(job.bytes for job in batch)
-        if self.in_flight and self.in_flight + total > self.limit:
-            return False
-        self.in_flight += total
-        return True
+    def _admits(self, batch: _Batch) -> bool:
+        """Whether a batch fits beside what is in flight; one always does."""
+        fits = self.in_flight + batch.bytes <= self.limit and len(self.running) <= batch.passes
+        return fits or not self.in_flight
 
-    def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
+    def _batches(self, jobs: list[_Job]) -> Iterator[_Batch]:
         """Consecutive jobs of one size and depth, as many as gain from going through the model together."""
         batch: list[_Job] = []
         for job in jobs:
             if job.output.exists() and not self.options.overwrite:
-                self._finish(job, job.outcome("skipped", "exists; --overwrite replaces it"))
+                self._settle(job, job.outcome("skipped", "exists; --overwrite replaces it"))
                 continue
             try:
                 self._prepare(job)
             except UserError as error:
-                self._finish(job, job.outcome("failed", str(error)))
+                self._settle(job, job.outcome("failed", str(error)))
                 continue
             full = len(batch) >= self.fuser.batch_size(*job.size)
             if batch and (full or (job.size, job.bits) != (batch[0].size, batch[0].bits)):
-                yield batch
+                yield _Batch(
+                    batch, self.fuser.parallel_passes(*batch[0].size) if len(jobs) > len(batch) else 1
+                )
                 batch = []
             batch.append(job)
         if batch:
-            yield batch
+            yield _Batch(batch, self.fuser.parallel_passes(*batch[0].size) if len(jobs) > len(batch) else 1)
 
     def _prepare(self, job: _Job) -> None:
         """Check a pair by the headers of its files, and settle the depth of its result."""
@@ -211,14 +228,28 @@ class _Run:
             )
         job.bytes = needed
 
-    def _read(self, job: _Job) -> None:
-        start = time.perf_counter()
-        infrared = self._read_source(job, job.pair.infrared, self.options.stretch != "off")
-        visible = self._read_source(job, job.pair.visible, self.options.stretch == "both")
-        if self.options.resize and infrared.size != visible.size:
-            infrared = replace(infrared, pixels=resize(infrared.pixels, *visible.size), alpha=None)
-        job.sources = infrared, visible
-        job.seconds += time.perf_counter() - start
+    def _complete(self, batch: _Batch) -> bool:
+        """All of the way, in one thread."""
+        self.fuser.use_threads(1)
+        self._read(batch)
+        self._fuse(batch.jobs)
+        return self._write(batch)
+
+    def _read(self, batch: _Batch) -> bool:
+        for job in batch.jobs:
+            start = time.perf_counter()
+            try:
+                infrared = self._read_source(job, job.pair.infrared, self.options.stretch != "off")
+                visible = self._read_source(job, job.pair.visible, self.options.stretch == "both")
+                if self.options.resize and infrared.size != visible.size:
+                    infrared = replace(infrared, pixels=resize(infrared.pixels, *visible.size), alpha=None)
+                job.sources = infrared, visible
+            except UserError as error:
+                job.failure = str(error)
+            except MemoryError:
+                job.failure = f"{job.pair.visible}: no memory to read the pair"
+            job.seconds += time.perf_counter() - start
+        return False
 
     def _read_source(self, job: _Job, path: Path, stretched: bool) -> Picture:
         picture = read_picture(path, self.options.max_pixels)
@@ -232,42 +263,26 @@ class _Run:
                 )
         return picture
 
-    def _read_jobs(self, reading: list[tuple[_Job, Future[None]]]) -> list[_Job]:
-        """The jobs of a batch whose files could be read."""
-        jobs = []
-        for job, future in reading:
-            try:
-                future.result()
-                jobs.append(job)
-            except UserError as error:
-                self._finish(job, job.outcome("failed", str(error)))
-            except MemoryError:
-                self._finish(job, job.outcome("failed", f"{job.pair.visible}: no memory to read the pair"))
-        return jobs
-
-    def _fuse(self, jobs: list[_Job], writers: ThreadPoolExecutor) -> None:
-        """Put a batch through the model, and hand the results to the writers."""
-        if not jobs:
-            return
+    def _fuse(self, jobs: list[_Job]) -> None:
+        """Put what could be read through the model together; the sources are let go."""
+        jobs = [job for job in jobs if job.sources]
         start = time.perf_counter()
         try:
             results = self._pictures(jobs)
         except UserError as error:
             if len(jobs) > 1:  # one of them may be the cause
                 for job in jobs:
-                    self._fuse([job], writers)
+                    self._fuse([job])
             else:
-                self._finish(jobs[0], jobs[0].outcome("failed", f"{jobs[0].pair.visible}: {error}"))
+                jobs[0].failure, jobs[0].sources = f"{jobs[0].pair.visible}: {error}", None
             return
-        seconds = (time.perf_counter() - start) / len(jobs)
         for job, picture in zip(jobs, results):
-            job.seconds += seconds
-            job.sources = None
-            self.writing[writers.submit(self._write, job, picture)] = job
+            job.seconds += (time.perf_counter() - start) / len(jobs)
+            job.result, job.sources = picture, None
 
     def _pictures(self, jobs: list[_Job]) -> list[Picture]:
-        infrared, visible = zip(*(job.sources for job in jobs if job.sources))
-        dtype = np.dtype(np.uint16 if jobs[0].bits == 16 else np.uint8)
+        infrared, visible = ([job.sources[place] for job in jobs if job.sources] for place in (0, 1))
+        dtype = np.dtype(np.uint16 if jobs and jobs[0].bits == 16 else np.uint8)
         fused = self.fuser.fuse_batch(
             [picture.pixels for picture in infrared],
             [picture.pixels for picture in visible],
@@ -284,23 +299,24 @@ class _Run:
             for pixels, source, seen in zip(fused, coloured, visible)
         ]
 
-    def _write(self, job: _Job, picture: Picture) -> Outcome:
-        start = time.perf_counter()
-        try:
-            lost = write_picture(job.output, picture)
-        except UserError as error:
-            return job.outcome("failed", str(error))
-        job.seconds += time.perf_counter() - start
-        return job.outcome("fused", "; ".join(filter(None, (job.note, lost))))
+    def _write(self, batch: _Batch) -> bool:
+        for job in batch.jobs:
+            start = time.perf_counter()
+            try:
+                lost = write_picture(job.output, job.result) if job.result else ""
+                job.note = "; ".join(filter(None, (job.note, lost)))
+            except UserError as error:
+                job.failure = str(error)
+            job.result = None
+            job.seconds += time.perf_counter() - start
+        return True
 
-    def _collect(self, block: bool) -> None:
-        """Take note of what has been written; wait for some of it if ``block``."""
-        for future in wait(self.writing, None if block else 0, FIRST_COMPLETED).done:
-            self._finish(self.writing.pop(future), future.result())
+    def _finish(self, batch: _Batch) -> None:
+        self.in_flight -= batch.bytes
+        for job in batch.jobs:
+            self._settle(job, job.outcome("failed", job.failure) if job.failure else job.outcome("fused"))
 
-    def _finish(self, job: _Job, outcome: Outcome) -> None:
-        job.sources = None
-        self.in_flight -= job.bytes  # 0 where the pair was never taken in
+    def _settle(self, job: _Job, outcome: Outcome) -> None:
         self.outcomes[job.index] = outcome
         self.report(outcome)
 

@@ -1,5 +1,6 @@
 """Fuse pairs of images of any size, depth and colour: the centre of the Python API."""
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import lru_cache, partial
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 Colour = Literal["visible", "infrared", "gray"]
 
 BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 23}  # most pixels of the images that go through together
+MAX_BATCH = 64
+QUICK_PIXELS, QUICK_SECONDS = 1 << 21, 0.5  # below both, pairs go through side by side
 MAX_LOCAL_TILE = 768  # local networks were fastest with it on a CPU; a power of two was twice as slow
 _SAFE_PASS = (
     16 * 1024
@@ -92,8 +95,10 @@ class Fuser:
             self._rule = partial(fuse_stack, model)
         elif isinstance(model, str | Path) or _is_network(model):
             self._runtime = _load_runtime(model, device, precision, threads)
+            self.threads = self._runtime.threads
         elif callable(model):
             self._rule = model
+            self.threads = threads or os.cpu_count() or 1
         else:
             raise UserError(f"model {model!r} is no name, path, network or function of two luma images")
 
@@ -184,8 +189,27 @@ class Fuser:
 
     def batch_size(self, height: int, width: int) -> int:
         """How many pairs of this size gain from one :meth:`fuse_batch`."""
-        kind = self.device.partition(":")[0]
-        return max(1, BATCH_PIXELS.get(kind, BATCH_PIXELS["cpu"]) // (height * width))
+        most = BATCH_PIXELS.get(self.device.partition(":")[0], BATCH_PIXELS["cpu"])
+        return max(1, min(MAX_BATCH, most // (height * width)))
+
+    def parallel_passes(self, height: int, width: int) -> int:
+        """How many quick passes over this size may run side by side, each in one thread of the CPU.
+
+        1 where a pass should have all threads: it takes long, needs much memory, or runs elsewhere.
+        """
+        pixels = height * width
+        if pixels > QUICK_PIXELS or self.device != "cpu" or not isinstance(self._tile, str):
+            return 1
+        if self._runtime and self._runtime.seconds(pixels) > QUICK_SECONDS:
+            return 1
+        needed = self._runtime.peak_bytes(pixels) if self._runtime else 32 * pixels
+        budget = self.memory * (1 - _RESERVE) - resident_memory()
+        return max(1, min(self.threads, int(budget / needed) - 1))
+
+    def use_threads(self, number: int) -> None:
+        """Compute with so many threads of the CPU in the thread that calls."""
+        if self._runtime:
+            self._runtime.use_threads(number)
 
     def _through_network(
         self, runtime: "TorchRuntime", infrared: Sequence[Pixels], visible: Sequence[Pixels]

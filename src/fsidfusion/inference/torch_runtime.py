@@ -1,5 +1,6 @@
 """A network under torch: arrays in, arrays out, on one device in one precision."""
 
+import time
 import weakref
 from functools import cached_property
 from typing import Any
@@ -35,6 +36,7 @@ class TorchRuntime:
         self.precision = choose_precision(precision, self.device)
         network = network.eval().to(self.device)
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.threads = torch.get_num_threads()
         self.size_multiple = int(getattr(network, "size_multiple", 1))
         self.minimum_size = int(getattr(network, "minimum_size", 1))
         self.tile_overlap: int | None = getattr(network, "tile_overlap", None)  # None: only whole images
@@ -74,16 +76,28 @@ class TorchRuntime:
         slope = max(0.0, (large[1] - small[1]) / (large[0] - small[0]))
         return int(HIDDEN_SHARE * (small[1] + slope * max(0, pixels - small[0]))) + HIDDEN_BYTES
 
+    def seconds(self, pixels: int) -> float:
+        """About how long a pass over ``pixels`` pixels takes in one thread."""
+        pixels_measured, _, seconds = self._measured[1]
+        return seconds * pixels / pixels_measured
+
+    def use_threads(self, number: int) -> None:
+        """Compute with so many threads of the CPU in the thread that calls."""
+        torch.set_num_threads(number)
+
     @cached_property
-    def _measured(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """(pixels, bytes) of two passes; the second shows what grows with the image."""
+    def _measured(self) -> tuple[tuple[int, int, float], tuple[int, int, float]]:
+        """(pixels, bytes, seconds) of two passes; the second shows what grows with the image."""
         results = []
+        self.use_threads(1)
         for least in (96, 192):
             side = -(-max(least, self.minimum_size) // self.size_multiple) * self.size_multiple
             image = np.zeros((1, side, side), np.float32)
+            start = time.perf_counter()
             with _LiveBytes() as live:
                 self._forward(image, image)
-            results.append((side * side, live.peak))
+            results.append((side * side, live.peak, time.perf_counter() - start))
+        self.use_threads(self.threads)
         return results[0], results[1]
 
     def _forward(self, infrared: NDArray[np.float32], visible: NDArray[np.float32], *extra: Any) -> Tensor:
