@@ -34,11 +34,15 @@ def named_set(root: str | Path, name: str) -> PairSet:
     return _open(folders[0], known)
 
 
-def published_layout(roots: Sequence[str | Path]) -> list[PairSet]:
+def published_layout(roots: Sequence[str | Path], only: Sequence[str] = ()) -> list[PairSet]:
     """The sets of the published tables below some folders, in the tables' order; where there is none, all.
 
+    Args:
+        roots: folders; see :func:`named_set`.
+        only: names of the sets to give, in any case; all by default.
+
     Raises:
-        UserError: no folder, no set, one set twice, or sources without a partner.
+        UserError: no folder, no set, one set twice, a name that is not there, or sources without a partner.
     """
     found: dict[str, PairSet] = {}
     others: dict[str, PairSet] = {}
@@ -56,7 +60,13 @@ def published_layout(roots: Sequence[str | Path]) -> list[PairSet]:
         raise UserError(
             f"{', '.join(map(str, roots))} holds no set; expected folders such as TNO/ir and TNO/vi"
         )
-    return [found[name] for name in published_sets() if name in found] or list(others.values())
+    sets = [found[name] for name in published_sets() if name in found] or list(others.values())
+    names = {pairs.name.lower(): pairs for pairs in sets}
+    absent = [name for name in only if name.lower() not in names]
+    if absent:
+        here = ", ".join(pairs.name for pairs in sets)
+        raise UserError(f"there is no set {', '.join(absent)} here; the sets are {here}")
+    return [pairs for pairs in sets if not only or pairs.name.lower() in {name.lower() for name in only}]
 
 
 def _folders(root: Path) -> list[Path]:

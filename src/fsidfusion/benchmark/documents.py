@@ -1,0 +1,188 @@
+"""The results as Markdown and CSV, and in the project's own pages: docs/results.md, README.md and cards."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fsidfusion import __version__
+from fsidfusion.benchmark.methods import Model
+from fsidfusion.benchmark.published import BEST, COLUMNS, REFERENCE, published_pairs, published_rows, stands
+from fsidfusion.benchmark.quality import METRICS, SetScores
+from fsidfusion.benchmark.sets import MEDICAL_NOTE
+from fsidfusion.benchmark.standings import Row, set_rows, standings
+from fsidfusion.benchmark.tables import write_text
+from fsidfusion.errors import UserError
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+_README_BASELINE = "maximum"
+
+
+def to_markdown(results: Sequence[SetScores], models: Sequence[Model]) -> str:
+    """All tables as Markdown, with the weights' sha256 and how to get them again."""
+    lines = [
+        "# Results",
+        "",
+        "Means over all pairs of each set, next to the rows that the FSIDFusion release prints. Written by",
+        "`fsidfusion benchmark quality`; every pair is fused in memory to 8-bit gray and scored in the",
+        f"convention of the published tables (docs/metrics.md). fsidfusion {__version__}.",
+        "",
+        *_weights(models),
+        "**Bold**: at least equal to the published FSIDFusion, at its two decimals; ▲: at least equal to the",
+        "best published value of the column. *Stretched* maps the 0.05 and 99.95 percentiles to black",
+        "and white (gain at most 2), the range in which networks are written by default; *unstretched* keeps 0..1;",
+        "*min-max* maps the extremes, as the published release does.",
+        "",
+        "SD, SF and AG never see the sources and grow with contrast; the pixel maximum copies one source at",
+        "every pixel, which MI, VIF and Qabf reward. Read every row beside the baselines.",
+        "",
+    ]
+    ranking = standings(results)
+    if ranking:
+        sets = list(ranking[0].by_set)
+        lines += [
+            "## Cells won",
+            "",
+            f"Of the {len(COLUMNS)} columns of each set: at least equal to FSIDFusion / to the best of all.",
+            "",
+            *_table(
+                ["", *sets, "≥ FSIDFusion", "≥ best of each column"],
+                [
+                    [
+                        standing.name,
+                        *(f"{first} / {second}" for first, second in standing.by_set.values()),
+                        *(f"{total} of {standing.cells}" for total in standing.total),
+                    ]
+                    for standing in ranking
+                ],
+            ),
+        ]
+    for result in results:
+        lines += _set_lines(result)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def to_csv(results: Sequence[SetScores]) -> str:
+    """One line for each set and row, ours and published; a mean that does not exist is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("set", "pairs", "kind", "method", *METRICS, "at_least_fsidfusion", "at_least_best"))
+    for result in results:
+        name = result.pairs.name
+        for row in set_rows(result):
+            pairs = len(result.pairs.pairs) if row.is_ours else published_pairs(name)
+            means = (row.means.get(metric, "") for metric in METRICS)
+            writer.writerow((name, pairs, row.kind, row.name, *means, row.above_reference, row.above_best))
+    return text.getvalue()
+
+
+def write_docs(root: Path, results: Sequence[SetScores], models: Sequence[Model]) -> list[Path]:
+    """Write docs/results.md, the table in README.md between its markers, and the scores in the model cards.
+
+    Args:
+        root: of a checkout of this project.
+        results: of every set that the pages report.
+        models: what was scored; the cards of shipped networks are updated.
+
+    Returns:
+        the files written.
+
+    Raises:
+        UserError: no README.md with both markers in the folder (nothing is written then), or a failed write.
+    """
+    readme = root / "README.md"
+    text = readme.read_text("utf-8") if readme.exists() else ""
+    if not 0 <= text.find(BEGIN) < text.find(END):
+        raise UserError(f"{readme} has no lines {BEGIN} and {END}; add them where the table belongs")
+    before, rest = text.split(BEGIN, 1)
+    pages = {
+        root / "docs" / "results.md": to_markdown(results, models),
+        readme: f"{before}{BEGIN}\n{readme_table(results, models)}{END}{rest.split(END, 1)[1]}",
+    }
+    for model in models:
+        card = root / "src" / "fsidfusion" / "weights" / f"{model.name}.json"
+        if model.weights and card.exists():
+            content = {**json.loads(card.read_text("utf-8")), "scores": card_scores(results, model)}
+            pages[card] = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    for path, page in pages.items():
+        write_text(path, page)
+    return list(pages)
+
+
+def readme_table(results: Sequence[SetScores], models: Sequence[Model]) -> str:
+    """The short table: networks as they are written by default, one baseline, and the published row."""
+    networks = [model.rows[0] for model in models if model.weights]
+    lines = [
+        f"- **{row.name}**: {row.total[0]} of {row.cells} cells at least equal to the published FSIDFusion,"
+        f" {row.total[1]} to the best published value of the column"
+        for row in standings(results)
+        if row.name in (*networks, _README_BASELINE)
+    ]
+    body = []
+    for result in results:
+        for line in set_rows(result):
+            if line.name in (*networks, _README_BASELINE, REFERENCE):
+                name = f"{line.name}, published" if line.kind == "reference" else line.name
+                body.append([result.pairs.name, name, *_cells(line, result.pairs.name)])
+    hashes = [f"Weights: {m.name} `{m.weights}`." for m in models if m.weights]
+    table = _table(["set", "method", *COLUMNS], body)
+    return "\n".join([*lines, "", *table, *hashes, "All rows: [docs/results.md](docs/results.md).", ""])
+
+
+def card_scores(results: Sequence[SetScores], model: Model) -> dict[str, Any]:
+    """What a model card holds of the scores: means of the default range, rounded to four decimals."""
+    sets = {}
+    for result in results:
+        evaluation = next(e for e in result.evaluations if e.name == model.rows[0])
+        means = {metric: round(value, 4) for metric, value in evaluation.mean.items()}
+        sets[result.pairs.name] = {"pairs": len(evaluation.scores), **means}
+    return {"weights_sha256": model.weights, "range": model.ranges[0], "convention": "cddfuse", "sets": sets}
+
+
+def _weights(models: Sequence[Model]) -> list[str]:
+    rows = [[m.name, f"`{m.weights}`", m.fuser.device, m.fuser.precision] for m in models if m.weights]
+    return _table(["network", "sha256 of its weights", "device", "precision"], rows) if rows else []
+
+
+def _set_lines(result: SetScores) -> list[str]:
+    name, number = result.pairs.name, len(result.pairs.pairs)
+    lines = [f"## {name}", "", f"{number} pairs."]
+    if published_rows(name) and published_pairs(name) != number:
+        lines[-1] += f" The published means are over {published_pairs(name)} pairs."
+    if name.startswith("MRI_"):
+        lines[-1] += f" {MEDICAL_NOTE}"
+    undefined = {
+        f"{metric} of {evaluation.name} is undefined on {len(pairs)} pairs, which its mean leaves out."
+        for evaluation in result.evaluations
+        for metric, pairs in evaluation.undefined.items()
+    }
+    lines[-1] = " ".join([lines[-1], *sorted(undefined)])
+    counts = bool(published_rows(name))
+    body = []
+    for row in set_rows(result):
+        cells = [row.name, *_cells(row, name)]
+        if counts:
+            cells += [f"{count}/{len(COLUMNS)}" for count in (row.above_reference, row.above_best)]
+        body.append(cells)
+    head = ["", *COLUMNS, *(["≥ FSIDFusion", "≥ best"] if counts else [])]
+    return [*lines, "", *_table(head, body)]
+
+
+def _cells(row: Row, name: str) -> list[str]:
+    """The means of a row, marked where they win."""
+    printed = published_rows(name)
+    cells = []
+    for metric in COLUMNS:
+        text, value = row.text(metric), row.means[metric]
+        if row.is_ours and printed:
+            text = f"**{text}**" if stands(value, printed[REFERENCE][metric]) != "below" else text
+            text += " ▲" if stands(value, printed[BEST][metric]) != "below" else ""
+        cells.append(text)
+    return cells
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    rule = "|---" + "|---:" * (len(head) - 1) + "|"
+    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in body), ""]

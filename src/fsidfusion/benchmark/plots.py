@@ -1,0 +1,141 @@
+"""Small plots as inline SVG: bars and scatters whose colours the page's style sheet decides by class."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+Kind = Literal["ours", "baseline", "published", "reference", "best"]
+
+_BAR_WIDTH, _BAR_LEFT, _BAR_STEP, _BAR_TOP = 320, 118, 19, 26
+_PLOT = (360, 280)  # width, height
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 28, 40  # margins
+_LABEL_HEIGHT, _CHARACTER = 12, 6.6  # of a label, in units of the drawing
+
+
+@dataclass(frozen=True)
+class Point:
+    """One dot of a scatter plot."""
+
+    label: str
+    x: float
+    y: float
+    kind: Kind
+    named: bool = False  # its label is drawn beside it; otherwise it shows on hovering
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar, with its value as it is written beside it."""
+
+    label: str
+    value: float
+    text: str
+    kind: Kind
+
+
+def bars(title: str, rows: Sequence[Bar]) -> str:
+    """Horizontal bars from zero. Returns the SVG element."""
+    longest = max((row.value for row in rows if row.value > 0), default=1.0)
+    space = _BAR_WIDTH - _BAR_LEFT - 44  # right of the longest bar stands its value
+    parts = [_text("title", 0, 14, title)]
+    for place, row in enumerate(rows):
+        top = _BAR_TOP + place * _BAR_STEP
+        length = 0.0 if math.isnan(row.value) else max(0.0, row.value) / longest * space
+        parts += [
+            _text(f"name {row.kind}", _BAR_LEFT - 6, top + 11, row.label, "end"),
+            f'<rect class="{row.kind}" x="{_BAR_LEFT}" y="{top}" width="{length:.1f}" height="14" rx="2"/>',
+            _text("value", _BAR_LEFT + length + 5, top + 11, row.text),
+        ]
+    return _svg(f"{title} by method", _BAR_WIDTH, _BAR_TOP + len(rows) * _BAR_STEP, parts)
+
+
+def scatter(title: str, x_name: str, y_name: str, points: Sequence[Point], diagonal: bool = False) -> str:
+    """A scatter plot; ``diagonal`` draws x = y and gives both axes one range. Returns the SVG element."""
+    points = [point for point in points if not math.isnan(point.x + point.y)]
+    xs, ys = [point.x for point in points] or [0.0], [point.y for point in points] or [0.0]
+    x_ticks, y_ticks = (_ticks(xs + ys),) * 2 if diagonal else (_ticks(xs), _ticks(ys))
+    width, height = _PLOT
+    right, bottom = width - _RIGHT, height - _BOTTOM
+
+    def across(x: float) -> float:
+        return _LEFT + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (right - _LEFT)
+
+    def down(y: float) -> float:
+        return bottom - (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (bottom - _TOP)
+
+    parts = [_text("title", 0, 14, title)]
+    for x in x_ticks:
+        parts += [
+            _line("grid", across(x), _TOP, across(x), bottom),
+            _text("tick", across(x), bottom + 15, f"{x:g}", "middle"),
+        ]
+    for y in y_ticks:
+        parts += [
+            _line("grid", _LEFT, down(y), right, down(y)),
+            _text("tick", _LEFT - 6, down(y) + 4, f"{y:g}", "end"),
+        ]
+    if diagonal:
+        parts.append(_line("diagonal", _LEFT, bottom, right, _TOP))
+    parts.append(_text("axis", (_LEFT + right) / 2, height - 6, x_name, "middle"))
+    turned = f"translate(11 {(_TOP + bottom) / 2}) rotate(-90)"
+    parts.append(f'<text class="axis" transform="{turned}" text-anchor="middle">{escape(y_name)}</text>')
+    places = {point: (across(point.x), down(point.y)) for point in points}
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in places.values()]
+    for point in sorted(places, key=lambda point: point.named):  # the named ones on top
+        x, y = places[point]
+        tip = escape(f"{point.label}: {x_name} {point.x:.3f}, {y_name} {point.y:.3f}")
+        size = 5 if point.named else 3.5
+        parts.append(
+            f'<circle class="{point.kind}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"><title>{tip}</title></circle>'
+        )
+        if point.named:
+            parts.append(_label(point, x, y, taken))
+    return _svg(title, width, height, parts)
+
+
+def _label(point: Point, x: float, y: float, taken: list[Box]) -> str:
+    """The name beside a dot, on the first place that is inside the plot and free; "" where none is."""
+    length = len(point.label) * _CHARACTER
+    beside = [(8.0, 4.0), (-8.0 - length, 4.0)]
+    around = [(dx, dy) for dy in (-9.0, 18.0, -22.0, 30.0) for dx in (-length / 2, 6.0, -length - 6)]
+    for dx, dy in (*beside, *around):
+        box = (x + dx, y + dy - _LABEL_HEIGHT + 2, x + dx + length, y + dy + 2)
+        inside = (
+            box[0] >= _LEFT and box[2] <= _PLOT[0] and box[1] >= _TOP - 8 and box[3] <= _PLOT[1] - _BOTTOM
+        )
+        if inside and not any(_overlap(box, other) for other in taken):
+            taken.append(box)
+            return _text(f"name {point.kind}", box[0], y + dy, point.label)
+    return ""
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _ticks(values: Sequence[float], number: int = 5) -> list[float]:
+    """Round numbers that enclose all values, about ``number`` of them."""
+    low, high = min(values), max(values)
+    span = (high - low) or abs(high) or 1.0
+    power = 10.0 ** math.floor(math.log10(span / number))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m * number >= span * 0.999)
+    first, last = math.floor(low / step - 1e-9), math.ceil(high / step + 1e-9)
+    return [round(place * step, 10) for place in range(first, last + 1)]
+
+
+def _text(name: str, x: float, y: float, text: str, anchor: str = "start") -> str:
+    return f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _line(name: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    return f'<line class="{name}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _svg(title: str, width: float, height: float, parts: Sequence[str]) -> str:
+    return (
+        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
+        f"{''.join(parts)}</svg>"
+    )

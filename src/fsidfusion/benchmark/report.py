@@ -1,0 +1,256 @@
+"""One HTML file with everything in it: tables, plots and pictures; it fetches nothing and runs offline."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from itertools import groupby
+
+from fsidfusion import __version__
+from fsidfusion.benchmark.gallery import Shown
+from fsidfusion.benchmark.methods import Model
+from fsidfusion.benchmark.plots import Bar, Kind, Point, bars, scatter
+from fsidfusion.benchmark.published import BEST, COLUMNS, REFERENCE, published_pairs, published_rows, stands
+from fsidfusion.benchmark.quality import SetScores
+from fsidfusion.benchmark.sets import MEDICAL_NOTE
+from fsidfusion.benchmark.standings import Row, Standing, set_rows, standings
+from fsidfusion.benchmark.tables import format_score
+
+TITLE = "Fusion quality"
+_SCATTERS = (("VIF", "Qabf"), ("SF", "MI"))
+_PAIRWISE = "VIF"  # of every pair: the first row against the baseline
+
+
+def build_report(results: Sequence[SetScores], models: Sequence[Model], gallery: Sequence[Shown]) -> str:
+    """The report as HTML.
+
+    Args:
+        results: at least one set; the first evaluation of each is the row that the report is about.
+        models: what was scored, for the record of weights.
+        gallery: the pairs to show, by set.
+    """
+    ranking = standings(results)
+    number = sum(len(result.pairs.pairs) for result in results)
+    links = [("won", "Cells won")] * bool(ranking) + [(_anchor(r.pairs.name), r.pairs.name) for r in results]
+    shown = {name: list(items) for name, items in groupby(gallery, key=lambda item: item.set)}
+    sections = [_won_section(ranking)] if ranking else []
+    sections += [_set_section(result, shown.get(result.pairs.name, [])) for result in results]
+    page = (files("fsidfusion.benchmark") / "report.html").read_text("utf-8")
+    filling = {
+        "title": TITLE,
+        "subtitle": f"{_count(len(results), 'set')}, {_count(number, 'pair')},"
+        f" {_count(len(models), 'model')}; metrics in the convention of the published tables;"
+        f" fsidfusion {__version__}",
+        "tiles": _tiles(ranking, results),
+        "links": "".join(f'<a href="#{anchor}">{escape(text)}</a>' for anchor, text in links),
+        "sections": "\n".join(sections),
+        "notes": _notes(results, models),
+    }
+    for name, text in filling.items():
+        page = page.replace("{{" + name + "}}", text)
+    return page
+
+
+def _tiles(ranking: Sequence[Standing], results: Sequence[SetScores]) -> str:
+    if not ranking:
+        return "".join(
+            _tile(
+                format_score(m, v), "", f"mean {m} of {r.evaluations[0].name} on {r.pairs.name}", "ours", None
+            )
+            for r in results
+            for m, v in r.evaluations[0].mean.items()
+            if m in ("VIF", "Qabf")
+        )
+    ours = ranking[0]
+    rival = next((s for s in ranking if s.kind == "baseline" and s.name.split(",")[0] != ours.name), None)
+    tiles = []
+    for standing in [ours, rival] if rival else [ours]:
+        for count, what in zip(standing.total, ("the published FSIDFusion", "the best published value")):
+            text = f"cells where <b>{escape(standing.name)}</b> is at least equal to {what}"
+            tiles.append(
+                _tile(str(count), f" / {standing.cells}", text, standing.kind, count / standing.cells)
+            )
+    return "".join(tiles)
+
+
+def _tile(value: str, small: str, text: str, kind: Kind, share: float | None) -> str:
+    meter = "" if share is None else f'<div class="meter"><i style="width:{share:.0%}"></i></div>'
+    text = text.replace("<b>", "<strong>").replace("</b>", "</strong>")
+    return f'<div class="tile {kind}"><b>{value}<small>{small}</small></b>{meter}<span>{text}</span></div>'
+
+
+def _won_section(ranking: Sequence[Standing]) -> str:
+    heads = ["method", *map(escape, ranking[0].by_set), f"&ge; {REFERENCE}", "&ge; best of each column"]
+    body = []
+    for standing in ranking:
+        cells = [
+            f'<td class="{_shade(first)}">{first} &middot; {second}</td>'
+            for first, second in standing.by_set.values()
+        ]
+        cells += [f"<td><strong>{total}</strong> / {standing.cells}</td>" for total in standing.total]
+        body.append(f'<tr class="{standing.kind}"><th>{escape(standing.name)}</th>{"".join(cells)}</tr>')
+    head = "".join(f"<th>{text}</th>" for text in heads)
+    about = (
+        f"a &middot; b: of {len(COLUMNS)} columns, a are at least equal to the published {REFERENCE},"
+        " b to the best published value of the column"
+    )
+    return (
+        '<section id="won"><div class="heading"><h2>Cells won</h2>'
+        '<span class="soft">of the published tables, at their two decimals</span></div>'
+        f'<div class="card scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+        f'<div class="legend"><span>{about}</span><span><i class="win"></i>all columns</span>'
+        '<span><i class="even"></i>more than half</span></div></section>'
+    )
+
+
+def _shade(cells: int) -> str:
+    return "win" if cells == len(COLUMNS) else "even" if 2 * cells > len(COLUMNS) else ""
+
+
+def _set_section(result: SetScores, gallery: Sequence[Shown]) -> str:
+    name, rows = result.pairs.name, set_rows(result)
+    parts = [
+        f'<section id="{_anchor(name)}"><div class="heading"><h2>{escape(name)}</h2><span class="soft">'
+        f"{_count(len(result.pairs.pairs), 'pair')}{_pairs_remark(result)}</span></div>",
+        _table(name, rows),
+        f'<h3>Means</h3><div class="plots">{_bar_plots(rows)}</div>',
+        f'<h3>How they lie</h3><div class="plots wide">{_scatter_plots(result, rows)}</div>',
+    ]
+    if gallery:
+        cards = "".join(map(_pair_card, gallery))
+        about = f"Best and worst pairs of {escape(result.evaluations[0].name)}"
+        parts.append(f'<h3>{about}; open one to compare</h3><div class="pairs">{cards}</div>')
+    return "\n".join([*parts, "</section>"])
+
+
+def _pairs_remark(result: SetScores) -> str:
+    if not published_rows(result.pairs.name):
+        return "; no published table"
+    number = published_pairs(result.pairs.name)
+    return "" if number == len(result.pairs.pairs) else f"; the published means are over {number} others"
+
+
+def _table(name: str, rows: Sequence[Row]) -> str:
+    printed = published_rows(name)
+    head = "".join(f"<th>{column}</th>" for column in ("mean", *COLUMNS))
+    if printed:
+        head += f"<th>&ge; {REFERENCE}</th><th>&ge; best</th>"
+    body = []
+    for place, row in enumerate(rows):
+        cells = [
+            f'<td class="{_verdict(row, metric, printed)}">{row.text(metric)}</td>' for metric in COLUMNS
+        ]
+        if printed:
+            counts = (row.above_reference, row.above_best)
+            cells += [f'<td class="count">{count}/{len(COLUMNS)}</td>' for count in counts]
+        first = " first" if place and row.kind != rows[place - 1].kind and row.kind != "best" else ""
+        body.append(f'<tr class="{row.kind}{first}"><th>{escape(row.name)}</th>{"".join(cells)}</tr>')
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    legend = (
+        '<div class="legend"><span><i class="win"></i>at least the best published value of the column</span>'
+        f'<span><i class="even"></i>at least the published {REFERENCE}</span></div>'
+    )
+    return f'<div class="card scroll">{table}</div>{legend if printed else ""}'
+
+
+def _verdict(row: Row, metric: str, printed: dict[str, dict[str, float]]) -> str:
+    for method, shade in ((BEST, "win"), (REFERENCE, "even")):
+        if row.is_ours and printed and stands(row.means[metric], printed[method][metric]) != "below":
+            return shade
+    return ""
+
+
+def _bar_plots(rows: Sequence[Row]) -> str:
+    chosen = [row for row in rows if row.is_ours and "," not in row.name]
+    chosen += [row for row in rows if row.kind in ("reference", "best")]
+    plots = []
+    for metric in COLUMNS:
+        lines = [
+            Bar("best published" if r.kind == "best" else r.name, r.means[metric], r.text(metric), r.kind)
+            for r in chosen
+        ]
+        plots.append(f'<div class="card">{bars(metric, lines)}</div>')
+    return "".join(plots)
+
+
+def _scatter_plots(result: SetScores, rows: Sequence[Row]) -> str:
+    dots = [row for row in rows if row.kind != "best"]
+    plots = []
+    for x, y in _SCATTERS:
+        points = [
+            Point(
+                row.name,
+                row.means[x],
+                row.means[y],
+                row.kind,
+                row.kind != "published" and "," not in row.name,
+            )
+            for row in dots
+        ]
+        plots.append(scatter(f"{x} and {y}, means", x, y, points))
+    ours = result.evaluations[0]
+    rival = next((e for e in result.evaluations if e.name == "maximum" and e is not ours), None)
+    if rival:
+        points = [
+            Point(pair, row[_PAIRWISE], ours.scores[pair][_PAIRWISE], "ours")
+            for pair, row in rival.scores.items()
+        ]
+        title = f"{_PAIRWISE} of every pair (above the line: better)"
+        plots.append(scatter(title, rival.name, ours.name, points, diagonal=True))
+    return "".join(f'<div class="card">{plot}</div>' for plot in plots)
+
+
+def _pair_card(shown: Shown) -> str:
+    figures = "".join(
+        f'<figure><img alt="{escape(label)}" src="data:image/webp;base64,{b64encode(picture).decode()}">'
+        f"<figcaption>{escape(label)}</figcaption></figure>"
+        for label, picture in shown.pictures.items()
+    )
+    chips = "".join(
+        f'<span class="chip {word}">{word} {metric} {format_score(metric, shown.scores[metric])}</span>'
+        for word, metric in (reason.split() for reason in shown.reasons)
+    )
+    return (
+        f'<button class="pair card" data-name="{escape(f"{shown.set} {shown.pair}")}">'
+        f'<div class="pictures">{figures}</div>'
+        f'<div class="text"><b>{escape(shown.pair)}</b><div class="chips">{chips}</div></div></button>'
+    )
+
+
+def _notes(results: Sequence[SetScores], models: Sequence[Model]) -> str:
+    notes = [
+        "Every pair is fused in memory to 8-bit gray and scored against its sources; colour is scored on its"
+        " luma. &ldquo;Stretched&rdquo; maps the 0.05 and 99.95 percentiles to black and white, with a gain"
+        " of at most 2, the range networks are written in by default; &ldquo;unstretched&rdquo; keeps 0..1;"
+        " &ldquo;min-max&rdquo; maps the extremes, as the published release does. Published values are as"
+        " printed there.",
+        "SD, SF and AG never see the sources and grow with contrast; the pixel maximum copies one source at"
+        " every pixel, which MI, VIF and Qabf reward. Read a row beside the baselines.",
+    ]
+    if any(result.pairs.name.startswith("MRI_") for result in results):
+        notes.append(MEDICAL_NOTE)
+    notes += [
+        f"{escape(model.name)}: weights sha256 <code>{model.weights}</code>,"
+        f" on {model.fuser.device} in {model.fuser.precision}."
+        for model in models
+        if model.weights
+    ]
+    notes += [
+        escape(
+            f"{result.pairs.name}, {evaluation.name}: {metric} is undefined on {_count(len(pairs), 'pair')}."
+        )
+        for result in results
+        for evaluation in result.evaluations
+        for metric, pairs in evaluation.undefined.items()
+        if metric in COLUMNS
+    ]
+    return "".join(f"<p>{note}</p>" for note in notes)
+
+
+def _anchor(name: str) -> str:
+    return "set-" + "".join(c if c.isalnum() else "-" for c in name)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,104 @@
+"""``fsidfusion benchmark``: what the project measures about itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fsidfusion.cli.fuse import progress
+from fsidfusion.errors import UserError
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Score networks and baselines on the test sets, beside the published rows.
+
+    Writes quality.md, quality.csv and the report quality.html, which holds all it shows, into the output
+    folder. What was scored there before is kept while pictures, weights and code are the same, so the same
+    line resumes a stopped run.
+    """
+
+    data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FOLDER")]
+    """folders that hold the sets, at most two levels down: TNO/ir and TNO/vi, MRI_CT/CT and MRI_CT/MRI"""
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
+    """networks and baselines; by default all shipped networks and all baselines"""
+    sets: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    """only these sets"""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("out/quality")
+    """where everything is written"""
+    write_docs: bool = False
+    """also write docs/results.md, the README's table and the model cards of this checkout"""
+    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
+    """where networks compute"""
+    precision: Annotated[str, tyro.conf.arg(metavar="auto|fp32|bf16")] = "auto"
+    """of networks"""
+    workers: int | None = None
+    """threads that score; one for every core by default"""
+
+    def run(self) -> None:
+        """Measure and write."""
+        from fsidfusion.benchmark.documents import to_csv, to_markdown, write_docs
+        from fsidfusion.benchmark.gallery import build_gallery
+        from fsidfusion.benchmark.quality import Quality as Run
+        from fsidfusion.benchmark.quality import open_models, shown_models
+        from fsidfusion.benchmark.report import build_report
+        from fsidfusion.benchmark.sets import published_layout
+        from fsidfusion.benchmark.standings import print_standings, standings
+        from fsidfusion.benchmark.tables import write_text
+
+        sets = published_layout(self.data, self.sets)
+        models = open_models(self.models, self.device, self.precision)
+        run = Run(sets, models, self.output)
+        with progress(run.missing, shown=True) as report:
+            results = run.run(self.workers, report)
+        gallery = build_gallery(results, shown_models(models), self.output / "pictures")
+        pages = {
+            "quality.md": to_markdown(results, models),
+            "quality.csv": to_csv(results),
+            "quality.html": build_report(results, models, gallery),
+        }
+        for name, text in pages.items():
+            write_text(self.output / name, text)
+        print_standings(standings(results))
+        written = [self.output / name for name in pages]
+        written += write_docs(CHECKOUT, results, models) if self.write_docs else []
+        print("\n".join(f"wrote {path}" for path in written))
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Time every metric on one rendered triple, against its formula written down plainly."""
+
+    height: int = 480
+    """of the images, in pixels"""
+    width: int = 640
+    """of the images, in pixels"""
+    repeats: int = 5
+    """the best of so many runs counts"""
+    naive: bool = True
+    """also time the plain formulas"""
+
+    def run(self) -> None:
+        """Measure and print."""
+        from fsidfusion.benchmark.metrics_speed import measure, print_speed
+
+        if min(self.height, self.width, self.repeats) < 1:
+            raise UserError(
+                f"{self.width}x{self.height} pixels, {self.repeats} repeats: expected 1 or more of each"
+            )
+        print_speed(measure(self.height, self.width, self.repeats, self.naive))
+
+
+@tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+def benchmark(task: Quality | Metrics) -> None:
+    """Measure quality on the test sets, or how fast the metrics are.
+
+    Quality: fsidfusion benchmark quality --data datasets/ -o out/quality
+
+    Args:
+        task: what to measure.
+    """
+    task.run()
