@@ -330,7 +330,11 @@ def test_the_demo_fuses_and_shows_the_examples(tmp_path, weights, monkeypatch, c
     *_, summary = shown = capsys.readouterr().out.splitlines()
     assert str(tmp_path / "out" / "contact_sheet.png") in summary
     fused = {path.stem for path in (tmp_path / "out").glob("*.png")} - {"contact_sheet"}
-    assert fused == ({"day", "dusk", "night", "head_1", "head_2"} if installed else {"street", "head"})
+    assert fused == (
+        {"day", "dusk", "night", "head_1_mri_pet", "head_2_mri_pet"}
+        if installed
+        else {"street", "head_mri_pet"}
+    )
     assert len(shown) == len(fused) + 2
     assert all(" s" in line for line in shown[1:-1])
     assert read_header(tmp_path / "out" / "contact_sheet.png").height > 240 * len(fused)

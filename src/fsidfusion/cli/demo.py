@@ -39,17 +39,19 @@ def demo(
     print(f"{engine.model} on {fuser.device} in {fuser.precision}")
     rows: list[list[Labelled]] = []
     for found in find_sets(EXAMPLES) or _render_examples(output / "sources"):
-        paths = [output / f"{pair.name}.png" for pair in found.pairs]
-        outcomes = fuse_files(fuser, found.pairs, paths, Options(color=found.colour, overwrite=True))
+        other = found.pairs[0].infrared.parent.name  # ir, ct or pet
         medical = found.colour == "infrared"
-        labels = (found.pairs[0].infrared.parent.name.upper(), "MRI") if medical else ("infrared", "visible")
-        for outcome in outcomes:
+        labels = (other.upper(), "MRI") if medical else ("infrared", "visible")
+        names = [f"{pair.name}_mri_{other}" if medical else pair.name for pair in found.pairs]
+        paths = [output / f"{name}.png" for name in names]
+        options = Options(color=found.colour, overwrite=True)
+        for name, outcome in zip(names, fuse_files(fuser, found.pairs, paths, options)):
             if outcome.status == "failed":
                 raise UserError(outcome.message)
             print(f"{outcome.output}  {outcome.width}x{outcome.height}  {outcome.seconds:.2f} s")
             sources = (outcome.pair.infrared, outcome.pair.visible, outcome.output)
             pictures = [read_picture(path).pixels for path in sources]
-            rows.append(list(zip((*labels, f"fused: {outcome.pair.name}"), pictures)))
+            rows.append(list(zip((*labels, f"fused: {name}"), pictures)))
     sheet = output / "contact_sheet.png"
     write_picture(sheet, Picture(contact_sheet(rows)))
     print(f"{len(rows)} pairs fused; look at {sheet}")
