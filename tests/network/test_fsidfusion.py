@@ -158,14 +158,15 @@ def test_black_images_give_finite_gradients(small) -> None:
     assert all(p.grad.isfinite().all() for p in small.parameters() if p.grad is not None)
 
 
-def test_bfloat16_stays_near(small) -> None:
+def test_bfloat16_stays_within_two_grey_levels(small) -> None:
     infrared, visible = pair(40, 48)
     with torch.no_grad():
         exact = small(infrared, visible)
         with torch.autocast("cpu", torch.bfloat16):
             near = small(infrared, visible)
     assert near.dtype == torch.float32
-    assert (near - exact).abs().mean() < 0.01
+    assert (near - exact).abs().max() < 2 / 255
+    assert (near - exact).abs().mean() < 0.25 / 255
 
 
 @pytest.mark.parametrize("channels, blocks_", [(20, 1), (0, 1), (16, 0)])
