@@ -1,6 +1,7 @@
 import doctest
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -122,6 +123,38 @@ def test_rules_are_models_too():
     assert Fuser(maximum, range="none").fuse(infrared, visible) == max(infrared, visible)
     fuser = Fuser(maximum)
     assert (fuser.device, fuser.precision) == ("cpu", "fp32")
+
+
+def test_baselines_are_named_like_networks():
+    infrared, visible = image(20, 30), image(20, 30, 3, seed=1)
+    fused = Fuser("laplacian").fuse_batch([infrared] * 3, [visible] * 3)
+    assert all(result.shape == (20, 30, 3) for result in fused)
+    np.testing.assert_array_equal(fused[0], fused[2])
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_quick_pairs_go_side_by_side(threads):
+    quick = network_fuser(threads=4)
+    assert torch.get_num_threads() == quick.threads == 4
+    assert 1 < quick.parallel_passes(200, 300) <= 4
+    assert quick.parallel_passes(4000, 4000) == 1
+    assert network_fuser(memory="1MiB").parallel_passes(200, 300) == 1
+    assert Fuser(maximum, threads=3).parallel_passes(200, 300) == 3
+
+    class Slow(LocalNetwork):
+        def forward(self, infrared, visible):
+            started = time.perf_counter()
+            while time.perf_counter() - started < 0.1:
+                pass
+            return super().forward(infrared, visible)
+
+    assert network_fuser(Slow(), threads=4).parallel_passes(480, 640) == 1
 
 
 def test_the_depth_of_the_result_may_be_chosen():

@@ -39,7 +39,7 @@ QUICK_PIXELS, QUICK_SECONDS = 1 << 21, 0.5  # below both, pairs go through side 
 MAX_LOCAL_TILE = 768  # local networks were fastest with it on a CPU; a power of two was twice as slow
 _SAFE_PASS = (
     16 * 1024
-)  # bytes a pixel that no network of this project needs: below this nothing need be measured
+)  # bytes a pixel that no network of this project needs: if they fit, nothing is measured
 _DEFAULT_SHARE = 0.5  # of the free memory
 _RESERVE = 0.1  # share of the memory that is left to pictures being read and written meanwhile
 
@@ -95,12 +95,12 @@ class Fuser:
             self._rule = partial(fuse_stack, model)
         elif isinstance(model, str | Path) or _is_network(model):
             self._runtime = _load_runtime(model, device, precision, threads)
-            self.threads = self._runtime.threads
         elif callable(model):
             self._rule = model
-            self.threads = threads or os.cpu_count() or 1
         else:
             raise UserError(f"model {model!r} is no name, path, network or function of two luma images")
+
+        self.threads = self._runtime.threads if self._runtime else threads or os.cpu_count() or 1
 
     @property
     def device(self) -> str:
