@@ -118,9 +118,10 @@ class ChannelAttention(nn.Module):
             qk = self._convolve(x[images, :, context], slice(2 * self.channels))[:, :, inner].flatten(2)
             q, k = qk.chunk(2, 1)
             # a single pair as plain matrices: in bfloat16 several times faster than as a batch of one
-            gram = q @ k.mT if is_exporting() or q.shape[0] > 1 else (q[0] @ k[0].mT)[None]
+            k = k.transpose(1, 2)
+            gram = q @ k if is_exporting() or q.shape[0] > 1 else (q[0] @ k[0])[None]
             pieces.append((gram.float(), *qk.square().sum(2, dtype=torch.float32).chunk(2, 1)))
-        return tuple(torch.cat(parts).unflatten(0, (len(x), -1)).sum(1) for parts in zip(*pieces))
+        return tuple(torch.cat(parts).unflatten(0, (x.shape[0], -1)).sum(1) for parts in zip(*pieces))
 
     def matrix(self, sums: Sums) -> Tensor:
         """The matrices of all heads, and the projection that follows them, as one (B, C, C) matrix."""
@@ -128,9 +129,9 @@ class ChannelAttention(nn.Module):
         n, c = self.heads, self.channels // self.heads
         # the bound is below the root: the root's slope at 0 is infinite, and would make gradients NaN
         norms = qq.clamp_min(1e-24).sqrt()[:, :, None] * kk.clamp_min(1e-24).sqrt()[:, None, :]
-        cosines = (
-            (qk / norms).view(-1, n, c, n, c).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
-        )  # (B, n, c, c)
+        cosines = qk / norms
+        heads = [cosines[:, i : i + c, i : i + c] for i in range(0, n * c, c)]
+        cosines = torch.stack(heads, 1)  # (B, n, c, c)
         attention = (cosines * self.temperature).softmax(-1)
         project = self.project.weight.view(-1, n, c).float()
         return torch.einsum("onc,bncd->bond", project, attention.float()).flatten(2)
@@ -289,7 +290,7 @@ class Gate(nn.Module):
 
     def _measure(self, p: Tensor, q: Tensor) -> Sums:
         total = (p.sum((2, 3), dtype=torch.float32) + q.sum((2, 3), dtype=torch.float32))[:, :, None, None]
-        return total, torch.full_like(total, p[0, 0].numel())
+        return total, torch.full_like(total, p.shape[2] * p.shape[3])
 
     def _join(self, p: Tensor, q: Tensor, per_image: Tensor) -> Tensor:
         mask = torch.sigmoid(self.local_branch(p + q) + per_image)

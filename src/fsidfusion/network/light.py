@@ -1,14 +1,16 @@
 """The light network: the published idea at a two-hundredth of its cost, for real time on a laptop.
 
-Both modalities pass one shared stem at half resolution; their features are split into a shared and a specific half;
-the shared halves interact through an affine coupling, as in the published network; a few residual convolutions
-decode all of them to a change of the pixel-wise maximum. Convolutions only: no attention, no statistics of the
-whole image, so that tiles are exact and every runtime is fast.
+Both modalities pass one shared stem at half resolution; their features are split into a shared and a specific
+half; the shared halves interact through an affine coupling, as in the published network; a few residual
+convolutions decode all of them to a change of the pixel-wise maximum. Convolutions only: no attention, no
+statistics of the whole image, so that tiles are exact and every runtime is fast.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from fsidfusion.network.blocks import full_precision
 
 SLOPE = 0.1  # of the leaky rectifiers; with plain ones the change of the maximum tends to die at its start
 
@@ -25,7 +27,7 @@ class LightFusion(nn.Module):
     has_global_statistics = False
 
     def __init__(self, channels: int = 16, width: int = 32, blocks: int = 2) -> None:
-        """``channels`` (even) for each modality, ``width`` in the decoder, which has ``blocks`` residual blocks."""
+        """``channels`` (even) of each modality, ``width`` of the decoder, ``blocks`` residual blocks in it."""
         super().__init__()
         self.config = {"channels": channels, "width": width, "blocks": blocks}
         self.stem = nn.Conv2d(4, channels, 3, padding=1)
@@ -33,14 +35,23 @@ class LightFusion(nn.Module):
         self.merge = nn.Conv2d(2 * channels, width, 3, padding=1)
         self.decoder = nn.Sequential(*(Residual(width) for _ in range(blocks)))
         self.output = nn.Conv2d(width, 4, 3, padding=1)
-        # each 3x3 convolution sees two pixels further at half resolution: stem, coupling 2, merge, blocks, output
+        # each 3x3 convolution sees two pixels further: stem, coupling 2, merge, blocks, output
         self.tile_overlap = 2 * (1 + 2 + 1 + 2 * blocks + 1)
         nn.init.normal_(self.output.weight, std=0.01)  # start near the pixel-wise maximum
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """The fused image (B, 1, H, W), nominally 0..1: a change of the maximum may leave that range a little."""
+        """The fused image (B, 1, H, W), nominally 0..1: a change of the maximum may leave it a little."""
         pair = F.pixel_unshuffle(torch.cat((infrared, visible)), 2)  # (2B, 4, H/2, W/2)
-        features = F.leaky_relu(self.stem(pair), SLOPE)  # (2B, C, H/2, W/2)
+        with full_precision(pair):  # rounding the pixels to bfloat16 would cost up to 5 grey levels
+            x = self.stem(pair)  # (2B, C, H/2, W/2)
+        return self.from_stem(x, infrared, visible)
+
+    def from_stem(self, x: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+        """All that follows the stem, for runtimes that compute that one convolution in a way of their own.
+
+        x: (2B, C, H/2, W/2), what the stem makes of both images. Returns what ``forward`` does.
+        """
+        features = F.leaky_relu(x, SLOPE)
         infrared_features, visible_features = features.chunk(2)
         infrared_shared, infrared_specific = infrared_features.chunk(2, 1)  # (B, C/2, H/2, W/2) each
         visible_shared, visible_specific = visible_features.chunk(2, 1)
