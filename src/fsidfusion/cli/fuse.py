@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fsidfusion.inference.folder import Outcome
     from fsidfusion.inference.fuser import Fuser
 
+FEW_PAIRS = 16  # another runtime than torch takes about a second to compile, which fewer pairs do not earn
+
 Files = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILES")]
 
 
@@ -91,13 +93,16 @@ class Engine:
     """auto takes bf16 where the device has it natively"""
     threads: int | None = None
     """threads of the CPU; by default all"""
+    runtime: Literal["auto", "torch", "openvino", "onnxruntime"] = "auto"
+    """what computes the network; auto is the fastest that is installed, and torch for a few pairs"""
 
-    def load(self) -> "Fuser":
-        """The fuser; UserError for what is unknown or not available."""
+    def load(self, pairs: int | None = None) -> "Fuser":
+        """The fuser, for so many pairs if known; UserError for what is unknown or not available."""
         from fsidfusion.inference.allocator import keep_large_blocks
         from fsidfusion.inference.fuser import Fuser
 
-        fuser = Fuser(**asdict(self))
+        few = self.runtime == "auto" and pairs is not None and pairs < FEW_PAIRS
+        fuser = Fuser(**{**asdict(self), "runtime": "torch" if few else self.runtime})
         if fuser.device == "cpu":
             keep_large_blocks()
         return fuser
@@ -152,7 +157,7 @@ def fuse(
         options = Options(
             "gray" if color == "gray" else place, bits, overwrite, resize, int(max_megapixels * 1e6), stretch
         )
-        fuser = engine.load()
+        fuser = engine.load(len(paths))
         with progress(len(paths), shown=not json) as report:
             outcomes = fuse_files(fuser, matches.pairs, paths, options, report)
     except UserError as error:
@@ -169,6 +174,7 @@ def fuse(
             "model": engine.model,
             "device": fuser.device,
             "precision": fuser.precision,
+            "runtime": fuser.runtime,
         }
         summary |= {
             "seconds": round(seconds, 3),

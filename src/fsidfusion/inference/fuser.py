@@ -66,6 +66,7 @@ class Fuser:
         tile: Literal["auto", "off"] | int = "auto",
         memory: str | int | None = None,
         threads: int | None = None,
+        runtime: str = "auto",
     ) -> None:
         """Load the model.
 
@@ -80,9 +81,13 @@ class Fuser:
             memory: most memory to take: of this process on a CPU, of the device elsewhere ("2GiB" or bytes).
                 Half of what is free is the default.
             threads: threads of the CPU for the whole process; all is the default.
+            runtime: ``torch``, ``openvino``, ``onnxruntime``, or ``auto`` for the one that is fastest on this
+                machine for a network that is named (:mod:`fsidfusion.inference.runtimes`); a network that is
+                given stays in torch.
 
         Raises:
-            UserError: an unknown model, device, precision, range, tile or memory.
+            UserError: an unknown model, device, precision, range, tile, memory or runtime, or one that is not
+                installed.
         """
         if range not in get_args(RangeMode):
             raise UserError(f"range {range!r} is unknown; choose one of {', '.join(get_args(RangeMode))}")
@@ -94,7 +99,7 @@ class Fuser:
         if isinstance(model, str) and model in BASELINES:
             self._rule = partial(fuse_stack, model)
         elif isinstance(model, str | Path) or _is_network(model):
-            self._runtime = _load_runtime(model, device, precision, threads)
+            self._runtime = _load_runtime(model, device, precision, threads, runtime)
         elif callable(model):
             self._rule = model
         else:
@@ -111,6 +116,11 @@ class Fuser:
     def precision(self) -> str:
         """What the model computes in."""
         return self._runtime.precision if self._runtime else "fp32"
+
+    @property
+    def runtime(self) -> str:
+        """What computes the model."""
+        return self._runtime.name if self._runtime else "numpy"
 
     @property
     def memory(self) -> int:
@@ -286,6 +296,7 @@ def fuse(
     tile: Literal["auto", "off"] | int = "auto",
     memory: str | int | None = None,
     threads: int | None = None,
+    runtime: str = "auto",
 ) -> Pixels:
     """Fuse one pair of arrays; the loaded model is kept for the next call.
 
@@ -299,15 +310,31 @@ def fuse(
         >>> fused.shape, fused.dtype
         ((48, 64, 3), dtype('uint8'))
     """
-    fuser = _kept_fuser(str(model), device, precision, range, tile, memory, threads)
+    fuser = _kept_fuser(str(model), device, precision, range, tile, memory, threads, runtime)
     return fuser.fuse(infrared, visible, color=color)
 
 
-_kept_fuser = lru_cache(maxsize=4)(
-    lambda model, device, precision, range, tile, memory, threads: Fuser(
-        model, device=device, precision=precision, range=range, tile=tile, memory=memory, threads=threads
+@lru_cache(maxsize=4)
+def _kept_fuser(
+    model: str,
+    device: str,
+    precision: str,
+    range: RangeMode,
+    tile: Literal["auto", "off"] | int,
+    memory: str | int | None,
+    threads: int | None,
+    runtime: str,
+) -> Fuser:
+    return Fuser(
+        model,
+        device=device,
+        precision=precision,
+        range=range,
+        tile=tile,
+        memory=memory,
+        threads=threads,
+        runtime=runtime,
     )
-)
 
 
 def render(fused: Luma, range_: Range, colour: Pixels | None, dtype: np.dtype[Any]) -> Pixels:
@@ -356,10 +383,12 @@ def _parse_tile(tile: str | int) -> Literal["auto", "off"] | int:
     return int(tile)
 
 
-def _load_runtime(model: Any, device: str, precision: str, threads: int | None) -> "TorchRuntime":
+def _load_runtime(
+    model: Any, device: str, precision: str, threads: int | None, runtime: str
+) -> "TorchRuntime":
     import torch
 
-    from fsidfusion.inference.torch_runtime import TorchRuntime
+    from fsidfusion.inference.runtimes import load_runtime
 
     if threads is not None:
         if threads < 1:
@@ -369,7 +398,9 @@ def _load_runtime(model: Any, device: str, precision: str, threads: int | None) 
         from fsidfusion.network.checkpoint import load_model
 
         model = load_model(model)
-    return TorchRuntime(model, device, precision)
+    elif runtime == "auto":
+        runtime = "torch"
+    return load_runtime(model, runtime, device, precision)
 
 
 def _is_network(model: object) -> bool:

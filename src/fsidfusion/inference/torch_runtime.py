@@ -32,6 +32,7 @@ class TorchRuntime:
         Raises:
             UserError: a device or precision that is unknown or not available.
         """
+        self.name = "torch"
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = network.eval().to(self.device)

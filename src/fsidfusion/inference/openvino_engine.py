@@ -1,0 +1,96 @@
+"""A network compiled by OpenVINO for the CPU."""
+
+import copy
+import warnings
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+import openvino
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fsidfusion.network.light import LightFusion
+
+
+class OpenVinoEngine:
+    """Fuse batches, (B, H, W) float32 each, to (B, H, W) float32; safe to call from several threads.
+
+    Under bf16 OpenVINO computes everything before the last convolution in bf16, also the inputs; what follows
+    it, the sum with the sources, is float32.
+    """
+
+    def __init__(self, network: nn.Module, precision: str, threads: int) -> None:
+        """Convert and compile in memory, for batches and sizes of any kind."""
+        if precision == "bf16" and isinstance(network, LightFusion):
+            network = ExactStem(network)
+        options = {
+            "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",  # a pass takes all threads; callers take turns
+        }
+        self._compiled = openvino.Core().compile_model(convert(network), "CPU", options)
+        self._idle: SimpleQueue[Any] = SimpleQueue()  # requests with their buffers, for the next caller
+
+    def __call__(self, infrared: NDArray[np.float32], visible: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fuse a batch; MemoryError where there is none for it."""
+        try:
+            request = self._idle.get_nowait()
+        except Empty:
+            request = self._compiled.create_infer_request()
+        pair = [np.ascontiguousarray(image)[:, None] for image in (infrared, visible)]
+        try:
+            result = request.infer(pair, share_inputs=True, share_outputs=True)
+            fused: NDArray[np.float32] = result[0][:, 0].copy()  # the buffer serves the next pass
+        except RuntimeError as error:
+            if "alloc" in str(error).lower() or "memory" in str(error).lower():
+                raise MemoryError(str(error)) from error
+            raise
+        self._idle.put(request)
+        return fused
+
+
+class ExactStem(nn.Module):
+    """A light network whose stem is exact where all is computed in bf16.
+
+    Both pixels and weights are split into what bf16 holds and a rest, and the three products that matter are
+    summed: rounding pixels to the 8 bits of bf16 would alone cost up to 5 grey levels.
+    """
+
+    weight: Tensor
+
+    def __init__(self, network: LightFusion) -> None:
+        super().__init__()
+        self.network = network
+        weight = network.stem.weight.detach()
+        coarse = weight.bfloat16().float()
+        self.register_buffer("weight", torch.cat((coarse, coarse, weight - coarse), 1))
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """(B, 1, H, W) each, in and out."""
+        # straight from the inputs: only there does OpenVINO still see them in float32
+        coarse = [torch.round(image * 256) / 256 for image in (infrared, visible)]
+        rest = [image - rounded for image, rounded in zip((infrared, visible), coarse)]
+        pair, rests = (F.pixel_unshuffle(torch.cat(parts), 2) for parts in (coarse, rest))
+        x = F.conv2d(torch.cat((pair, rests, pair), 1), self.weight, self.network.stem.bias, padding=1)
+        return self.network.from_stem(x, infrared, visible)
+
+
+def convert(network: nn.Module, example: tuple[Tensor, Tensor] | None = None) -> openvino.Model:
+    """A network as an OpenVINO model with the inputs ``infrared`` and ``visible`` and the output ``fused``.
+
+    ``example``: of the inputs, (1, 1, 64, 64) by default. Batch and sizes are free; channels stay.
+    """
+    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    pair = example or (torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64))
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer, about sizes: they are free all the same
+        traced = torch.jit.trace(network, pair, check_trace=False)
+    model = openvino.convert_model(traced, example_input=pair)
+    shapes = [[size if size in (1, 3) and i else -1 for i, size in enumerate(image.shape)] for image in pair]
+    model.reshape({i: openvino.PartialShape(shape) for i, shape in enumerate(shapes)})
+    for port, name in zip((*model.inputs, *model.outputs), ("infrared", "visible", "fused")):
+        port.get_tensor().set_names({name})
+    return model
