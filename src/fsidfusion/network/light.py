@@ -27,7 +27,7 @@ class LightFusion(nn.Module):
     has_global_statistics = False
 
     def __init__(self, channels: int = 16, width: int = 32, blocks: int = 2) -> None:
-        """``channels`` (even) of each modality, ``width`` of the decoder, ``blocks`` residual blocks in it."""
+        """``channels`` (even) of each modality; ``width`` and residual ``blocks`` of the decoder."""
         super().__init__()
         self.config = {"channels": channels, "width": width, "blocks": blocks}
         self.stem = nn.Conv2d(4, channels, 3, padding=1)

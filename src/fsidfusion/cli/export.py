@@ -1,0 +1,44 @@
+"""``fsidfusion export``: a network as one file for other runtimes and languages."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from fsidfusion import DEFAULT_MODEL
+
+
+@tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
+def export(
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
+    model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL,
+    format: Literal["onnx", "openvino", "torchscript"] | None = None,
+    colour: Annotated[bool, tyro.conf.arg(aliases=["--color"])] = False,
+    range: Literal["percentile", "minmax", "none"] = "percentile",
+) -> None:
+    """Write a network as ONNX, OpenVINO or TorchScript; what the file computes is compared with torch.
+
+    Batch, height and width are free. Luma: infrared and visible (B, 1, H, W) float32 in 0..1 to the fused
+    luma. Colour: infrared (B, H, W) and visible (B, H, W, 3) RGB, uint8, to the fused RGB frame.
+
+    Args:
+        output: the file; .onnx, .xml (OpenVINO, with a .bin beside it) or .pt (TorchScript).
+        model: a shipped network, or a .safetensors file.
+        format: of the file, where its name does not say.
+        colour: uint8 frames in and out, with colour conversion and output mapping inside.
+        range: output mapping of the colour form.
+    """
+    from fsidfusion.inference.export import export as write
+    from fsidfusion.network.checkpoint import load_model, model_card, shipped_models
+
+    start = time.perf_counter()
+    card = {"name": Path(model).stem, **(model_card(model) if model in shipped_models() else {})}
+    difference = write(load_model(model), output, format=format, colour=colour, mode=range, card=card)
+    size = output.stat().st_size + (
+        output.with_suffix(".bin").stat().st_size if output.suffix == ".xml" else 0
+    )
+    print(
+        f"{output}  {size / 2**20:.2f} MiB, {time.perf_counter() - start:.1f} s;"
+        f" largest difference from torch {difference:.1e} of the range"
+    )
