@@ -172,7 +172,9 @@ def score_pairs(
     """
     for name in metrics:
         find_metric(name, convention)
-    workers = workers or core_count()
+    workers = core_count() if workers is None else workers
+    if workers < 1:
+        raise UserError(f"{workers} workers cannot score; give 1 or more, or none for one a core")
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the pairs already fill the cores
     pool = ThreadPoolExecutor(workers)

@@ -4,17 +4,20 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
 
 from fsidfusion.benchmark.baselines import BASELINES
-from fsidfusion.data.pairs import Pair, match_pairs
+from fsidfusion.data.pairs import Pair, files_by_stem
 from fsidfusion.errors import UserError
 from fsidfusion.images import read_picture
 from fsidfusion.inference.contrast import RangeMode, find_range
 from fsidfusion.inference.fuser import Fuser, render
 from fsidfusion.pixels import Luma, Pixels
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _SUFFIXES = {"none": "unstretched", "percentile": "stretched", "minmax": "min-max"}
 
@@ -48,9 +51,8 @@ class FusedFiles:
         Raises:
             UserError: nothing there, a pair without a fused file, or a fused file without a pair.
         """
-        found = match_pairs([place], [place], recursive)  # by stem; refuses two files of one stem
-        self.files = {match.name: match.visible for match in found.pairs}
-        if not found.many and len(pairs) == 1:
+        self.files = files_by_stem([place], recursive)
+        if Path(place).is_file() and len(pairs) == 1:  # one pair is matched whatever the names
             self.files = {pairs[0].name: Path(place)}
         self.place = place
         self.rows: tuple[str, ...] = (name or Path(place).name,)
@@ -81,7 +83,7 @@ class Model:
     """A network or a baseline, with one row for each output range."""
 
     def __init__(
-        self, model: str, ranges: Sequence[str] = (), device: str = "auto", precision: str = "auto"
+        self, model: str, ranges: Sequence[str] = (), device: str = "auto", precision: str = "fp32"
     ) -> None:
         """Load it.
 
@@ -90,7 +92,7 @@ class Model:
             ranges: the output mappings to score; by default ``percentile``, and for a baseline ``none`` and
                 ``percentile``.
             device: see :class:`fsidfusion.inference.fuser.Fuser`.
-            precision: see there.
+            precision: see there; fp32 by default, so that scores are the same on every machine.
 
         Raises:
             UserError: an unknown range, and all of Fuser's.
@@ -99,9 +101,12 @@ class Model:
         self.ranges = check_ranges(ranges) or (
             ("none", "percentile") if self.is_baseline else ("percentile",)
         )
-        self.fuser = Fuser(model, device=device, precision=precision)
         self.name = Path(model).stem if model.endswith(".safetensors") else model
-        self.weights = None if self.is_baseline else file_hash(_weights_file(model))
+        network: str | nn.Module = model
+        self.weights: str | None = None
+        if not self.is_baseline:
+            network, self.weights = _load_network(model)
+        self.fuser = Fuser(network, device=device, precision=precision)
         self.rows = tuple(row_name(self.name, mode, self.is_baseline) for mode in self.ranges)
         self._turn = threading.Lock()
 
@@ -155,8 +160,11 @@ def some(names: Sequence[str], number: int = 3) -> str:
     return ", ".join(names[:number]) + more
 
 
-def _weights_file(model: str) -> Path:
-    from fsidfusion.network.checkpoint import WEIGHTS
+def _load_network(model: str) -> "tuple[nn.Module, str]":
+    """A network and the sha256 of its file; given to the Fuser loaded, it runs in PyTorch itself."""
+    from fsidfusion.network.checkpoint import WEIGHTS, load_model
 
+    network = load_model(model)
     path = Path(model)
-    return path if path.suffix == ".safetensors" or path.exists() else WEIGHTS / f"{model}.safetensors"
+    shipped = path.suffix != ".safetensors" and not path.exists()
+    return network, file_hash(WEIGHTS / f"{model}.safetensors" if shipped else path)

@@ -119,7 +119,7 @@ def _overlap(a: Box, b: Box) -> bool:
 def _ticks(values: Sequence[float], number: int = 5) -> list[float]:
     """Round numbers that enclose all values, about ``number`` of them."""
     low, high = min(values), max(values)
-    span = (high - low) or abs(high) or 1.0
+    span = max(high - low, 1e-3 * max(abs(low), abs(high), 1.0))  # finer differences are none
     power = 10.0 ** math.floor(math.log10(span / number))
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m * number >= span * 0.999)
     first, last = math.floor(low / step - 1e-9), math.ceil(high / step + 1e-9)

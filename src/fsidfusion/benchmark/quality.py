@@ -146,7 +146,7 @@ class Quality:
         write_text(self.path, json.dumps(kept, allow_nan=False))
 
 
-def open_models(names: Sequence[str], device: str = "auto", precision: str = "auto") -> list[Model]:
+def open_models(names: Sequence[str], device: str = "auto", precision: str = "fp32") -> list[Model]:
     """Load networks under all output ranges, and baselines under theirs.
 
     Args:
@@ -158,10 +158,7 @@ def open_models(names: Sequence[str], device: str = "auto", precision: str = "au
     Raises:
         UserError: all of :class:`Model`'s, and two models of one name.
     """
-    from fsidfusion.network.checkpoint import shipped_models
-
-    shipped = sorted(shipped_models(), key=lambda name: name != DEFAULT_MODEL)
-    chosen = list(dict.fromkeys(names)) or [*shipped, *BASELINES]
+    chosen = list(dict.fromkeys(names or _all_models()))
     models = [Model(name, () if name in BASELINES else RANGES, device, precision) for name in chosen]
     twice = [
         model.name for place, model in enumerate(models) if model.name in {m.name for m in models[:place]}
@@ -169,6 +166,12 @@ def open_models(names: Sequence[str], device: str = "auto", precision: str = "au
     if twice:
         raise UserError(f"two models are called {some(twice)}; rename one of the files")
     return models
+
+
+def _all_models() -> list[str]:
+    from fsidfusion.network.checkpoint import shipped_models
+
+    return [*sorted(shipped_models(), key=lambda name: name != DEFAULT_MODEL), *BASELINES]
 
 
 def shown_models(models: Sequence[Model]) -> list[Model]:

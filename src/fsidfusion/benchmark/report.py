@@ -52,31 +52,28 @@ def build_report(results: Sequence[SetScores], models: Sequence[Model], gallery:
 
 
 def _tiles(ranking: Sequence[Standing], results: Sequence[SetScores]) -> str:
+    """The first row in a few large numbers, and a baseline beside it."""
     if not ranking:
+        means = [(result.pairs.name, result.evaluations[0]) for result in results]
         return "".join(
-            _tile(
-                format_score(m, v), "", f"mean {m} of {r.evaluations[0].name} on {r.pairs.name}", "ours", None
-            )
-            for r in results
-            for m, v in r.evaluations[0].mean.items()
-            if m in ("VIF", "Qabf")
+            _tile("ours", format_score(m, mean.mean[m]), escape(f"mean {m} of {mean.name} on {name}"))
+            for name, mean in means
+            for m in _SCATTERS[0]
         )
     ours = ranking[0]
-    rival = next((s for s in ranking if s.kind == "baseline" and s.name.split(",")[0] != ours.name), None)
+    rivals = [row for row in ranking if row.kind == "baseline" and row.name.split(",")[0] != ours.name]
     tiles = []
-    for standing in [ours, rival] if rival else [ours]:
-        for count, what in zip(standing.total, ("the published FSIDFusion", "the best published value")):
-            text = f"cells where <b>{escape(standing.name)}</b> is at least equal to {what}"
-            tiles.append(
-                _tile(str(count), f" / {standing.cells}", text, standing.kind, count / standing.cells)
-            )
+    for row in [ours, *rivals[:1]]:
+        for count, what in zip(row.total, ("the published FSIDFusion", "the best published value")):
+            value = f"{count}<small> / {row.cells}</small>"
+            text = f"cells where <strong>{escape(row.name)}</strong> is at least equal to {what}"
+            meter = f'<div class="meter"><i style="width:{count / row.cells:.0%}"></i></div>'
+            tiles.append(_tile(row.kind, value, text, meter))
     return "".join(tiles)
 
 
-def _tile(value: str, small: str, text: str, kind: Kind, share: float | None) -> str:
-    meter = "" if share is None else f'<div class="meter"><i style="width:{share:.0%}"></i></div>'
-    text = text.replace("<b>", "<strong>").replace("</b>", "</strong>")
-    return f'<div class="tile {kind}"><b>{value}<small>{small}</small></b>{meter}<span>{text}</span></div>'
+def _tile(kind: Kind, value: str, text: str, meter: str = "") -> str:
+    return f'<div class="tile {kind}"><b>{value}</b>{meter}<span>{text}</span></div>'
 
 
 def _won_section(ranking: Sequence[Standing]) -> str:

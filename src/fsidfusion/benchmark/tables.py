@@ -25,7 +25,7 @@ from fsidfusion.benchmark.comparison import (
     ranks,
 )
 from fsidfusion.benchmark.evaluate import Evaluation
-from fsidfusion.benchmark.published import COLUMNS, REFERENCE, Verdict, cells_won, published_rows, stands
+from fsidfusion.benchmark.published import REFERENCE, Verdict, cells_won, published_rows, stands
 from fsidfusion.errors import UserError
 from fsidfusion.images import whole_file
 from fsidfusion.metrics import find_metric
@@ -69,7 +69,8 @@ def print_means(
             table.add_row(evaluation.name, *cells)
         table.add_section()
         for name, row in rows.items():
-            label = Text(f"{name}  {cells_won(ours, row)}/{len(row)}", "bold" if name == REFERENCE else "")
+            won = f"{cells_won(ours, row)}/{len(row.keys() & ours.keys())}"
+            label = Text(f"{name}  {won}", "bold" if name == REFERENCE else "")
             table.add_row(label, *(_published_cell(row.get(metric), ours[metric]) for metric in metrics))
         return table
 
@@ -79,7 +80,7 @@ def print_means(
     if rows:
         console.print(
             f"published rows: {evaluations[0].name} is ▲ above, = equal or ▼ below the printed value at two"
-            f" decimals; n/{len(COLUMNS)}: columns where it is at least equal",
+            " decimals; n/m: columns where it is at least equal",
             style="dim",
         )
 

@@ -26,7 +26,7 @@ def evaluate(
     csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto",
-    precision: Annotated[str, tyro.conf.arg(metavar="auto|fp32|bf16")] = "auto",
+    precision: Annotated[str, tyro.conf.arg(metavar="auto|fp32|bf16")] = "fp32",
     workers: int | None = None,
 ) -> int:
     """Score fused pictures against their sources, matched by stem; several are compared.
@@ -54,15 +54,9 @@ def evaluate(
         csv: write the scores of every pair.
         json: write scores, means, intervals, and the hashes of all files.
         device: where networks compute.
-        precision: of networks.
+        precision: of networks; fp32 gives the same scores on every machine.
         workers: threads that score; one for every core by default.
     """
-    from fsidfusion.benchmark.evaluate import choose_metrics, evaluate_methods, whole_pairs
-    from fsidfusion.benchmark.methods import FusedFiles, Method, Model, some
-    from fsidfusion.benchmark.published import published_pairs
-    from fsidfusion.benchmark.sets import MEDICAL_NOTE, named_set
-    from fsidfusion.benchmark.tables import open_console, print_means, print_wins, write_csv, write_json
-
     if (set is None) != (data is None) or (set is not None and inputs != Inputs()):
         raise UserError("a set takes --set NAME and --data FOLDER together, and no other sources")
     if published and set is None:
@@ -71,6 +65,13 @@ def evaluate(
         raise UserError("the published tables are in the convention cddfuse; leave --convention out")
     if bool(fused) == bool(model) or (range and not model):
         raise UserError("give either --fused FOLDER ... or --model NAME ... (with --range, if you like)")
+    from fsidfusion.benchmark.evaluate import choose_metrics, evaluate_methods, whole_pairs
+    from fsidfusion.benchmark.methods import FusedFiles, Method, Model, some
+    from fsidfusion.benchmark.published import published_pairs
+    from fsidfusion.benchmark.sets import MEDICAL_NOTE, named_set
+    from fsidfusion.benchmark.tables import open_console, print_means, print_wins, write_csv, write_json
+    from fsidfusion.inference.allocator import keep_large_blocks
+
     chosen = choose_metrics(metrics, convention)
     if set is not None and data is not None:
         found = named_set(data, set)
@@ -79,6 +80,8 @@ def evaluate(
         name, pairs = "", whole_pairs(inputs.match()[0])
     names = fused if len({Path(place).name for place in fused}) < len(fused) else [""] * len(fused)
     methods: list[Method] = [FusedFiles(p, pairs, inputs.recursive, n) for p, n in zip(fused, names)]
+    if model:
+        keep_large_blocks()
     methods += [Model(one, range, device, precision) for one in model]
     with progress(len(pairs), shown=True) as report:
         evaluations = evaluate_methods(pairs, methods, chosen, convention, workers, report)
@@ -87,7 +90,7 @@ def evaluate(
     if json:
         write_json(json, evaluations)
     console = open_console()
-    title = f"{name + ', ' if name else ''}{len(pairs)} pairs, convention {convention}"
+    title = f"{name + ', ' if name else ''}{len(pairs)} pair{'s' * (len(pairs) > 1)}, convention {convention}"
     print_means(evaluations, title, name if published else None, console)
     if len(evaluations) > 1:
         print_wins(evaluations, console)

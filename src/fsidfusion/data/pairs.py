@@ -100,6 +100,16 @@ def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Mat
     return Matches(tuple(_pair(n, left[n], right[n]) for n in names), tuple(sorted(alone)), many)
 
 
+def files_by_stem(items: Paths, recursive: bool = False) -> dict[str, Path]:
+    """The files that :func:`match_pairs` finds on one side, by the stem that names a pair.
+
+    Raises:
+        UserError: nothing found, or two files with the same stem.
+    """
+    sources = _expand(items, recursive)
+    return _by_name(sources, [source.stem for source in sources])
+
+
 def open_set(folder: str | Path, split: Literal["train", "test"] | None = None) -> PairSet:
     """Open one set by its folders: ``ir`` and ``vi`` or ``vis``; ``MRI`` and ``CT``, ``PET`` or ``SPECT``.
 

@@ -1,0 +1,57 @@
+import xml.etree.ElementTree as xml
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsidfusion.benchmark.plots import Bar, Point, bars, scatter
+
+numbers = st.floats(-1e3, 1e4)
+
+
+def test_bars_are_as_long_as_their_values():
+    rows = [
+        Bar("a <b>", 4.0, "4.00", "ours"),
+        Bar("c", 1.0, "1.00", "best"),
+        Bar("d", float("nan"), "nan", "best"),
+    ]
+    tree = xml.fromstring(bars("SF & AG", rows))
+    lengths = [float(bar.get("width")) for bar in tree.iter("rect")]
+    assert lengths[0] == 4 * lengths[1] > 0
+    assert lengths[2] == 0
+    assert "a <b>" in [text.text for text in tree.iter("text")]
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=30), st.booleans())
+def test_every_dot_is_inside_the_axes(places, diagonal):
+    points = [Point(str(n), x, y, "ours", named=n < 3) for n, (x, y) in enumerate(places)]
+    tree = xml.fromstring(scatter("t", "x", "y", points, diagonal))
+    ticks = [line for line in tree.iter("line") if line.get("class") == "grid"]
+    left, right = (f(float(line.get("x1")) for line in ticks) for f in (min, max))
+    top, bottom = (f(float(line.get("y1")) for line in ticks) for f in (min, max))
+    dots = list(tree.iter("circle"))
+    assert len(dots) == len(places)
+    for dot in dots:
+        assert left - 0.1 <= float(dot.get("cx")) <= right + 0.1
+        assert top - 0.1 <= float(dot.get("cy")) <= bottom + 0.1
+    assert 2 <= len({line.get("x1") for line in ticks}) <= 16
+
+
+def test_places_follow_the_values():
+    points = [
+        Point("low", 1.0, 10.0, "ours"),
+        Point("high", 2.0, 30.0, "best"),
+        Point("mid", 1.5, 20.0, "best"),
+    ]
+    dots = {
+        d.get("class") + d[0].text[:3]: d
+        for d in xml.fromstring(scatter("t", "x", "y", points)).iter("circle")
+    }
+    low, high, mid = (dots[name] for name in ("ourslow", "besthig", "bestmid"))
+    assert float(low.get("cx")) < float(mid.get("cx")) < float(high.get("cx"))
+    assert float(low.get("cy")) > float(mid.get("cy")) > float(high.get("cy"))
+    assert low[0].text == "low: x 1.000, y 10.000"
+
+
+def test_undefined_points_are_left_out():
+    tree = xml.fromstring(scatter("t", "x", "y", [Point("a", float("nan"), 1.0, "ours")]))
+    assert not list(tree.iter("circle"))
