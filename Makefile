@@ -21,3 +21,16 @@ test: $(VENV)/.installed-test  ## format, lint, types and the whole suite
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/.installed-test  ## time the metrics and the networks; ratios within one run
+	$(BIN)/python -m fsidfusion benchmark metrics
+	$(BIN)/python -m fsidfusion benchmark speed --quick
+
+train-smoke: $(VENV)/.installed  ## prepare the example pairs and train the light network on them for a minute
+	rm -rf out/smoke
+	$(BIN)/python -m fsidfusion data prepare --ir examples/ir --vis examples/vis --patch 0 -o out/smoke/cache
+	$(BIN)/python -m fsidfusion train --data out/smoke/cache -o out/smoke/run --preset light \
+		--set 'set_weights={}' fusion_epochs=1 steps_per_epoch=200 validate_every=0
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) out

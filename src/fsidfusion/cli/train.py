@@ -11,7 +11,7 @@ import tyro
 def train(
     data: Path,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
-    preset: str = "balanced",
+    preset: str = "light",
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE ...")] = (),
     resume: Literal["auto", "never"] = "auto",
     max_minutes: float | None = None,
@@ -23,7 +23,7 @@ def train(
     Args:
         data: the patch cache that 'fsidfusion data prepare' made.
         output: folder of the run: configuration, log, checkpoints, validation pictures, weights.
-        preset: a shipped recipe (published, balanced, light) or a YAML file of your own.
+        preset: a shipped recipe (light, light-finish, balanced, published) or a YAML file.
         set: fields of the preset to change, such as --set batch=4 learning_rate=2e-4.
         resume: auto goes on from the newest checkpoint of the folder; never refuses a folder that has one.
         max_minutes: stop with a checkpoint after so many minutes.
