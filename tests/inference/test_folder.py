@@ -161,6 +161,7 @@ def test_what_is_wrong_with_the_call_is_said_before_anything_is_written(tmp_path
         ([out / "a.png", tmp_path / "link.png"], Options(overwrite=True), "also an input"),
         ([out / "a.png", out / "x" / ".." / "a.png"], Options(), "two pairs"),
         ([out / "a.png", out / "a.gif"], Options(), "extension"),
+        ([out / "a.png", pairs[0].visible / "new" / "b.png"], Options(), "cannot be written"),
         ([out / "a.png", out / "a.jpg"], Options(bits="16"), "JPEG cannot hold 16"),
     ]
     for outputs, options, words in cases:

@@ -5,6 +5,7 @@ long, or go to another device, are computed one after the other with all threads
 written. What is in flight is bounded in bytes, so that huge pictures take little more memory than one.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -107,8 +108,8 @@ def fuse_files(
         the outcomes in the order of the pairs; bad pairs are outcomes, not exceptions.
 
     Raises:
-        UserError: before anything is written: an output that is an input or is named twice, or a format
-            that is unknown or cannot hold the depth asked for.
+        UserError: before anything is written: an output that is an input, is named twice or lies where
+            nothing can be written, or a format that is unknown or cannot hold the depth asked for.
     """
     _check_outputs(pairs, outputs, options)
     return _Run(fuser, options, report).run([_Job(*job) for job in zip(range(len(pairs)), pairs, outputs)])
@@ -335,6 +336,12 @@ def _check_outputs(pairs: Sequence[Pair], outputs: Sequence[Path], options: Opti
         if place in taken:
             raise UserError(f"output {output} is named by two pairs; rename one of their files")
         taken.add(place)
+    for folder in {output.parent for output in outputs}:
+        present = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not present.is_dir() or not os.access(present, os.W_OK):
+            raise UserError(
+                f"output folder {folder} cannot be written: {present} is no folder of yours; choose another"
+            )
 
 
 def _identity(path: Path) -> object:

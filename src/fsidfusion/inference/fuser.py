@@ -228,6 +228,7 @@ class Fuser:
         frame = Frame.around(height, width, runtime.size_multiple, runtime.minimum_size)
         budget = self._pass_bytes(runtime, 4 * height * width * len(infrared))
         if frame.pixels * _SAFE_PASS > budget:
+            runtime.peak_bytes(frame.pixels)  # measures, and so loads what every pass holds on to
             release_free_blocks()  # they count as held, but a large pass could use them
             budget = self._pass_bytes(runtime, 4 * height * width * len(infrared))
         side = self._tile_side(runtime, frame, budget)
