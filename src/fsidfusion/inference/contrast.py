@@ -17,7 +17,7 @@ RangeMode = Literal["percentile", "minmax", "none"]
 
 LOW_PERCENTILE = 0.05
 HIGH_PERCENTILE = 99.95
-MAX_GAIN = 2.0
+MAX_GAIN = 1.5
 _BINS = 65536
 
 
