@@ -13,11 +13,13 @@ from fsidfusion.errors import UserError
 COMMANDS: dict[str, tuple[str, str]] = {
     # command: (module.function below fsidfusion.cli, what it does)
     "fuse": ("fuse.fuse", "fuse pairs of pictures: infrared and visible, or MRI and CT/PET/SPECT"),
+    "video": ("video.video", "fuse two videos, image sequences or cameras, without flicker"),
     "demo": ("demo.demo", "fuse the example pairs and show them on one contact sheet"),
-    "data": ("data.prepare", "write training pairs into a patch cache"),
+    "data": ("data.data", "prepare training pairs, or check them"),
     "train": ("train.train", "train a network in two stages; stop and resume at will"),
     "evaluate": ("evaluate.evaluate", "score fused pictures or models, and compare them"),
-    "benchmark": ("benchmark.benchmark", "measure quality on the test sets, or the metrics' speed"),
+    "benchmark": ("benchmark.benchmark", "measure quality on the test sets, or speed"),
+    "export": ("export.export", "write a network as ONNX, OpenVINO or TorchScript"),
     "import-weights": ("weights.import_weights", "convert a published checkpoint to safetensors"),
     "models": ("weights.models", "list the shipped networks, their scores and licences"),
 }

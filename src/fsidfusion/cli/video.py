@@ -1,0 +1,102 @@
+"""``fsidfusion video``: two videos, picture sequences or cameras, fused to one video."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from fsidfusion.cli.fuse import Engine
+
+STOPPED = 130  # exit status after Ctrl-C
+
+
+@tyro.conf.configure(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+def video(
+    ir: Annotated[str, tyro.conf.arg(metavar="SOURCE")],
+    vis: Annotated[str, tyro.conf.arg(metavar="SOURCE")],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
+    engine: Engine = Engine(),  # noqa: B008 (frozen)
+    color: Literal["auto", "gray"] = "auto",
+    resize: bool = False,
+    fps: float = 25.0,
+    overwrite: bool = False,
+) -> int:
+    """Fuse an infrared and a visible video without flicker.
+
+    Files: --ir ir.mp4 --vis vis.mp4 -o fused.mp4
+
+    Picture sequences: --ir frames/ir/ --vis 'frames/vis/*.png' --fps 30 -o fused.mkv
+
+    Cameras: --ir 1 --vis 0 -o fused.mp4, until Ctrl-C
+
+    Frames are paired by time; the visible one's times and sound are kept. Ctrl-C ends the run, and leaves a
+    whole file of what was fused.
+
+    Args:
+        ir: infrared: a video, a folder or glob of pictures, or a camera's number.
+        vis: visible; its colour and sound are kept.
+        output: .mp4, .mov, .mkv or .webm.
+        engine: the model and how it runs.
+        color: auto keeps the colour of the visible video.
+        resize: resample the infrared frames where their size differs.
+        fps: frames a second of picture sequences.
+        overwrite: replace an output that exists.
+    """
+    from fsidfusion.inference.video import fuse_video
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    start = time.perf_counter()
+    fuser = engine.load()
+    with _progress() as report:
+        summary = fuse_video(
+            fuser,
+            ir,
+            vis,
+            output,
+            color="gray" if color == "gray" else "visible",
+            resize=resize,
+            rate=fps,
+            overwrite=overwrite,
+            report=report,
+        )
+    seconds = time.perf_counter() - start
+    if summary.note:
+        print(f"note: {summary.note}", file=sys.stderr)
+    if not summary.frames:
+        print("fsidfusion video: stopped before the first frame; nothing was written", file=sys.stderr)
+        return STOPPED
+    end = ", stopped early" if summary.stopped else ""
+    print(
+        f"{output}  {summary.width}x{summary.height}, {summary.frames} frames in {seconds:.1f} s,"
+        f" {summary.frames / seconds:.1f} fps{end}"
+    )
+    return STOPPED if summary.stopped else 0
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int | None], None]]:
+    """Frames, frames a second and time left on the terminal, if standard error is one."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns: tuple[Any, ...] = (
+        BarColumn(),
+        TextColumn("{task.completed:.0f} frames  {task.fields[rate]:.1f} fps"),
+        TimeRemainingColumn(),
+    )
+    start = time.perf_counter()
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, rate=0.0)
+
+        def report(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total, rate=done / (time.perf_counter() - start))
+
+        yield report
