@@ -1,41 +1,110 @@
 """``fsidfusion data``: training pairs from folders."""
 
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
+Files = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILES")]
 
-def prepare(
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
-    data: Path | None = None,
-    ir: tuple[str, ...] = (),
-    vis: tuple[str, ...] = (),
-    patch: int = 128,
-    stride: int = 200,
-    min_contrast: float = 0.1,
-    validation: bool = True,
-) -> int:
-    """Write aligned pairs into a patch cache; a stopped run goes on where it was.
+
+@dataclass(frozen=True)
+class Prepare:
+    """Write aligned pairs into a patch cache; a stopped run goes on where it was."""
+
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """folder of the cache, new; or the file, with --format hdf5"""
+    data: Path | None = None
+    """a folder of sets in their usual layouts (ir, vi; MRI with CT, PET or SPECT), up to two levels down"""
+    ir: Files = ()
+    """infrared (or CT, PET, SPECT) pictures: files, folders, globs"""
+    vis: Files = ()
+    """visible (or MRI) pictures, matched by stem"""
+    hdf5: Path | None = None
+    """a patch file in the published layout, instead of pictures; its patches are kept as they are"""
+    patch: int = 128
+    """side of the patches in pixels; 0 keeps whole pictures, from which training draws crops"""
+    stride: int = 200
+    """distance between patches in pixels"""
+    min_contrast: float = 0.1
+    """drop patches in which (p90 - p10) / p90 of either image is below this"""
+    validation: bool = True
+    """hold out every 20th pair of each set, by name"""
+    format: Literal["cache", "hdf5"] = "cache"
+    """cache (uint8 memory maps), or hdf5: the published layout, beside a cache of the same name"""
+
+    def run(self) -> int:
+        """Prepare."""
+        from rich.progress import track
+
+        from fsidfusion.data.hdf5 import published_pairs, write_published
+        from fsidfusion.data.patches import PatchSettings, prepare
+        from fsidfusion.data.sources import source_pairs
+        from fsidfusion.errors import UserError
+
+        if self.hdf5 is not None:
+            if self.data or self.ir or self.vis:
+                raise UserError("--hdf5 names all pairs; leave out --data, --ir and --vis")
+            pairs, settings = published_pairs(self.hdf5, self.validation), PatchSettings(patch=0)
+        else:
+            pairs = source_pairs(self.data, self.ir, self.vis, self.validation)
+            settings = PatchSettings(self.patch, self.stride, self.min_contrast)
+        folder = self.output.with_suffix(".cache") if self.format == "hdf5" else self.output
+        cache = prepare(track(pairs, "preparing"), folder, settings)
+        held = len(cache.positions("validation"))
+        print(f"{len(cache)} items from {len(pairs)} pairs ({held} for validation) in {folder}")
+        if self.format == "hdf5":
+            print(f"{write_published(cache, self.output)} patches in {self.output}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Check:
+    """Find what would spoil a training: unreadable files, missing partners, sizes, flat images, duplicates,
+    shifts. Exit status 1 when something was found."""
+
+    data: Path
+    """a folder of sets in their usual layouts, up to two levels down"""
+    sheet: Path | None = None
+    """write a contact sheet here: a few pairs of each set, those with findings first"""
+
+    def run(self) -> int:
+        """Check, print, draw."""
+        from rich.progress import track
+
+        from fsidfusion.data.check import check_sets
+        from fsidfusion.data.pairs import find_sets
+        from fsidfusion.errors import UserError
+        from fsidfusion.images import Picture, write_picture
+        from fsidfusion.inference.contact_sheet import contact_sheet
+
+        sets = find_sets(self.data)
+        if not sets:
+            raise UserError(
+                f"{self.data} holds no set of pairs; expected folders such as ir and vi, or CT and MRI"
+            )
+        names = track(range(sum(len(found.pairs) for found in sets)), "checking")
+        steps = iter(names)
+        findings, shown = check_sets(sets, on_pair=lambda _: next(steps, None))
+        for finding in findings:
+            print(f"{finding.kind:<10}  {finding.set}/{finding.pair}: {finding.text}")
+        if self.sheet is not None and shown:
+            rows = [[(pair.name, pair.infrared), ("", pair.visible)] for pair in shown]
+            write_picture(self.sheet, Picture(contact_sheet(rows)))
+            print(f"contact sheet: {self.sheet}")
+        counts = Counter(finding.kind for finding in findings)
+        summary = ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "nothing wrong"
+        print(f"{sum(len(found.pairs) for found in sets)} pairs in {len(sets)} sets: {summary}")
+        return 1 if findings else 0
+
+
+@tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+def data(task: Prepare | Check) -> int:
+    """Prepare training pairs, or check them.
 
     Args:
-        output: folder of the cache, new.
-        data: a folder of sets in their usual layouts (ir, vi; MRI with CT, PET or SPECT), two levels deep.
-        ir: infrared (or CT, PET, SPECT) pictures: files, folders, globs.
-        vis: visible (or MRI) pictures, matched by stem.
-        patch: side of the patches in pixels; 0 keeps whole pictures, from which training draws crops.
-        stride: distance between patches in pixels.
-        min_contrast: drop patches in which (p90 - p10) / p90 of either image is below this.
-        validation: hold out every 20th pair of each set, by name.
+        task: what to do.
     """
-    from rich.progress import track
-
-    from fsidfusion.data.patches import PatchSettings
-    from fsidfusion.data.patches import prepare as prepare_patches
-    from fsidfusion.data.sources import source_pairs
-
-    pairs = source_pairs(data, ir, vis, validation)
-    cache = prepare_patches(track(pairs, "preparing"), output, PatchSettings(patch, stride, min_contrast))
-    held = len(cache.positions("validation"))
-    print(f"{len(cache)} items from {len(pairs)} pairs ({held} for validation) in {output}")
-    return 0
+    return task.run()

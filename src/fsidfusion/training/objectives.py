@@ -13,7 +13,7 @@ NOISE = 12 / 255  # Sobel strength of sensor noise: a slope of one and a half gr
 
 
 def sobel(image: Tensor, padding: str = "constant") -> tuple[Tensor, Tensor]:
-    """Horizontal and vertical Sobel response, each (B, 1, H, W); ``padding``: constant (zeros) | replicate."""
+    """Horizontal and vertical Sobel response, each (B, 1, H, W); ``padding``: constant | replicate."""
     padded = F.pad(image, (1, 1, 1, 1), mode=padding)
     across = padded[..., 2:] - padded[..., :-2]  # (B, 1, H + 2, W)
     down = padded[..., 2:, :] - padded[..., :-2, :]  # (B, 1, H, W + 2)
@@ -109,7 +109,7 @@ def intensity_loss(
     """L1 to the (lifted) pixel-wise maximum: hot targets and lit surfaces stay bright.
 
     Rounded off within ``corner`` grey levels (Charbonnier): the sharp corner of L1 at the maximum, from which
-    training starts, would hold it there. Later a small corner keeps flat regions at exactly one source's level.
+    training starts, would hold it there. Later a small corner keeps flat regions at one source's exact level.
     """
     corner = corner / 255
     difference = fused - lifted_maximum(infrared, visible, lift)

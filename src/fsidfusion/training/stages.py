@@ -12,6 +12,7 @@ from fsidfusion.errors import UserError
 from fsidfusion.training import objectives
 from fsidfusion.training.presets import TrainConfig
 
+
 def reconstruct(
     network: nn.Module, infrared: Tensor, visible: Tensor, config: TrainConfig
 ) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """Validation during training: fuse the held-out pairs, score them, draw them."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from fsidfusion.data.patches import PatchCache
+from fsidfusion.inference.contact_sheet import Labelled, contact_sheet
 from fsidfusion.inference.contrast import RangeMode, apply_range, find_range
 from fsidfusion.metrics import mean_scores, score
 
@@ -28,7 +28,7 @@ def validate(
     few of each set). Returns {set: {metric: mean}}; empty when the cache holds no validation items.
     """
     scores: dict[str, list[dict[str, float]]] = {}
-    rows: list[list[NDArray[np.uint8]]] = []
+    rows: list[list[Labelled]] = []
     for position in cache.positions("validation"):
         item = cache.items[position]
         done = scores.setdefault(item.set, [])
@@ -40,13 +40,13 @@ def validate(
         picture = np.rint(mapped * 255).astype(np.uint8)
         done.append(score(picture, infrared, visible, pair=f"{item.set}/{item.source}"))
         if len(done) <= SHOWN:
-            rows.append([np.asarray(infrared), np.asarray(visible), picture])
+            rows.append([(f"{item.set}/{item.source}", infrared), ("", visible), ("fused", picture)])
     means = {name: mean_scores(entries)[0] for name, entries in scores.items()}
     if rows:
         with (run / "validation.jsonl").open("a") as log:
             print(json.dumps({"step": step, "range": mode, "mean": means}), file=log)
         (run / "validation").mkdir(exist_ok=True)
-        contact_sheet(rows).save(run / "validation" / f"{step:08d}.png")
+        Image.fromarray(contact_sheet(rows, 160)).save(run / "validation" / f"{step:08d}.png")
     return means
 
 
@@ -67,23 +67,3 @@ def fuse_luma(
     ]
     fused = network(*sides)[0, 0, :height, :width]
     return fused.float().clamp(0, 1).cpu().numpy()
-
-
-def contact_sheet(rows: Iterable[list[NDArray[np.uint8]]], height: int = 160) -> Image.Image:
-    """Rows of gray pictures side by side, each scaled to ``height`` pixels."""
-    strips = []
-    for row in rows:
-        scaled = [
-            Image.fromarray(picture).resize((max(1, picture.shape[1] * height // picture.shape[0]), height))
-            for picture in row
-        ]
-        strip = Image.new("L", (sum(picture.width for picture in scaled), height))
-        left = 0
-        for picture in scaled:
-            strip.paste(picture, (left, 0))
-            left += picture.width
-        strips.append(strip)
-    sheet = Image.new("L", (max(strip.width for strip in strips), height * len(strips)))
-    for i, strip in enumerate(strips):
-        sheet.paste(strip, (0, i * height))
-    return sheet

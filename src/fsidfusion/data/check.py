@@ -1,0 +1,120 @@
+"""Look at training pairs before they cost a day: unreadable, ill-fitting or doubled ones."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fsidfusion.data.pairs import Pair, PairSet, match_pairs
+from fsidfusion.data.patches import split_of
+from fsidfusion.data.sources import read_luma
+from fsidfusion.errors import UserError
+
+FLAT = 1.0  # grey levels of standard deviation below which an image is constant
+SHIFT = 4.0  # pixels from which two images look misaligned
+SURE = 0.08  # least peak of the phase correlation for that; unrelated gradients reach about half of it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or may be."""
+
+    set: str
+    pair: str
+    kind: str  # unreadable | alone | sizes | constant | duplicate | misaligned
+    text: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A pair for the contact sheet: its name and both luma images (H, W) uint8."""
+
+    name: str
+    infrared: NDArray[np.uint8]
+    visible: NDArray[np.uint8]
+
+
+def check_sets(
+    sets: Iterable[PairSet], per_set: int = 3, on_pair: Callable[[str], None] | None = None
+) -> tuple[list[Finding], list[Shown]]:
+    """Read every pair of the sets once.
+
+    Returns:
+        What was found, and for a contact sheet ``per_set`` pairs of each set, those with findings first.
+    """
+    findings: list[Finding] = []
+    shown: list[Shown] = []
+    seen: dict[str, tuple[str, str, str]] = {}  # digest of both images: set, pair, split
+    for found in sets:
+        splits = split_of(pair.name for pair in found.pairs)
+        good: list[Shown] = []
+        bad: list[Shown] = []
+        for pair in found.pairs:
+            if on_pair:
+                on_pair(f"{found.name}/{pair.name}")
+            images, faults = _read(pair)
+            if images:
+                faults += _faults(*images)
+                digest = sha256(images[0].tobytes() + images[1].tobytes()).hexdigest()
+                first = seen.setdefault(digest, (found.name, pair.name, splits[pair.name]))
+                if first[2] != splits[pair.name]:
+                    text = f"{splits[pair.name]} pair equals {first[0]}/{first[1]} of the {first[2]} split"
+                    faults.append(("duplicate", text))
+                (bad if faults else good).append(Shown(f"{found.name}/{pair.name}", *images))
+            findings += [Finding(found.name, pair.name, kind, text) for kind, text in faults]
+            del good[per_set:], bad[per_set:]
+        findings += [Finding(found.name, p.stem, "alone", f"{p} has no partner") for p in lone_files(found)]
+        shown += (bad + good)[:per_set]
+    return findings, shown
+
+
+def _read(pair: Pair) -> tuple[list[NDArray[np.uint8]], list[tuple[str, str]]]:
+    """Both luma images, or none and the faults."""
+    images, faults = [], []
+    for path in (pair.infrared, pair.visible):
+        try:
+            images.append(read_luma(path))
+        except UserError as error:
+            faults.append(("unreadable", str(error)))
+    return ([] if faults else images), faults
+
+
+def _faults(infrared: NDArray[np.uint8], visible: NDArray[np.uint8]) -> list[tuple[str, str]]:
+    """What is wrong with two images, as (kind, text)."""
+    faults = [
+        ("constant", f"the {name} image is constant (deviation {image.std():.2f} grey levels)")
+        for name, image in (("infrared", infrared), ("visible", visible))
+        if image.std() < FLAT
+    ]
+    if infrared.shape != visible.shape:
+        sizes = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in (infrared, visible))
+        return [*faults, ("sizes", f"the images differ in size: {sizes}")]
+    shift, peak = estimate_shift(infrared, visible)
+    if shift >= SHIFT and peak >= SURE:
+        text = f"the images look shifted by {shift:.0f} pixels (correlation peak {peak:.2f})"
+        faults.append(("misaligned", text))
+    return faults
+
+
+def estimate_shift(infrared: NDArray[np.uint8], visible: NDArray[np.uint8]) -> tuple[float, float]:
+    """Shift in pixels between the gradients of two (H, W) images, and the correlation peak, 0..1."""
+    if min(infrared.shape) < 16:
+        return 0.0, 0.0
+    fields = []
+    for image in (infrared, visible):
+        smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.5)
+        magnitude = cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+        fields.append(magnitude - magnitude.mean())
+    window = cv2.createHanningWindow((infrared.shape[1], infrared.shape[0]), cv2.CV_32F)
+    (across, down), peak = cv2.phaseCorrelate(fields[0], fields[1], window)
+    return float(np.hypot(across, down)), float(peak)
+
+
+def lone_files(found: PairSet) -> tuple[Path, ...]:
+    """Pictures in the two folders of a set that belong to no pair."""
+    first = found.pairs[0]
+    return match_pairs([first.infrared.parent], [first.visible.parent]).alone

@@ -1,0 +1,80 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fsidfusion.data.check import check_sets, estimate_shift
+from fsidfusion.data.pairs import find_sets
+from fsidfusion.data.scenes import render_scene
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[np.ndarray, np.ndarray]:
+    drawn = render_scene(3, (192, 256), "day", smoke=False)
+    return drawn.infrared, cv2.cvtColor(drawn.visible, cv2.COLOR_RGB2GRAY)
+
+
+def write(root: Path, name: str, infrared: np.ndarray, visible: np.ndarray) -> None:
+    for folder, image in (("ir", infrared), ("vi", visible)):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / folder / f"{name}.png"), image)
+
+
+def kinds(root: Path) -> dict[str, str]:
+    return {finding.pair: finding.kind for finding in check_sets(find_sets(root))[0]}
+
+
+def test_good_pairs_pass(tmp_path: Path, scene: tuple[np.ndarray, np.ndarray]) -> None:
+    write(tmp_path / "good", "a", *scene)
+    assert kinds(tmp_path) == {}
+
+
+def test_each_fault_is_named(tmp_path: Path, scene: tuple[np.ndarray, np.ndarray]) -> None:
+    infrared, visible = scene
+    root = tmp_path / "faults"
+    write(root, "a", infrared, visible)
+    write(root, "b", infrared, visible)  # "a" is the validation pair of the set
+    write(root, "flat", infrared, np.full_like(visible, 40))
+    write(root, "uneven", infrared, visible[:-2])
+    write(root, "broken", infrared, visible)
+    (root / "vi" / "broken.png").write_bytes((root / "vi" / "broken.png").read_bytes()[:200])
+    write(root, "lone", infrared[::-1], visible[::-1])
+    (root / "ir" / "lone.png").unlink()
+    assert kinds(tmp_path) == {
+        "b": "duplicate",
+        "flat": "constant",
+        "uneven": "sizes",
+        "broken": "unreadable",
+        "lone": "alone",
+    }
+
+
+@pytest.mark.parametrize("shift", [0, 6, 15])
+def test_shift_of_one_picture_against_itself(scene: tuple[np.ndarray, np.ndarray], shift: int) -> None:
+    visible = scene[1]
+    width = visible.shape[1]
+    found, peak = estimate_shift(visible[:, : width - 20], visible[:, shift : width - 20 + shift])
+    assert found == pytest.approx(shift, abs=1)
+    assert peak > 0.1
+    assert estimate_shift(visible[:8], visible[:8]) == (0, 0)
+
+
+def test_command_line_draws_a_sheet_and_its_status_tells(
+    tmp_path: Path, scene: tuple[np.ndarray, np.ndarray]
+) -> None:
+    write(tmp_path / "set", "a", *scene)
+    write(tmp_path / "set", "b", scene[0], np.zeros_like(scene[1]))
+    line = [sys.executable, "-m", "fsidfusion", "data", "check", "--data", str(tmp_path)]
+    done = subprocess.run(
+        [*line, "--sheet", str(tmp_path / "sheet.png")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "2 pairs in 1 sets: 1 constant" in done.stdout
+    assert cv2.imread(str(tmp_path / "sheet.png")) is not None
