@@ -72,7 +72,7 @@ class Check:
 
     def run(self) -> int:
         """Check, print, draw."""
-        from rich.progress import track
+        from rich.progress import Progress
 
         from fsidfusion.data.check import check_sets
         from fsidfusion.data.pairs import find_sets
@@ -85,9 +85,10 @@ class Check:
             raise UserError(
                 f"{self.data} holds no set of pairs; expected folders such as ir and vi, or CT and MRI"
             )
-        names = track(range(sum(len(found.pairs) for found in sets)), "checking")
-        steps = iter(names)
-        findings, shown = check_sets(sets, on_pair=lambda _: next(steps, None))
+        total = sum(len(found.pairs) for found in sets)
+        with Progress() as bar:
+            task = bar.add_task("checking", total=total)
+            findings, shown = check_sets(sets, on_pair=lambda _: bar.advance(task))
         for finding in findings:
             print(f"{finding.kind:<10}  {finding.set}/{finding.pair}: {finding.text}")
         if self.sheet is not None and shown:
@@ -96,7 +97,7 @@ class Check:
             print(f"contact sheet: {self.sheet}")
         counts = Counter(finding.kind for finding in findings)
         summary = ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "nothing wrong"
-        print(f"{sum(len(found.pairs) for found in sets)} pairs in {len(sets)} sets: {summary}")
+        print(f"{total} pairs in {len(sets)} sets: {summary}")
         return 1 if findings else 0
 
 
