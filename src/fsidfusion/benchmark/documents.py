@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from fsidfusion import __version__
@@ -12,7 +13,7 @@ from fsidfusion.benchmark.methods import Model
 from fsidfusion.benchmark.published import BEST, COLUMNS, REFERENCE, published_pairs, published_rows, stands
 from fsidfusion.benchmark.quality import METRICS, SetScores
 from fsidfusion.benchmark.sets import MEDICAL_NOTE
-from fsidfusion.benchmark.standings import Row, set_rows, standings
+from fsidfusion.benchmark.standings import NOTES, Row, set_rows, standings
 from fsidfusion.benchmark.tables import write_text
 from fsidfusion.errors import UserError
 
@@ -22,23 +23,14 @@ _README_BASELINE = "maximum"
 
 def to_markdown(results: Sequence[SetScores], models: Sequence[Model]) -> str:
     """All tables as Markdown, with the weights' sha256 and how to get them again."""
-    lines = [
-        "# Results",
-        "",
-        "Means over all pairs of each set, next to the rows that the FSIDFusion release prints. Written by",
-        "`fsidfusion benchmark quality`; every pair is fused in memory to 8-bit gray and scored in the",
-        f"convention of the published tables (docs/metrics.md). fsidfusion {__version__}.",
-        "",
-        *_weights(models),
-        "**Bold**: at least equal to the published FSIDFusion, at its two decimals; ▲: at least equal to the",
-        "best published value of the column. *Stretched* maps the 0.05 and 99.95 percentiles to black",
-        "and white (gain at most 2), the range in which networks are written by default; *unstretched*",
-        "keeps 0..1; *min-max* maps the extremes, as the published release does.",
-        "",
-        "SD, SF and AG never see the sources and grow with contrast; the pixel maximum copies one source at",
-        "every pixel, which MI, VIF and Qabf reward. Read every row beside the baselines.",
-        "",
-    ]
+    legend = (
+        "**Bold**: at least equal to the published FSIDFusion, at its two decimals; ▲: at least equal to the"
+        " best published value of the column."
+    )
+    lines = ["# Results", "", f"Written by `fsidfusion benchmark quality`, fsidfusion {__version__}.", ""]
+    lines += _weights(models)
+    for paragraph in (*NOTES, legend):
+        lines += [fill(paragraph, 110), ""]
     ranking = standings(results)
     if ranking:
         sets = list(ranking[0].by_set)

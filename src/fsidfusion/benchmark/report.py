@@ -13,7 +13,7 @@ from fsidfusion.benchmark.plots import Bar, Kind, Point, bars, scatter
 from fsidfusion.benchmark.published import BEST, COLUMNS, REFERENCE, published_pairs, published_rows, stands
 from fsidfusion.benchmark.quality import SetScores
 from fsidfusion.benchmark.sets import MEDICAL_NOTE
-from fsidfusion.benchmark.standings import Row, Standing, set_rows, standings
+from fsidfusion.benchmark.standings import NOTES, Row, Standing, set_rows, standings
 from fsidfusion.benchmark.tables import format_score
 
 TITLE = "Fusion quality"
@@ -216,15 +216,7 @@ def _pair_card(shown: Shown) -> str:
 
 
 def _notes(results: Sequence[SetScores], models: Sequence[Model]) -> str:
-    notes = [
-        "Every pair is fused in memory to 8-bit gray and scored against its sources; colour is scored on its"
-        " luma. &ldquo;Stretched&rdquo; maps the 0.05 and 99.95 percentiles to black and white, with a gain"
-        " of at most 2, the range networks are written in by default; &ldquo;unstretched&rdquo; keeps 0..1;"
-        " &ldquo;min-max&rdquo; maps the extremes, as the published release does. Published values are as"
-        " printed there.",
-        "SD, SF and AG never see the sources and grow with contrast; the pixel maximum copies one source at"
-        " every pixel, which MI, VIF and Qabf reward. Read a row beside the baselines.",
-    ]
+    notes = [escape(note) for note in NOTES]
     if any(result.pairs.name.startswith("MRI_") for result in results):
         notes.append(MEDICAL_NOTE)
     notes += [

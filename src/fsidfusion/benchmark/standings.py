@@ -12,6 +12,17 @@ from fsidfusion.benchmark.plots import Kind
 from fsidfusion.benchmark.published import BEST, COLUMNS, REFERENCE, cells_won, published_rows
 from fsidfusion.benchmark.quality import SetScores
 from fsidfusion.benchmark.tables import format_score, open_console
+from fsidfusion.inference.contrast import HIGH_PERCENTILE, LOW_PERCENTILE, MAX_GAIN
+
+NOTES = (
+    "Every pair is fused in memory to 8-bit gray and scored against its sources in the convention of the"
+    " published tables; colour is scored on its luma. Published values are as printed there.",
+    f"Rows called stretched map the {LOW_PERCENTILE:g} and {HIGH_PERCENTILE:g} percentiles to black and"
+    f" white, with a gain of at most {MAX_GAIN:g}; networks do so by default. Unstretched keeps 0..1, min-max"
+    " maps the extremes, as the published release does.",
+    "SD, SF and AG never see the sources and grow with contrast; the pixel maximum copies one source at every"
+    " pixel, which MI, VIF and Qabf reward. Read every row beside the baselines.",
+)
 
 
 @dataclass(frozen=True)
