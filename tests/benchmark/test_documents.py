@@ -2,14 +2,15 @@ import csv
 import hashlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import fsidfusion
 from fsidfusion import UserError
-from fsidfusion.benchmark.documents import BEGIN, END, to_csv, to_markdown, write_docs
-from fsidfusion.benchmark.published import COLUMNS
+from fsidfusion.benchmark.documents import BEGIN, END, check_docs, to_csv, to_markdown, write_docs
+from fsidfusion.benchmark.published import COLUMNS, published_sets
 from fsidfusion.benchmark.quality import Quality, open_models
 from fsidfusion.benchmark.sets import published_layout
 from fsidfusion.benchmark.tables import format_score
@@ -92,6 +93,31 @@ def test_without_markers_nothing_is_written(measured, tmp_path):
         with pytest.raises(UserError, match="has no lines <!-- results:begin -->"):
             write_docs(tmp_path, *measured)
         assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_pages_that_would_be_partial_are_refused(measured, rendered, tmp_path):
+    sets = published_layout([rendered])
+    with pytest.raises(UserError, match="has no lines"):
+        check_docs(tmp_path, sets, measured[1])
+    (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n")
+    with pytest.raises(
+        UserError, match=r"but RoadScene, MRI_CT, MRI_SPECT, .*guided, wavelet would be missing"
+    ):
+        check_docs(tmp_path, sets, measured[1])
+    every = [replace(sets[0], name=name) for name in published_sets()]
+    check_docs(tmp_path, every, open_models([]))
+
+
+def test_sets_without_published_rows(measured):
+    results, models = measured
+    mine = [replace(results[0], pairs=replace(results[0].pairs, name="mine"))]
+    text = to_markdown(mine, models)
+    assert "## mine" in text
+    assert "Cells won" not in text
+    assert "▲ |" not in text
+    rows = list(csv.DictReader(io.StringIO(to_csv(mine))))
+    assert {row["kind"] for row in rows} == {"ours", "baseline"}
+    assert rows[0]["at_least_best"] == ""
 
 
 @pytest.mark.skipif(not WEIGHTS, reason="no weights are shipped yet")

@@ -3,18 +3,29 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from fsidfusion import __version__
+from fsidfusion.benchmark.baselines import BASELINES
 from fsidfusion.benchmark.methods import Model
-from fsidfusion.benchmark.published import BEST, COLUMNS, REFERENCE, published_pairs, published_rows, stands
+from fsidfusion.benchmark.published import (
+    BEST,
+    COLUMNS,
+    REFERENCE,
+    published_pairs,
+    published_rows,
+    published_sets,
+    stands,
+)
 from fsidfusion.benchmark.quality import METRICS, SetScores
 from fsidfusion.benchmark.sets import MEDICAL_NOTE
 from fsidfusion.benchmark.standings import NOTES, Row, set_rows, standings
 from fsidfusion.benchmark.tables import write_text
+from fsidfusion.data.pairs import PairSet
 from fsidfusion.errors import UserError
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -70,6 +81,23 @@ def to_csv(results: Sequence[SetScores]) -> str:
     return text.getvalue()
 
 
+def check_docs(root: Path, sets: Sequence[PairSet], models: Sequence[Model]) -> None:
+    """Check before measuring that :func:`write_docs` can write the whole of the pages.
+
+    Raises:
+        UserError: README.md without its markers, or a set of the published tables, a shipped network or a
+            baseline that is not among what is measured.
+    """
+    from fsidfusion.network.checkpoint import shipped_models
+
+    _readme_frame(root)
+    wanted = [*published_sets(), *shipped_models(), *BASELINES]
+    given = {found.name for found in sets} | {model.name for model in models}
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        raise UserError(f"the pages tell of all sets and models, but {', '.join(missing)} would be missing")
+
+
 def write_docs(root: Path, results: Sequence[SetScores], models: Sequence[Model]) -> list[Path]:
     """Write docs/results.md, the table in README.md between its markers, and the scores in the model cards.
 
@@ -84,14 +112,10 @@ def write_docs(root: Path, results: Sequence[SetScores], models: Sequence[Model]
     Raises:
         UserError: no README.md with both markers in the folder (nothing is written then), or a failed write.
     """
-    readme = root / "README.md"
-    text = readme.read_text("utf-8") if readme.exists() else ""
-    if not 0 <= text.find(BEGIN) < text.find(END):
-        raise UserError(f"{readme} has no lines {BEGIN} and {END}; add them where the table belongs")
-    before, rest = text.split(BEGIN, 1)
+    before, after = _readme_frame(root)
     pages = {
         root / "docs" / "results.md": to_markdown(results, models),
-        readme: f"{before}{BEGIN}\n{readme_table(results, models)}{END}{rest.split(END, 1)[1]}",
+        root / "README.md": f"{before}{BEGIN}\n{readme_table(results, models)}{END}{after}",
     }
     for model in models:
         card = root / "src" / "fsidfusion" / "weights" / f"{model.name}.json"
@@ -128,9 +152,19 @@ def card_scores(results: Sequence[SetScores], model: Model) -> dict[str, Any]:
     sets = {}
     for result in results:
         evaluation = next(e for e in result.evaluations if e.name == model.rows[0])
-        means = {metric: round(value, 4) for metric, value in evaluation.mean.items()}
+        means = {m: None if math.isnan(value) else round(value, 4) for m, value in evaluation.mean.items()}
         sets[result.pairs.name] = {"pairs": len(evaluation.scores), **means}
     return {"weights_sha256": model.weights, "range": model.ranges[0], "convention": "cddfuse", "sets": sets}
+
+
+def _readme_frame(root: Path) -> tuple[str, str]:
+    """README.md before and after its table."""
+    readme = root / "README.md"
+    text = readme.read_text("utf-8") if readme.exists() else ""
+    if not 0 <= text.find(BEGIN) < text.find(END):
+        raise UserError(f"{readme} has no lines {BEGIN} and {END}; add them where the table belongs")
+    before, rest = text.split(BEGIN, 1)
+    return before, rest.split(END, 1)[1]
 
 
 def _weights(models: Sequence[Model]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -40,7 +40,7 @@ class Quality:
 
     def run(self) -> None:
         """Measure and write."""
-        from fsidfusion.benchmark.documents import to_csv, to_markdown, write_docs
+        from fsidfusion.benchmark.documents import check_docs, to_csv, to_markdown, write_docs
         from fsidfusion.benchmark.gallery import build_gallery
         from fsidfusion.benchmark.quality import Quality as Run
         from fsidfusion.benchmark.quality import open_models, shown_models
@@ -53,6 +53,8 @@ class Quality:
         keep_large_blocks()
         sets = published_layout(self.data, self.sets)
         models = open_models(self.models, self.device, self.precision)
+        if self.write_docs:
+            check_docs(CHECKOUT, sets, models)
         run = Run(sets, models, self.output)
         with progress(run.missing, shown=True) as report:
             results = run.run(self.workers, report)
@@ -94,11 +96,62 @@ class Metrics:
         print_speed(measure(self.height, self.width, self.repeats, self.naive))
 
 
+@dataclass(frozen=True)
+class Speed:
+    """Time networks on this machine in every runtime, precision and size, each row in its own process.
+
+    The published network also in its plain form. Rows that would take over a minute a pass are left out.
+    """
+
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
+    """networks; by default all shipped ones"""
+    runtimes: tuple[Literal["torch", "openvino", "onnxruntime", "plain"], ...] = ()
+    """by default all that are installed, and plain"""
+    precisions: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
+    """of the computation"""
+    sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WxH")] = ()
+    """of the pairs; by default 128x128, 640x480, 1920x1080 and 3840x2160"""
+    quick: bool = False
+    """few passes, and by default the two smaller sizes"""
+    threads: int | None = None
+    """threads of the CPU; by default all"""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """also write everything as JSON"""
+    write_docs: bool = False
+    """also write docs/speed.md of this checkout"""
+
+    def run(self) -> None:
+        """Measure, print and write."""
+        from fsidfusion.benchmark import speed
+        from fsidfusion.benchmark.tables import write_text
+        from fsidfusion.inference.runtimes import installed_runtimes
+        from fsidfusion.network.checkpoint import shipped_models
+
+        models = self.models or tuple(shipped_models())
+        if not models:
+            raise UserError("no networks are shipped with this installation; name some with --models")
+        chosen = self.runtimes or (*installed_runtimes(), speed.PLAIN)
+        runtimes = [name for name in speed.RUNTIMES if name in chosen]
+        sizes = self.sizes or (speed.QUICK_SIZES if self.quick else speed.SIZES)
+        rows = speed.plan(models, runtimes, self.precisions, [speed.parse_size(size) for size in sizes])
+        budget = 0.3 if self.quick else speed.BUDGET
+        with progress(len(rows), shown=True) as report:
+            result = speed.measure(rows, budget=budget, threads=self.threads, report=report)
+        page = speed.to_markdown(result)
+        print(page)
+        if self.json:
+            write_text(self.json, speed.to_json(result))
+        if self.write_docs:
+            write_text(CHECKOUT / "docs" / "speed.md", page)
+
+
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-def benchmark(task: Quality | Metrics) -> None:
-    """Measure quality on the test sets, or how fast the metrics are.
+def benchmark(task: Quality | Metrics | Speed) -> None:
+    """Measure quality on the test sets, the speed of networks, or that of the metrics.
 
     Quality: fsidfusion benchmark quality --data datasets/ -o out/quality
+
+    Speed: fsidfusion benchmark speed --quick
 
     Args:
         task: what to measure.
