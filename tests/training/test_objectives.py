@@ -47,6 +47,7 @@ def test_losses_of_a_perfect_result_are_zero() -> None:
     assert [term.item() for term in published.values()] == [0, 0]
     for loss in (
         objectives.intensity_loss,
+        objectives.calm_intensity_loss,
         objectives.regional_intensity_loss,
         objectives.signed_gradient_loss,
         objectives.weighted_ssim_loss,
@@ -96,6 +97,7 @@ def test_every_loss_has_finite_gradients(seed: int, flat: bool) -> None:
     visible = torch.from_numpy(rng.random(shape)).float().round(decimals=1)
     for loss in (
         objectives.intensity_loss,
+        objectives.calm_intensity_loss,
         objectives.regional_intensity_loss,
         objectives.signed_gradient_loss,
         objectives.weighted_ssim_loss,
@@ -128,3 +130,14 @@ def test_gain_leaves_noise_alone() -> None:
         black = torch.zeros_like(source)
         losses = [objectives.signed_gradient_loss(g * source, black, source, gain=1.3)[None] for g in gains]
         assert gains[torch.cat(losses).argmin()].item() == pytest.approx(expected, abs=0.05)
+
+
+def test_calm_regions_weigh_more_than_edges() -> None:
+    step = torch.zeros(1, 1, 16, 16)
+    step[..., 8:] = 0.8
+    losses = []
+    for column in (2, 8):  # the same error in the calm and at the edge
+        fused = step.clone()
+        fused[..., column] += 0.1
+        losses.append(objectives.calm_intensity_loss(fused, torch.zeros_like(step), step).item())
+    assert losses[0] > 20 * losses[1] > 0

@@ -24,18 +24,36 @@ class PlainFSIDFusion(nn.Module):
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """The fused image (B, 1, H, W) of two images (B, 1, H, W), 0..1."""
-        encoder, decoder = self.network.encoder, self.network.decoder
+        shared, infrared_specific, visible_specific = self._features(infrared, visible)
+        specific = _couple_all(self.network.specific_fusion, visible_specific + infrared_specific)
+        return self._decode(shared, specific, visible)
+
+    def fuse_and_reconstruct(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The fused image and both reconstructions, each decoded by itself."""
+        shared, infrared_specific, visible_specific = self._features(infrared, visible)
+        specific = _couple_all(self.network.specific_fusion, visible_specific + infrared_specific)
+        return (
+            self._decode(shared, specific, visible),
+            self._decode(shared, infrared_specific, infrared),
+            self._decode(shared, visible_specific, visible),
+        )
+
+    def _features(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        encoder = self.network.encoder
         infrared_features, visible_features = self._encode(infrared), self._encode(visible)
         shared = self._interact(
             _transform(encoder.infrared_shared, infrared_features),
             _transform(encoder.visible_shared, visible_features),
         )
-        specific = _couple_all(encoder.visible_specific, visible_features)
-        specific = specific + _couple_all(encoder.infrared_specific, infrared_features)
-        x = decoder.merge(torch.cat((shared, _couple_all(self.network.specific_fusion, specific)), 1))
+        infrared_specific = _couple_all(encoder.infrared_specific, infrared_features)
+        return shared, infrared_specific, _couple_all(encoder.visible_specific, visible_features)
+
+    def _decode(self, shared: Tensor, specific: Tensor, skip: Tensor) -> Tensor:
+        decoder = self.network.decoder
+        x = decoder.merge(torch.cat((shared, specific), 1))
         for block in decoder.blocks:
             x = _transform(block, x)
-        return torch.sigmoid(decoder.output(F.leaky_relu(decoder.reduce(x), 0.01)) + visible)
+        return torch.sigmoid(decoder.output(F.leaky_relu(decoder.reduce(x), 0.01)) + skip)
 
     def _encode(self, image: Tensor) -> Tensor:
         x = self.network.encoder.embedding(image)

@@ -116,6 +116,22 @@ def intensity_loss(
     return (torch.sqrt(difference**2 + corner**2) - corner).mean()
 
 
+def calm_intensity_loss(
+    fused: Tensor, infrared: Tensor, visible: Tensor, lift: float = 1.0, corner: float = 4.0
+) -> Tensor:
+    """The intensity loss where neither source has an edge: each pixel weighs ``N^2 / (N^2 + S^2)``.
+
+    S is the stronger of the sources' Sobel strengths, N = ``NOISE``. What is calm in both sources is to keep
+    one source's level exactly, while edges stay free for the gradient terms.
+    """
+    corner = corner / 255
+    fields = [sobel(image, "replicate") for image in (infrared, visible)]
+    square = torch.maximum(*(x * x + y * y for x, y in fields))
+    difference = fused - lifted_maximum(infrared, visible, lift)
+    distance = torch.sqrt(difference**2 + corner**2) - corner
+    return (distance * NOISE**2 / (NOISE**2 + square)).mean()
+
+
 def regional_intensity_loss(
     fused: Tensor, infrared: Tensor, visible: Tensor, lift: float = 1.0, window: int = 9
 ) -> Tensor:

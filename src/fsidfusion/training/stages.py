@@ -49,6 +49,7 @@ def fusion_losses(fused: Tensor, infrared: Tensor, visible: Tensor, config: Trai
     available: dict[str, Callable[[], Tensor | dict[str, Tensor]]] = {
         "published": lambda: objectives.published_fusion_loss(*images),
         "intensity": lambda: objectives.intensity_loss(*images, config.lift, config.corner),
+        "calm": lambda: objectives.calm_intensity_loss(*images, config.lift, config.corner),
         "regions": lambda: objectives.regional_intensity_loss(*images, lift=config.lift),
         "gradient": lambda: objectives.signed_gradient_loss(*images, gain=config.gradient_gain),
         "ssim": lambda: objectives.weighted_ssim_loss(*images),
