@@ -130,7 +130,7 @@ class Speed:
         models = self.models or tuple(shipped_models())
         if not models:
             raise UserError("no networks are shipped with this installation; name some with --models")
-        chosen = self.runtimes or (*installed_runtimes(), speed.PLAIN)
+        chosen: tuple[str, ...] = self.runtimes or (*installed_runtimes(), speed.PLAIN)
         runtimes = [name for name in speed.RUNTIMES if name in chosen]
         sizes = self.sizes or (speed.QUICK_SIZES if self.quick else speed.SIZES)
         rows = speed.plan(models, runtimes, self.precisions, [speed.parse_size(size) for size in sizes])
@@ -145,8 +145,30 @@ class Speed:
             write_text(CHECKOUT / "docs" / "speed.md", page)
 
 
+@dataclass(frozen=True)
+class Train:
+    """Time a stage II training step of the published network against its plain form, in one run."""
+
+    batch: int = 8
+    """pairs of a step"""
+    crop: int = 128
+    """side of the square crops, in pixels"""
+    repeats: int = 3
+    """the median of so many steps counts"""
+
+    def run(self) -> None:
+        """Measure and print."""
+        from fsidfusion.benchmark.train_speed import measure, print_steps
+
+        if min(self.batch, self.crop - 15, self.repeats) < 1:
+            raise UserError(
+                f"batch {self.batch}, crop {self.crop}, {self.repeats} repeats: expected at least 1, 16 and 1"
+            )
+        print_steps(measure(self.batch, self.crop, self.repeats))
+
+
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-def benchmark(task: Quality | Metrics | Speed) -> None:
+def benchmark(task: Quality | Metrics | Speed | Train) -> None:
     """Measure quality on the test sets, the speed of networks, or that of the metrics.
 
     Quality: fsidfusion benchmark quality --data datasets/ -o out/quality
