@@ -191,20 +191,22 @@ def _seconds(candidates: list[TorchRuntime]) -> dict[str, float]:
 def _cache_key(network: nn.Module, precision: str, names: list[str]) -> str:
     config = json.dumps(getattr(network, "config", None), sort_keys=True)
     architecture = getattr(network, "architecture", type(network).__name__)
-    versions = [f"{name} {_version(name)}" for name in names]
+    versions = [f"{name} {version_of(name)}" for name in names]
     return "; ".join(
-        (f"{architecture} {config}", precision, f"{torch.get_num_threads()} threads", _processor(), *versions)
+        (f"{architecture} {config}", precision, f"{torch.get_num_threads()} threads", processor(), *versions)
     )
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the system calls the processor of this machine."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     kinds = sorted({line for line in lines if line.startswith(("model name", "cpu family", "model\t"))})
     return ", ".join(line.partition(":")[2].strip() for line in kinds) or "unknown processor"
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """The version of an installed package."""
     try:
         return version(name)
     except PackageNotFoundError:  # another distribution of the same module
