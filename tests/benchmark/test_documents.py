@@ -67,7 +67,7 @@ def test_csv_reads_back(measured):
 
 def test_docs_are_written_between_the_markers(measured, tmp_path, network):
     results, models = measured
-    (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe rest.\n")
+    (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nyesterday\n{END}\n\nThe rest.\n")
     card = tmp_path / "src" / "fsidfusion" / "weights" / "small.json"
     card.parent.mkdir(parents=True)
     card.write_text('{"licence": "MIT", "scores": "none yet"}')
@@ -76,7 +76,7 @@ def test_docs_are_written_between_the_markers(measured, tmp_path, network):
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith(f"# Title\n\n{BEGIN}\n")
     assert readme.endswith(f"{END}\n\nThe rest.\n")
-    assert "old" not in readme
+    assert "yesterday" not in readme
     assert "| TNO | FSIDFusion, published | 7.14 |" in readme
     content = json.loads(card.read_text())
     assert content["licence"] == "MIT"

@@ -30,17 +30,17 @@ from fsidfusion.errors import UserError
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 _README_BASELINE = "maximum"
+_LEGEND = (
+    "**Bold**: at least equal to the published FSIDFusion, at its two decimals; ▲: at least equal to the best"
+    " published value of the column."
+)
 
 
 def to_markdown(results: Sequence[SetScores], models: Sequence[Model]) -> str:
     """All tables as Markdown, with the weights' sha256 and how to get them again."""
-    legend = (
-        "**Bold**: at least equal to the published FSIDFusion, at its two decimals; ▲: at least equal to the"
-        " best published value of the column."
-    )
     lines = ["# Results", "", f"Written by `fsidfusion benchmark quality`, fsidfusion {__version__}.", ""]
     lines += _weights(models)
-    for paragraph in (*NOTES, legend):
+    for paragraph in (*NOTES, _LEGEND):
         lines += [fill(paragraph, 110), ""]
     ranking = standings(results)
     if ranking:
@@ -144,7 +144,12 @@ def readme_table(results: Sequence[SetScores], models: Sequence[Model]) -> str:
                 body.append([result.pairs.name, name, *_cells(line, result.pairs.name)])
     hashes = [f"Weights: {m.name} `{m.weights}`." for m in models if m.weights]
     table = _table(["set", "method", *COLUMNS], body)
-    return "\n".join([*lines, "", *table, *hashes, "All rows: [docs/results.md](docs/results.md).", ""])
+    medical = any(result.pairs.name.startswith("MRI_") for result in results)
+    remarks = [_LEGEND, *([MEDICAL_NOTE] if medical else []), *hashes]
+    ending = fill(
+        f"{' '.join(remarks)} All rows: [docs/results.md](docs/results.md).", 118, break_on_hyphens=False
+    )
+    return "\n".join([*lines, "", *table, ending, ""])
 
 
 def card_scores(results: Sequence[SetScores], model: Model) -> dict[str, Any]:
