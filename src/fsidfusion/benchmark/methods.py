@@ -83,7 +83,12 @@ class Model:
     """A network or a baseline, with one row for each output range."""
 
     def __init__(
-        self, model: str, ranges: Sequence[str] = (), device: str = "auto", precision: str = "fp32"
+        self,
+        model: str,
+        ranges: Sequence[str] = (),
+        device: str = "auto",
+        precision: str = "fp32",
+        runtime: str = "torch",
     ) -> None:
         """Load it.
 
@@ -93,6 +98,7 @@ class Model:
                 ``percentile``.
             device: see :class:`fsidfusion.inference.fuser.Fuser`.
             precision: see there; fp32 by default, so that scores are the same on every machine.
+            runtime: see there; in fp32 all agree to the rounding of single pixels.
 
         Raises:
             UserError: an unknown range, and all of Fuser's.
@@ -106,7 +112,7 @@ class Model:
         self.weights: str | None = None
         if not self.is_baseline:
             network, self.weights = _load_network(model)
-        self.fuser = Fuser(network, device=device, precision=precision)
+        self.fuser = Fuser(network, device=device, precision=precision, runtime=runtime)
         self.rows = tuple(row_name(self.name, mode, self.is_baseline) for mode in self.ranges)
         self._turn = threading.Lock()
 
@@ -131,6 +137,7 @@ class Model:
             "weights_sha256": self.weights,
             "device": self.fuser.device,
             "precision": self.fuser.precision,
+            "runtime": self.fuser.runtime,
         }
 
 

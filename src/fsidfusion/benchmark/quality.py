@@ -52,7 +52,7 @@ class Quality:
     """The scores of models on sets, kept in ``scores.json`` of a folder while they are computed.
 
     A kept score is used again only where the pictures, the weights, the code that computes it (comments and
-    docstrings aside), the range, the device and the precision are the same.
+    docstrings aside), the range, device, precision and runtime are the same.
     """
 
     def __init__(self, sets: Sequence[PairSet], models: Sequence[Model], folder: Path) -> None:
@@ -146,7 +146,9 @@ class Quality:
         write_text(self.path, json.dumps(kept, allow_nan=False))
 
 
-def open_models(names: Sequence[str], device: str = "auto", precision: str = "fp32") -> list[Model]:
+def open_models(
+    names: Sequence[str], device: str = "auto", precision: str = "fp32", runtime: str = "torch"
+) -> list[Model]:
     """Load networks under all output ranges, and baselines under theirs.
 
     Args:
@@ -154,12 +156,13 @@ def open_models(names: Sequence[str], device: str = "auto", precision: str = "fp
             one first, and all baselines.
         device: of networks.
         precision: of networks.
+        runtime: of networks.
 
     Raises:
         UserError: all of :class:`Model`'s, and two models of one name.
     """
     chosen = list(dict.fromkeys(names or _all_models()))
-    models = [Model(name, () if name in BASELINES else RANGES, device, precision) for name in chosen]
+    models = [Model(name, () if name in BASELINES else RANGES, device, precision, runtime) for name in chosen]
     twice = [
         model.name for place, model in enumerate(models) if model.name in {m.name for m in models[:place]}
     ]

@@ -340,7 +340,7 @@ def to_markdown(speed: Speed) -> str:
         "memory includes all libraries. The last column is the share of what 3x3 convolutions of 64 channels",
         f"reach on this machine: {peaks}.",
         "",
-        "Luma: gray frames to fused luma. Frames: 8-bit gray and RGB frames in memory to the fused RGB frame,",
+        "Luma: gray frames to fused luma. Frames: 8-bit gray and RGB frames in memory to the fused frame,",
         "output mapping and chroma included. `plain`: the published network written down plainly, eager.",
     ]
     for model in dict.fromkeys(row.model for row in speed.rows):

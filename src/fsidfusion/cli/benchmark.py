@@ -35,6 +35,8 @@ class Quality:
     """where networks compute"""
     precision: Annotated[str, tyro.conf.arg(metavar="auto|fp32|bf16")] = "fp32"
     """of networks; fp32 gives the same scores on every machine"""
+    runtime: Annotated[str, tyro.conf.arg(metavar="torch|openvino|onnxruntime")] = "torch"
+    """what computes networks; others than torch are faster on a CPU"""
     workers: int | None = None
     """threads that score; one for every core by default"""
 
@@ -52,7 +54,7 @@ class Quality:
 
         keep_large_blocks()
         sets = published_layout(self.data, self.sets)
-        models = open_models(self.models, self.device, self.precision)
+        models = open_models(self.models, self.device, self.precision, self.runtime)
         if self.write_docs:
             check_docs(CHECKOUT, sets, models)
         run = Run(sets, models, self.output)

@@ -27,6 +27,7 @@ def evaluate(
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto",
     precision: Annotated[str, tyro.conf.arg(metavar="auto|fp32|bf16")] = "fp32",
+    runtime: Annotated[str, tyro.conf.arg(metavar="torch|openvino|onnxruntime")] = "torch",
     workers: int | None = None,
 ) -> int:
     """Score fused pictures against their sources, matched by stem; several are compared.
@@ -55,6 +56,7 @@ def evaluate(
         json: write scores, means, intervals, and the hashes of all files.
         device: where networks compute.
         precision: of networks; fp32 gives the same scores on every machine.
+        runtime: what computes networks; others than torch are faster on a CPU.
         workers: threads that score; one for every core by default.
     """
     if (set is None) != (data is None) or (set is not None and inputs != Inputs()):
@@ -82,7 +84,7 @@ def evaluate(
     methods: list[Method] = [FusedFiles(p, pairs, inputs.recursive, n) for p, n in zip(fused, names)]
     if model:
         keep_large_blocks()
-    methods += [Model(one, range, device, precision) for one in model]
+    methods += [Model(one, range, device, precision, runtime) for one in model]
     with progress(len(pairs), shown=True) as report:
         evaluations = evaluate_methods(pairs, methods, chosen, convention, workers, report)
     if csv:

@@ -7,6 +7,7 @@ remembered in the user's cache folder.
 import json
 import math
 import os
+import platform
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -201,8 +202,11 @@ def processor() -> str:
     """What the system calls the processor of this machine."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    kinds = sorted({line for line in lines if line.startswith(("model name", "cpu family", "model\t"))})
-    return ", ".join(line.partition(":")[2].strip() for line in kinds) or "unknown processor"
+    told = {name.strip(): text.strip() for name, _, text in (line.partition(":") for line in lines)}
+    if "model name" not in told:
+        return platform.processor() or platform.machine() or "unknown"
+    kind = ", ".join(f"{name} {told[name]}" for name in ("cpu family", "model") if name in told)
+    return f"{told['model name']} ({kind})"
 
 
 def version_of(name: str) -> str:
