@@ -1,6 +1,7 @@
 """Videos in, a whole video out: pairing, sound, no flicker, early ends and errors."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,6 +176,50 @@ def test_stopped_early_the_file_is_whole(tmp_path, fuser):
     assert (summary.frames, summary.stopped) == (7, True)
     assert len(read(tmp_path / "fused.mp4")[0]) == 7
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_cameras_are_watched_until_they_stop(monkeypatch):
+    class Camera:
+        left = 2
+
+        def __init__(self, number):
+            self.number = number
+
+        def isOpened(self):
+            return self.number == 1
+
+        def get(self, what):
+            return 30.0
+
+        def read(self):
+            Camera.left -= 1
+            blue = np.zeros((4, 6, 3), np.uint8)
+            blue[..., 0] = 255  # OpenCV gives BGR
+            return Camera.left >= 0, blue
+
+        def release(self):
+            Camera.left = None
+
+    monkeypatch.setattr("cv2.VideoCapture", Camera)
+    with pytest.raises(UserError, match="camera 0 cannot be opened"):
+        open_source("0")
+    source = open_source("1")
+    assert (source.rate, source.count, source.file) == (30, None, None)
+    seen = []
+    with pytest.raises(UserError, match="camera 1 stopped"):
+        for frame in source.frames:
+            seen.append(frame)
+    assert [frame.pixels[0, 0].tolist() for frame in seen] == [[0, 0, 255]] * 2
+    assert seen[0].seconds <= seen[1].seconds
+    assert Camera.left is None
+
+
+def test_a_cut_video_keeps_what_could_be_read(tmp_path, fuser):
+    good = Path(write_video(tmp_path / "a.mkv", [f for f in levels(12) for _ in range(4)]))
+    (tmp_path / "cut.mkv").write_bytes(good.read_bytes()[: good.stat().st_size * 2 // 3])
+    summary = fuse_video(fuser, str(tmp_path / "cut.mkv"), str(good), tmp_path / "fused.mkv")
+    assert 0 < summary.frames < 48
+    assert len(read(tmp_path / "fused.mkv")[0]) == summary.frames
 
 
 def test_what_a_broken_source_gave_is_kept(tmp_path, fuser, monkeypatch):

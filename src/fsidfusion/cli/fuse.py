@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fsidfusion.inference.folder import Outcome
     from fsidfusion.inference.fuser import Fuser
 
-FEW_PAIRS = 16  # another runtime than torch takes about a second to compile, which fewer pairs do not earn
+FEW_PAIRS = 4  # another runtime than torch takes a second or more to compile, which fewer do not earn
 
 Files = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILES")]
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import openvino
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -16,18 +15,15 @@ from fsidfusion.network.light import LightFusion
 
 
 class OpenVinoEngine:
-    """Fuse batches, (B, H, W) float32 each, to (B, H, W) float32; safe to call from several threads.
-
-    Under bf16 OpenVINO computes everything before the last convolution in bf16, also the inputs; what follows
-    it, the sum with the sources, is float32.
-    """
+    """Fuse batches, (B, H, W) float32 each, to (B, H, W) float32; safe to call from several threads."""
 
     def __init__(self, network: nn.Module, precision: str, threads: int) -> None:
         """Convert and compile in memory, for batches and sizes of any kind."""
+        hint = {"bf16": "bf16", "fp32": "f32"}[precision]
         if precision == "bf16" and isinstance(network, LightFusion):
-            network = ExactStem(network)
+            network, hint = MixedLight(network), "f32"  # it says itself what is bf16
         options = {
-            "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
+            "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",  # a pass takes all threads; callers take turns
         }
@@ -52,30 +48,21 @@ class OpenVinoEngine:
         return fused
 
 
-class ExactStem(nn.Module):
-    """A light network whose stem is exact where all is computed in bf16.
+class MixedLight(nn.Module):
+    """A light network that decodes in bf16 and does the rest in float32, as torch does under autocast.
 
-    Both pixels and weights are split into what bf16 holds and a rest, and the three products that matter are
-    summed: rounding pixels to the 8 bits of bf16 would alone cost up to 5 grey levels.
+    With the hint bf16 OpenVINO would compute in it from the pixels on, which costs up to 7 grey levels.
     """
-
-    weight: Tensor
 
     def __init__(self, network: LightFusion) -> None:
         super().__init__()
         self.network = network
-        weight = network.stem.weight.detach()
-        coarse = weight.bfloat16().float()
-        self.register_buffer("weight", torch.cat((coarse, coarse, weight - coarse), 1))
+        self.reduced = copy.deepcopy(network).bfloat16()
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """(B, 1, H, W) each, in and out."""
-        # straight from the inputs: only there does OpenVINO still see them in float32
-        coarse = [torch.round(image * 256) / 256 for image in (infrared, visible)]
-        rest = [image - rounded for image, rounded in zip((infrared, visible), coarse)]
-        pair, rests = (F.pixel_unshuffle(torch.cat(parts), 2) for parts in (coarse, rest))
-        x = F.conv2d(torch.cat((pair, rests, pair), 1), self.weight, self.network.stem.bias, padding=1)
-        return self.network.from_stem(x, infrared, visible)
+        change = self.reduced.decode(self.network.features(infrared, visible).bfloat16())
+        return torch.maximum(infrared, visible) + change.float()
 
 
 def convert(network: nn.Module, example: tuple[Tensor, Tensor] | None = None) -> openvino.Model:

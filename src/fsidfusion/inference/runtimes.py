@@ -33,7 +33,8 @@ MAX_DIFFERENCE = 2 / 255  # of a bf16 pass from the fp32 one, at any pixel
 PROBE_SIDE = 64  # of the image that is compared
 MEASURED_SIDES = {False: 256, True: 96}  # of the image that is timed; with global statistics: a slow network
 TURNS = 5  # of which the fastest counts
-PEAK_BYTES = 12 * 1024  # a pixel: what OpenVINO took for the published network, which goes through whole
+# Memory a pixel of the published network, which goes through whole.
+PEAK_BYTES = {"openvino": 12 * 1024, "onnxruntime": 26 * 1024}
 
 
 def load_runtime(
@@ -54,6 +55,8 @@ def load_runtime(
     """
     if runtime not in get_args(Runtime):
         raise UserError(f"runtime {runtime!r} is unknown; choose one of {', '.join(get_args(Runtime))}")
+    if device == "auto" and runtime not in ("auto", "torch"):
+        device = "cpu"
     on_cpu = choose_device(device).type == "cpu"
     if runtime == "auto":
         runtime = fastest_runtime(network, precision) if on_cpu else "torch"
@@ -110,7 +113,7 @@ class CompiledRuntime(TorchRuntime):
 
     def peak_bytes(self, pixels: int) -> int:
         """About the most memory that a pass over ``pixels`` pixels takes."""
-        return PEAK_BYTES * pixels if self.has_global_statistics else super().peak_bytes(pixels)
+        return PEAK_BYTES[self.name] * pixels if self.has_global_statistics else super().peak_bytes(pixels)
 
     def _compile(self) -> Engine:
         if self.name == "openvino":
@@ -144,7 +147,9 @@ def fastest_runtime(network: nn.Module, precision: str = "auto") -> str:
     Measured on a few short passes, unless the cache tells. Speed does not depend on the weights, so the cache
     goes by architecture, its options, precision, threads, processor and versions.
     """
-    names = [name for name in installed_runtimes() if name != "onnxruntime" or precision != "bf16"]
+    names = installed_runtimes()
+    if precision == "bf16" or getattr(network, "has_global_statistics", False):  # fp32 only, and much memory
+        names = [name for name in names if name != "onnxruntime"]
     if names == ["torch"]:
         return "torch"
     key = _cache_key(network, precision, names)

@@ -41,25 +41,23 @@ class LightFusion(nn.Module):
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """The fused image (B, 1, H, W), nominally 0..1: a change of the maximum may leave it a little."""
+        with full_precision(infrared):  # rounding pixels to bfloat16 would alone cost up to 5 grey levels
+            x = self.features(infrared, visible)  # (B, 2C, H/2, W/2)
+        return torch.maximum(infrared, visible) + self.decode(x)  # (B, 1, H, W)
+
+    def features(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """Shared and specific features of both images after their interaction, (B, 2C, H/2, W/2)."""
         pair = F.pixel_unshuffle(torch.cat((infrared, visible)), 2)  # (2B, 4, H/2, W/2)
-        with full_precision(pair):  # rounding the pixels to bfloat16 would cost up to 5 grey levels
-            x = self.stem(pair)  # (2B, C, H/2, W/2)
-        return self.from_stem(x, infrared, visible)
-
-    def from_stem(self, x: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
-        """All that follows the stem, for runtimes that compute that one convolution in a way of their own.
-
-        x: (2B, C, H/2, W/2), what the stem makes of both images. Returns what ``forward`` does.
-        """
-        features = F.leaky_relu(x, SLOPE)
-        infrared_features, visible_features = features.chunk(2)
+        infrared_features, visible_features = F.leaky_relu(self.stem(pair), SLOPE).chunk(2)
         infrared_shared, infrared_specific = infrared_features.chunk(2, 1)  # (B, C/2, H/2, W/2) each
         visible_shared, visible_specific = visible_features.chunk(2, 1)
         infrared_shared, visible_shared = self.interaction(infrared_shared, visible_shared)
-        x = torch.cat((infrared_shared, visible_shared, infrared_specific, visible_specific), 1)
+        return torch.cat((infrared_shared, visible_shared, infrared_specific, visible_specific), 1)
+
+    def decode(self, x: Tensor) -> Tensor:
+        """From features (B, 2C, H/2, W/2) to the change of the pixel-wise maximum, (B, 1, H, W)."""
         x = self.decoder(F.leaky_relu(self.merge(x), SLOPE))  # (B, width, H/2, W/2)
-        change = F.pixel_shuffle(self.output(F.leaky_relu(x, SLOPE)), 2)  # (B, 1, H, W)
-        return torch.maximum(infrared, visible) + change
+        return F.pixel_shuffle(self.output(F.leaky_relu(x, SLOPE)), 2)
 
 
 class Coupling(nn.Module):
