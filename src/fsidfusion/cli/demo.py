@@ -35,7 +35,7 @@ def demo(
     from fsidfusion.inference.contact_sheet import contact_sheet
     from fsidfusion.inference.folder import Options, fuse_files
 
-    fuser = engine.load(pairs=5)
+    fuser = engine.load(pairs=1)  # so few that nothing is worth compiling
     print(f"{engine.model} on {fuser.device} in {fuser.precision}")
     rows: list[list[Labelled]] = []
     for found in find_sets(EXAMPLES) or _render_examples(output / "sources"):
