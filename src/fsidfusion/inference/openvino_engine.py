@@ -75,7 +75,8 @@ def convert(network: nn.Module, example: tuple[Tensor, Tensor] | None = None) ->
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about sizes: they are free all the same
         traced = torch.jit.trace(network, pair, check_trace=False)
-    model = openvino.convert_model(traced, example_input=pair)
+    # a copy of the weights: shared ones in bf16 are freed under the model, and overwritten
+    model = openvino.convert_model(traced, example_input=pair, share_weights=False)
     shapes = [[size if size in (1, 3) and i else -1 for i, size in enumerate(image.shape)] for image in pair]
     model.reshape({i: openvino.PartialShape(shape) for i, shape in enumerate(shapes)})
     for port, name in zip((*model.inputs, *model.outputs), ("infrared", "visible", "fused")):
