@@ -119,10 +119,23 @@ def train(
         UserError: for a configuration, cache, checkpoint or disk that cannot be used, and for a diverged run.
     """
     keep_large_blocks()
-    rank, world = _join_processes(device)
-    target = (
-        torch.device(device, rank % torch.cuda.device_count()) if device == "cuda" else torch.device(device)
-    )
+    with _processes(device) as (rank, world):
+        return _train(config, cache, run, resume, max_minutes, device, on_step, rank, world)
+
+
+def _train(
+    config: TrainConfig,
+    cache: PatchCache,
+    run: Path,
+    resume: bool,
+    max_minutes: float | None,
+    device: str,
+    on_step: Callable[[Progress], None] | None,
+    rank: int,
+    world: int,
+) -> Path:
+    """One process's part of :func:`train`."""
+    target = torch.device(device, torch.cuda.current_device()) if device == "cuda" else torch.device(device)
     share = config.batch // config.accumulate
     if share % world:
         raise UserError(f"batch {share} per pass cannot be shared by {world} processes; choose a multiple")
@@ -343,15 +356,23 @@ def _claim(run: Path, config: TrainConfig, resume: bool, rank: int) -> None:
             raise UserError(f"cannot write to the run folder {run}: {error.strerror}") from error
 
 
-def _join_processes(device: str) -> tuple[int, int]:
-    """This process's rank and the number of processes; joins the group that torchrun describes."""
+@contextmanager
+def _processes(device: str) -> Iterator[tuple[int, int]]:
+    """This process's rank and the number of processes; joins the group that torchrun describes.
+
+    The group is left together: a process that ended with its connections open would be aborted by them.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return 0, 1
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+        yield 0, 1
+        return
     if device == "cuda":
-        torch.cuda.set_device(dist.get_rank() % torch.cuda.device_count())
-    return dist.get_rank(), dist.get_world_size()
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
 
 
 def _agree(flag: bool, world: int, device: torch.device) -> bool:
