@@ -9,13 +9,16 @@ import pytest
 
 import fsidfusion
 from fsidfusion import UserError
-from fsidfusion.benchmark.documents import BEGIN, END, check_docs, to_csv, to_markdown, write_docs
+from fsidfusion.benchmark.documents import check_docs, to_csv, to_markdown, write_docs
+from fsidfusion.benchmark.pages import markers, read_part
 from fsidfusion.benchmark.published import COLUMNS, published_sets
 from fsidfusion.benchmark.quality import Quality, open_models
 from fsidfusion.benchmark.sets import published_layout
 from fsidfusion.benchmark.tables import format_score
 
 ROOT = Path(__file__).resolve().parents[2]
+BEGIN, END = markers("results")
+QUALITY = "\n".join(markers("quality"))
 WEIGHTS = sorted((Path(fsidfusion.__file__).parent / "weights").glob("*.safetensors"))
 
 
@@ -42,7 +45,7 @@ def test_markdown_holds_every_row(measured, network):
     results, models = measured
     text = to_markdown(results, models)
     assert hashlib.sha256(network.read_bytes()).hexdigest() in text
-    tno, pet = text.split("## TNO")[1].split("## MRI_PET")
+    tno, pet = text.split("### TNO")[1].split("### MRI_PET")
     assert "4 pairs. The published means are over 25 pairs." in tno
     assert "neighbouring slices" in pet
     assert "neighbouring slices" not in tno
@@ -68,15 +71,20 @@ def test_csv_reads_back(measured):
 def test_docs_are_written_between_the_markers(measured, tmp_path, network):
     results, models = measured
     (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nyesterday\n{END}\n\nThe rest.\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "results.md").write_text(f"# Results\n\n{QUALITY}\n\n## Another\n")
     card = tmp_path / "src" / "fsidfusion" / "weights" / "small.json"
     card.parent.mkdir(parents=True)
     card.write_text('{"licence": "MIT", "scores": "none yet"}')
     written = write_docs(tmp_path, results, models)
-    assert written == [tmp_path / "docs" / "results.md", tmp_path / "README.md", card]
+    assert written == [tmp_path / "README.md", tmp_path / "docs" / "results.md", card]
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith(f"# Title\n\n{BEGIN}\n")
     assert readme.endswith(f"{END}\n\nThe rest.\n")
     assert "yesterday" not in readme
+    page = (tmp_path / "docs" / "results.md").read_text()
+    assert page.startswith("# Results\n\n<!-- quality:begin -->\n## Fusion quality\n")
+    assert page.endswith("<!-- quality:end -->\n\n## Another\n")
     assert "| TNO | FSIDFusion, published | 7.14 |" in readme
     content = json.loads(card.read_text())
     assert content["licence"] == "MIT"
@@ -100,6 +108,10 @@ def test_pages_that_would_be_partial_are_refused(measured, rendered, tmp_path):
     with pytest.raises(UserError, match="has no lines"):
         check_docs(tmp_path, sets, measured[1])
     (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n")
+    with pytest.raises(UserError, match="has no lines <!-- quality:begin -->"):
+        check_docs(tmp_path, sets, measured[1])
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "results.md").write_text(QUALITY)
     with pytest.raises(
         UserError, match=r"but RoadScene, MRI_CT, MRI_SPECT, .*guided, wavelet would be missing"
     ):
@@ -112,7 +124,7 @@ def test_sets_without_published_rows(measured):
     results, models = measured
     mine = [replace(results[0], pairs=replace(results[0].pairs, name="mine"))]
     text = to_markdown(mine, models)
-    assert "## mine" in text
+    assert "### mine" in text
     assert "Cells won" not in text
     assert "▲ |" not in text
     rows = list(csv.DictReader(io.StringIO(to_csv(mine))))
@@ -129,8 +141,8 @@ def test_the_pages_tell_of_the_shipped_weights(weights):
 def assert_fresh(root: Path, name: str, weights: Path):
     """The pages and the card were written for just these weights, and agree in every number."""
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    results = (root / "docs" / "results.md").read_text("utf-8")
-    readme = (root / "README.md").read_text("utf-8").split(BEGIN)[1].split(END)[0]
+    results = read_part(root / "docs" / "results.md", "quality")
+    readme = read_part(root / "README.md", "results")
     scores = json.loads((root / "src" / "fsidfusion" / "weights" / f"{name}.json").read_text("utf-8"))[
         "scores"
     ]

@@ -12,6 +12,7 @@ from typing import Any
 from fsidfusion import __version__
 from fsidfusion.benchmark.baselines import BASELINES
 from fsidfusion.benchmark.methods import Model
+from fsidfusion.benchmark.pages import read_part, write_part
 from fsidfusion.benchmark.published import (
     BEST,
     COLUMNS,
@@ -28,7 +29,7 @@ from fsidfusion.benchmark.tables import write_text
 from fsidfusion.data.pairs import PairSet
 from fsidfusion.errors import UserError
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+README_PART, RESULTS_PART = "results", "quality"
 _README_BASELINE = "maximum"
 _LEGEND = (
     "**Bold**: at least equal to the published FSIDFusion, at its two decimals; ▲: at least equal to the best"
@@ -38,7 +39,8 @@ _LEGEND = (
 
 def to_markdown(results: Sequence[SetScores], models: Sequence[Model]) -> str:
     """All tables as Markdown, with the weights' sha256 and how to get them again."""
-    lines = ["# Results", "", f"Written by `fsidfusion benchmark quality`, fsidfusion {__version__}.", ""]
+    lines = ["## Fusion quality", ""]
+    lines += [f"Written by `fsidfusion benchmark quality`, fsidfusion {__version__}.", ""]
     lines += _weights(models)
     for paragraph in (*NOTES, _LEGEND):
         lines += [fill(paragraph, 110), ""]
@@ -46,7 +48,7 @@ def to_markdown(results: Sequence[SetScores], models: Sequence[Model]) -> str:
     if ranking:
         sets = list(ranking[0].by_set)
         lines += [
-            "## Cells won",
+            "### Cells won",
             "",
             f"Of the {len(COLUMNS)} columns of each set: at least equal to FSIDFusion / to the best of all.",
             "",
@@ -85,12 +87,12 @@ def check_docs(root: Path, sets: Sequence[PairSet], models: Sequence[Model]) -> 
     """Check before measuring that :func:`write_docs` can write the whole of the pages.
 
     Raises:
-        UserError: README.md without its markers, or a set of the published tables, a shipped network or a
+        UserError: a page without its markers, or a set of the published tables, a shipped network or a
             baseline that is not among what is measured.
     """
     from fsidfusion.network.checkpoint import shipped_models
 
-    _readme_frame(root)
+    _pages(root)
     wanted = [*published_sets(), *shipped_models(), *BASELINES]
     given = {found.name for found in sets} | {model.name for model in models}
     missing = [name for name in wanted if name not in given]
@@ -99,7 +101,7 @@ def check_docs(root: Path, sets: Sequence[PairSet], models: Sequence[Model]) -> 
 
 
 def write_docs(root: Path, results: Sequence[SetScores], models: Sequence[Model]) -> list[Path]:
-    """Write docs/results.md, the table in README.md between its markers, and the scores in the model cards.
+    """Write the parts of docs/results.md and README.md that tell of quality, and the scores in the cards.
 
     Args:
         root: of a checkout of this project.
@@ -110,21 +112,19 @@ def write_docs(root: Path, results: Sequence[SetScores], models: Sequence[Model]
         the files written.
 
     Raises:
-        UserError: no README.md with both markers in the folder (nothing is written then), or a failed write.
+        UserError: a page without its markers (nothing is written then), or a failed write.
     """
-    before, after = _readme_frame(root)
-    pages = {
-        root / "docs" / "results.md": to_markdown(results, models),
-        root / "README.md": f"{before}{BEGIN}\n{readme_table(results, models)}{END}{after}",
-    }
+    readme, page = _pages(root)
+    write_part(readme, README_PART, readme_table(results, models))
+    write_part(page, RESULTS_PART, to_markdown(results, models))
+    written = [readme, page]
     for model in models:
         card = root / "src" / "fsidfusion" / "weights" / f"{model.name}.json"
         if model.weights and card.exists():
             content = {**json.loads(card.read_text("utf-8")), "scores": card_scores(results, model)}
-            pages[card] = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    for path, page in pages.items():
-        write_text(path, page)
-    return list(pages)
+            write_text(card, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            written.append(card)
+    return written
 
 
 def readme_table(results: Sequence[SetScores], models: Sequence[Model]) -> str:
@@ -162,14 +162,12 @@ def card_scores(results: Sequence[SetScores], model: Model) -> dict[str, Any]:
     return {"weights_sha256": model.weights, "range": model.ranges[0], "convention": "cddfuse", "sets": sets}
 
 
-def _readme_frame(root: Path) -> tuple[str, str]:
-    """README.md before and after its table."""
-    readme = root / "README.md"
-    text = readme.read_text("utf-8") if readme.exists() else ""
-    if not 0 <= text.find(BEGIN) < text.find(END):
-        raise UserError(f"{readme} has no lines {BEGIN} and {END}; add them where the table belongs")
-    before, rest = text.split(BEGIN, 1)
-    return before, rest.split(END, 1)[1]
+def _pages(root: Path) -> tuple[Path, Path]:
+    """README.md and docs/results.md; both have the markers of their parts."""
+    readme, page = root / "README.md", root / "docs" / "results.md"
+    read_part(readme, README_PART)
+    read_part(page, RESULTS_PART)
+    return readme, page
 
 
 def _weights(models: Sequence[Model]) -> list[str]:
@@ -179,7 +177,7 @@ def _weights(models: Sequence[Model]) -> list[str]:
 
 def _set_lines(result: SetScores) -> list[str]:
     name, number = result.pairs.name, len(result.pairs.pairs)
-    lines = [f"## {name}", "", f"{number} pairs."]
+    lines = [f"### {name}", "", f"{number} pairs."]
     if published_rows(name) and published_pairs(name) != number:
         lines[-1] += f" The published means are over {published_pairs(name)} pairs."
     if name.startswith("MRI_"):

@@ -331,7 +331,7 @@ def to_markdown(speed: Speed) -> str:
     machine = speed.machine
     peaks = ", ".join(f"{value:.0f} GFLOP/s in {name}" for name, value in speed.calibration.items())
     lines = [
-        "# Speed",
+        "## Speed",
         "",
         f"Processor {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads;"
         f" {machine['system']}; {machine['versions']}. Written by `fsidfusion benchmark speed --write-docs`.",
@@ -347,7 +347,7 @@ def to_markdown(speed: Speed) -> str:
         for form in ("luma", FRAMES):
             rows = [row for row in speed.rows if (row.model, row.form) == (model, form)]
             if rows:
-                lines += ["", f"## {Path(model).stem}, {form}", "", f"| {' | '.join(HEADINGS)} |"]
+                lines += ["", f"### {Path(model).stem}, {form}", "", f"| {' | '.join(HEADINGS)} |"]
                 lines += ["|" + "---|" * 2 + "---:|" * (len(HEADINGS) - 2)]
                 lines += [f"| {' | '.join(cells(speed, row))} |" for row in rows]
     return "\n".join(lines) + "\n"

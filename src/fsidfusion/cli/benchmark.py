@@ -9,8 +9,6 @@ import tyro
 from fsidfusion.cli.fuse import progress
 from fsidfusion.errors import UserError
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-
 
 @dataclass(frozen=True)
 class Quality:
@@ -44,6 +42,7 @@ class Quality:
         """Measure and write."""
         from fsidfusion.benchmark.documents import check_docs, to_csv, to_markdown, write_docs
         from fsidfusion.benchmark.gallery import build_gallery
+        from fsidfusion.benchmark.pages import CHECKOUT
         from fsidfusion.benchmark.quality import Quality as Run
         from fsidfusion.benchmark.quality import open_models, shown_models
         from fsidfusion.benchmark.report import build_report
@@ -120,11 +119,12 @@ class Speed:
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """also write everything as JSON"""
     write_docs: bool = False
-    """also write docs/speed.md of this checkout"""
+    """also write the part of docs/results.md of this checkout that tells of speed"""
 
     def run(self) -> None:
         """Measure, print and write."""
         from fsidfusion.benchmark import speed
+        from fsidfusion.benchmark.pages import RESULTS, read_part, write_part
         from fsidfusion.benchmark.tables import write_text
         from fsidfusion.inference.runtimes import installed_runtimes
         from fsidfusion.network.checkpoint import shipped_models
@@ -135,6 +135,8 @@ class Speed:
         chosen: tuple[str, ...] = self.runtimes or (*installed_runtimes(), speed.PLAIN)
         runtimes = [name for name in speed.RUNTIMES if name in chosen]
         sizes = self.sizes or (speed.QUICK_SIZES if self.quick else speed.SIZES)
+        if self.write_docs:
+            read_part(RESULTS, "speed")
         rows = speed.plan(models, runtimes, self.precisions, [speed.parse_size(size) for size in sizes])
         budget = 0.3 if self.quick else speed.BUDGET
         with progress(len(rows), shown=True) as report:
@@ -144,7 +146,7 @@ class Speed:
         if self.json:
             write_text(self.json, speed.to_json(result))
         if self.write_docs:
-            write_text(CHECKOUT / "docs" / "speed.md", page)
+            write_part(RESULTS, "speed", page)
 
 
 @dataclass(frozen=True)
