@@ -15,7 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fuse": ("fuse.fuse", "fuse pairs of pictures: infrared and visible, or MRI and CT/PET/SPECT"),
     "video": ("video.video", "fuse two videos, image sequences or cameras, without flicker"),
     "demo": ("demo.demo", "fuse the example pairs and show them on one contact sheet"),
-    "data": ("data.data", "prepare training pairs, or check them"),
+    "data": ("data.data", "prepare training pairs, check them, or render scenes"),
     "train": ("train.train", "train a network in two stages; stop and resume at will"),
     "evaluate": ("evaluate.evaluate", "score fused pictures or models, and compare them"),
     "benchmark": ("benchmark.benchmark", "measure quality on the test sets, or speed"),
