@@ -34,12 +34,15 @@ class Bar:
     value: float
     text: str
     kind: Kind
+    spread: float = math.nan  # drawn as a whisker on both sides of the end
 
 
 def bars(title: str, rows: Sequence[Bar]) -> str:
     """Horizontal bars from zero. Returns the SVG element."""
-    longest = max((row.value for row in rows if row.value > 0), default=1.0)
-    space = _BAR_WIDTH - _BAR_LEFT - 44  # right of the longest bar stands its value
+    ends = [row.value + (0.0 if math.isnan(row.spread) else row.spread) for row in rows]
+    longest = max((end for end in ends if end > 0), default=1.0)
+    widest = max((len(row.text) for row in rows), default=0)
+    space = _BAR_WIDTH - _BAR_LEFT - max(44, _CHARACTER * widest)  # right of the longest bar stands its value
     parts = [_text("title", 0, 14, title)]
     for place, row in enumerate(rows):
         top = _BAR_TOP + place * _BAR_STEP
@@ -47,8 +50,13 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
         parts += [
             _text(f"name {row.kind}", _BAR_LEFT - 6, top + 11, row.label, "end"),
             f'<rect class="{row.kind}" x="{_BAR_LEFT}" y="{top}" width="{length:.1f}" height="14" rx="2"/>',
-            _text("value", _BAR_LEFT + length + 5, top + 11, row.text),
         ]
+        if not math.isnan(row.spread + row.value):
+            whisker = row.spread / longest * space
+            end = _BAR_LEFT + length
+            parts.append(_line("whisker", max(_BAR_LEFT, end - whisker), top + 7, end + whisker, top + 7))
+            length += whisker
+        parts.append(_text("value", _BAR_LEFT + length + 5, top + 11, row.text))
     return _svg(f"{title} by method", _BAR_WIDTH, _BAR_TOP + len(rows) * _BAR_STEP, parts)
 
 
