@@ -3,7 +3,7 @@ import xml.etree.ElementTree as xml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsidfusion.benchmark.plots import Bar, Point, bars, scatter
+from fsidfusion.benchmark.plots import Bar, Point, as_file, bars, lines, scatter
 
 numbers = st.floats(-1e3, 1e4)
 
@@ -55,3 +55,30 @@ def test_places_follow_the_values():
 def test_undefined_points_are_left_out():
     tree = xml.fromstring(scatter("t", "x", "y", [Point("a", float("nan"), 1.0, "ours")]))
     assert not list(tree.iter("circle"))
+
+
+@given(st.lists(st.tuples(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6)), min_size=1, max_size=9), st.booleans())
+def test_every_line_is_inside_the_axes(points, log):
+    tree = xml.fromstring(lines("t", "x", "y", {"one": points, "two": points[:1], "none": []}, log))
+    ticks = list(tree.iter("line"))
+    left, right = (f(float(line.get(x)) for line in ticks for x in ("x1", "x2")) for f in (min, max))
+    top, bottom = (f(float(line.get(y)) for line in ticks for y in ("y1", "y2")) for f in (min, max))
+    drawn = [line.get("points").split() for line in tree.iter("polyline")]
+    assert sorted(len(line) for line in drawn) == [1, len(points)]
+    for x, y in (map(float, place.split(",")) for line in drawn for place in line):
+        assert left - 0.2 <= x <= right + 0.2
+        assert top - 0.2 <= y <= bottom + 0.2
+
+
+def test_ten_times_is_as_far_everywhere_on_logarithmic_axes():
+    tree = xml.fromstring(lines("t", "x", "y", {"a": [(1, 10), (10, 100), (100, 1000)]}, log=True))
+    (line,) = tree.iter("polyline")
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, place.split(",")) for place in line.get("points").split())
+    assert abs((x1 - x0) - (x2 - x1)) < 0.2 and abs((y0 - y1) - (y1 - y2)) < 0.2
+    assert x1 > x0 and y1 < y0
+
+
+def test_a_plot_as_a_file():
+    tree = xml.fromstring(as_file(lines("t", "x", "y", {"a": [(1.0, 2.0), (2.0, 3.0)]})))
+    assert tree.tag == "{http://www.w3.org/2000/svg}svg"
+    assert tree.get("viewBox") == "0 0 560 320"

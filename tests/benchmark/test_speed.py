@@ -1,11 +1,12 @@
 """The speed table: what is planned, measured in real processes, and written."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
-from fsidfusion.benchmark import speed
+from fsidfusion.benchmark import speed, speed_page
 from fsidfusion.benchmark.speed import FRAMES, PLAIN, Row, Speed, measure, plan
 from fsidfusion.cli import main
 from fsidfusion.errors import UserError
@@ -68,9 +69,9 @@ def test_speeds_follow_from_seconds():
     row = Row(
         "m", "torch", "fp32", "luma", 480, 640, seconds=0.05, p95=0.06, passes=9, memory=1 << 30, gflop=4
     )
-    result = Speed((row,), {"fp32": 160.0}, {})
+    result = Speed((row,), {"fp32 on cpu": 160.0}, {})
     assert (row.pairs_per_second, row.gflops, result.share(row)) == (20, 80, 0.5)
-    cells = speed.cells(result, row)
+    cells = speed_page.cells(result, row)
     assert cells == ("torch", "fp32", "640x480", "50.0", "60.0", "20.00", "1024", "80", "50%")
 
 
@@ -85,6 +86,25 @@ def test_the_command_measures_in_a_real_process(published, tmp_path, capsys):
     assert 0 < row["seconds"] <= row["p95"]
     assert 2**26 < row["memory"] < 2**34
     assert 0 < row["share"] < 1
+
+
+def test_a_cuda_device_adds_its_rows(light, monkeypatch):
+    monkeypatch.setattr("fsidfusion.inference.device.has_native_bf16", lambda device: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    rows = plan([light], ["torch", "onnxruntime"], ["fp32"], [(32, 48)])
+    assert [(row.runtime, row.device, row.form) for row in rows if row.device != "cpu"] == [
+        ("torch", "cuda", "luma"),
+        ("torch", "cuda", FRAMES),
+    ]
+    assert speed_page.cells(Speed((), {}, {}), rows[-1])[0] == "torch, cuda"
+
+
+def test_cost_is_drawn_against_size():
+    rows = [Row("m", "torch", "fp32", "luma", side, side, seconds=side**2 / 1e6) for side in (100, 1000)]
+    rows += [replace(rows[0], form=FRAMES), replace(rows[0], runtime=PLAIN, seconds=0.0, note="too slow")]
+    svg = speed_page.plot(Speed(tuple(rows), {}, {}))
+    assert svg.count("<polyline") == 1
+    assert "m torch fp32" in svg
 
 
 @pytest.mark.parametrize("form", ["luma", FRAMES])

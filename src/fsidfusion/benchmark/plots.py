@@ -1,7 +1,7 @@
-"""Small plots as inline SVG: bars and scatters whose colours the page's style sheet decides by class."""
+"""Small plots as inline SVG: bars and scatters, whose colours the page's style sheet decides, and lines."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
@@ -12,6 +12,8 @@ Kind = Literal["ours", "baseline", "published", "reference", "best"]
 _BAR_WIDTH, _BAR_LEFT, _BAR_STEP, _BAR_TOP = 320, 118, 19, 26
 _PLOT = (360, 280)  # width, height
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 28, 40  # margins
+_LINES, _NAMES = (560, 320), 150  # width, height; width of the names at the right
+COLOURS = ("#3b6fd4", "#d4553b", "#2f9e5b", "#9b51c4", "#c78a1b", "#1b9fb0", "#c4517f", "#6b7280")
 _LABEL_HEIGHT, _CHARACTER = 12, 6.6  # of a label, in units of the drawing
 
 
@@ -104,6 +106,69 @@ def scatter(title: str, x_name: str, y_name: str, points: Sequence[Point], diago
     return _svg(title, width, height, parts)
 
 
+def lines(
+    title: str,
+    x_name: str,
+    y_name: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    log: bool = False,
+) -> str:
+    """Lines through (x, y) points, named at their right ends; ``log``: both axes, all values positive.
+
+    Returns the SVG element.
+    """
+    points = [(x, y) for line in series.values() for x, y in line if math.isfinite(x + y)]
+    xs, ys = [x for x, _ in points] or [1.0], [y for _, y in points] or [1.0]
+    x_ticks, y_ticks = (_decades(xs), _decades(ys)) if log else (_ticks(xs), _ticks(ys))
+    width, height = _LINES
+    right, bottom = width - _NAMES, height - _BOTTOM
+
+    def part(value: float, ticks: Sequence[float]) -> float:
+        low, high, value = (
+            map(math.log10, (ticks[0], ticks[-1], value)) if log else (ticks[0], ticks[-1], value)
+        )
+        return (value - low) / (high - low)
+
+    def across(x: float) -> float:
+        return _LEFT + part(x, x_ticks) * (right - _LEFT)
+
+    def down(y: float) -> float:
+        return bottom - part(y, y_ticks) * (bottom - _TOP)
+
+    parts = [_text("title", 0, 14, title)]
+    for x in x_ticks:
+        parts.append(_line("grid", across(x), _TOP, across(x), bottom))
+        parts.append(_text("tick", across(x), bottom + 15, f"{x:g}", "middle"))
+    for y in y_ticks:
+        parts.append(_line("grid", _LEFT, down(y), right, down(y)))
+        parts.append(_text("tick", _LEFT - 6, down(y) + 4, f"{y:g}", "end"))
+    parts.append(_text("axis", (_LEFT + right) / 2, height - 6, x_name, "middle"))
+    turned = f"translate(11 {(_TOP + bottom) / 2}) rotate(-90)"
+    parts.append(f'<text class="axis" transform="{turned}" text-anchor="middle">{escape(y_name)}</text>')
+    drawn = {name: [(x, y) for x, y in line if math.isfinite(x + y)] for name, line in series.items()}
+    drawn = {name: line for name, line in drawn.items() if line}
+    free = -math.inf  # the names stand below each other, beside the ends as far as there is room
+    names = sorted(drawn, key=lambda name: down(drawn[name][-1][1]))
+    for place, name in enumerate(names):
+        colour = COLOURS[list(drawn).index(name) % len(COLOURS)]
+        path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in drawn[name])
+        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{path}"/>')
+        lowest = bottom - (len(names) - 1 - place) * _LABEL_HEIGHT
+        free = max(free + _LABEL_HEIGHT, min(down(drawn[name][-1][1]) + 4, lowest))
+        parts.append(_text("name", right + 8, free, name).replace("<text", f'<text style="fill:{colour}"', 1))
+    return _svg(title, width, height, parts)
+
+
+def as_file(svg: str) -> str:
+    """A plot as an SVG file of its own, with the styles that a page would give it; light and dark."""
+    style = (
+        "text{font:11.5px system-ui,sans-serif;fill:#333}.title{font-weight:600}.grid{stroke:#8884}"
+        "@media(prefers-color-scheme:dark){text{fill:#ccc}}"
+    )
+    head, body = svg.split(">", 1)
+    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{body}\n'
+
+
 def _label(point: Point, x: float, y: float, taken: list[Box]) -> str:
     """The name beside a dot, on the first place that is inside the plot and free; "" where none is."""
     length = len(point.label) * _CHARACTER
@@ -132,6 +197,12 @@ def _ticks(values: Sequence[float], number: int = 5) -> list[float]:
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m * number >= span * 0.999)
     first, last = math.floor(low / step - 1e-9), math.ceil(high / step + 1e-9)
     return [round(place * step, 10) for place in range(first, last + 1)]
+
+
+def _decades(values: Sequence[float]) -> list[float]:
+    """Powers of ten that enclose all values, at least two."""
+    first, last = math.floor(math.log10(min(values)) + 1e-9), math.ceil(math.log10(max(values)) - 1e-9)
+    return [10.0**power for power in range(first, max(last, first + 1) + 1)]
 
 
 def _text(name: str, x: float, y: float, text: str, anchor: str = "start") -> str:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +47,7 @@ class Row:
     form: str  # luma or frames
     height: int
     width: int
+    device: str = "cpu"  # or cuda
     seconds: float = 0.0  # the median of all passes
     p95: float = 0.0
     passes: int = 0
@@ -71,12 +71,12 @@ class Speed:
     """All rows, and what they are to be seen against."""
 
     rows: tuple[Row, ...]
-    calibration: dict[str, float]  # precision: 10^9 operations a second of one large convolution
+    calibration: dict[str, float]  # 10^9 operations a second of large convolutions, by precision and device
     machine: dict[str, str]
 
     def share(self, row: Row) -> float:
         """The speed of a row as a share of the calibration's in its precision."""
-        best = self.calibration.get(row.precision, 0.0)
+        best = self.calibration.get(f"{row.precision} on {row.device}", 0.0)
         return row.gflops / best if best else 0.0
 
 
@@ -88,12 +88,16 @@ def plan(
 ) -> list[Row]:
     """The rows to measure, by model and then by size; what cannot be combined is left out.
 
+    Where torch finds a CUDA device, its rows come after those of the CPU.
+
     Args:
         models: shipped networks or .safetensors files.
         runtimes: of ``torch``, ``openvino``, ``onnxruntime`` and ``plain``.
         precisions: of ``fp32`` and ``bf16``.
         sizes: (height, width) each.
     """
+    import torch
+
     from fsidfusion.inference.device import choose_device, has_native_bf16
     from fsidfusion.network.checkpoint import load_model
 
@@ -109,6 +113,8 @@ def plan(
                         continue
                     forms = ("luma",) if runtime == PLAIN else ("luma", FRAMES)
                     rows += [Row(model, runtime, precision, form, height, width) for form in forms]
+    if "torch" in runtimes and torch.cuda.is_available():
+        rows += [replace(row, device="cuda") for row in rows if row.runtime == "torch"]
     return rows
 
 
@@ -127,9 +133,12 @@ def measure(
         threads: of the CPU; all by default.
         report: called with every row as it is done.
     """
-    precisions = dict.fromkeys(row.precision for row in rows)
+    kinds = dict.fromkeys((row.precision, row.device) for row in rows)
     calibration = {
-        p: float(_ask({"calibrate": p, "budget": budget, "threads": threads})["gflops"]) for p in precisions
+        f"{precision} on {device}": float(
+            _ask({"calibrate": precision, "device": device, "budget": budget, "threads": threads})["gflops"]
+        )
+        for precision, device in kinds
     }
     done: list[Row] = []
     for row in rows:
@@ -145,8 +154,8 @@ def _measured(row: Row, done: Sequence[Row], budget: float, threads: int | None)
         other
         for other in done
         if other.seconds
-        and (other.model, other.runtime, other.precision, other.form)
-        == (row.model, row.runtime, row.precision, row.form)
+        and (other.model, other.runtime, other.precision, other.form, other.device)
+        == (row.model, row.runtime, row.precision, row.form, row.device)
     ]
     if row.runtime == PLAIN and pixels > PLAIN_PIXELS:
         return replace(row, note="needs too much memory")
@@ -180,7 +189,11 @@ def answer() -> None:
     if question["threads"]:
         torch.set_num_threads(question["threads"])
     if "calibrate" in question:
-        print(json.dumps({"gflops": calibrate(question["calibrate"], question["budget"] / 3)}))
+        print(
+            json.dumps(
+                {"gflops": calibrate(question["calibrate"], question["budget"] / 3, question["device"])}
+            )
+        )
         return
     row = Row(**question["row"])
     try:
@@ -189,21 +202,29 @@ def answer() -> None:
         sys.exit(str(error))
 
 
-def calibrate(precision: str, budget: float) -> float:
+def calibrate(precision: str, budget: float, device: str = "cpu") -> float:
     """10^9 operations a second that 3x3 convolutions of 64 to 64 channels reach, at their best.
 
-    In torch, and in OpenVINO where it is installed; the faster counts. ``budget`` is seconds for each.
+    In torch, and on the CPU in OpenVINO where it is installed; the faster counts. ``budget`` is seconds for
+    each.
     """
     import torch
     from torch import nn
 
     channels, height, width, layers = 64, 240, 320, 4
     chain = nn.Sequential(*(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(layers)))
-    chain = chain.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    image = torch.rand(1, channels, height, width).to(memory_format=torch.channels_last)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        seconds = min(timed(lambda: chain(image), budget))
-    if find_spec("openvino"):
+    batch = 1 if device == "cpu" else 16  # enough work for all of a GPU
+    chain = chain.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    image = torch.rand(batch, channels, height, width).to(device, memory_format=torch.channels_last)
+
+    def work() -> None:
+        chain(image)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        seconds = min(timed(work, budget)) / batch
+    if device == "cpu" and find_spec("openvino"):
         import openvino
         from openvino import opset13 as operations
 
@@ -267,7 +288,9 @@ def _measure_here(row: Row, budget: float, threads: int | None) -> dict[str, Any
         network = PlainFSIDFusion(network)  # type: ignore[arg-type]
         call = partial(_plain_pass, network, infrared, visible)
     else:
-        fuser = Fuser(network, device="cpu", precision=row.precision, runtime=row.runtime, threads=threads)
+        fuser = Fuser(
+            network, device=row.device, precision=row.precision, runtime=row.runtime, threads=threads
+        )
         if fuser.precision != row.precision:
             raise UserError(f"{row.precision} is not faithful here")
         if row.form == FRAMES:
@@ -276,12 +299,16 @@ def _measure_here(row: Row, budget: float, threads: int | None) -> dict[str, Any
             call = partial(fuser.fuse_luma, [infrared], [visible])
     times = timed(call, budget)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if row.device == "cuda":
+        import torch
+
+        peak = torch.cuda.max_memory_reserved()
     return {
         "seconds": median(times),
         "p95": float(np.quantile(times, 0.95)),
         "passes": len(times),
         "memory": peak,
-        "gflop": gflop_per_pixel(network) * row.height * row.width,
+        "gflop": gflop_per_pixel(network.cpu()) * row.height * row.width,
     }
 
 
@@ -298,75 +325,15 @@ def _machine(threads: int | None) -> dict[str, str]:
     from fsidfusion.inference.runtimes import installed_runtimes, processor, version_of
 
     versions = ", ".join(f"{name} {version_of(name)}" for name in installed_runtimes())
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
+        **gpu,
         "processor": processor(),
         "cores": str(os.cpu_count()),
         "threads": str(threads or torch.get_num_threads()),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": versions,
     }
-
-
-HEADINGS = ("runtime", "precision", "size", "ms", "p95 ms", "pairs/s", "peak MiB", "GFLOP/s", "of peak")
-
-
-def cells(speed: Speed, row: Row) -> tuple[str, ...]:
-    """A row under ``HEADINGS``."""
-    start = (row.runtime, row.precision, f"{row.width}x{row.height}")
-    if row.note:
-        return (*start, f"({row.note})", "", "", "", "", "")
-    return (
-        *start,
-        f"{1e3 * row.seconds:.1f}",
-        f"{1e3 * row.p95:.1f}",
-        f"{row.pairs_per_second:.2f}",
-        f"{row.memory / 2**20:.0f}",
-        f"{row.gflops:.0f}",
-        f"{speed.share(row):.0%}",
-    )
-
-
-def to_markdown(speed: Speed) -> str:
-    """The whole measurement as a page."""
-    machine = speed.machine
-    peaks = ", ".join(f"{value:.0f} GFLOP/s in {name}" for name, value in speed.calibration.items())
-    lines = [
-        "## Speed",
-        "",
-        f"Processor {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads;"
-        f" {machine['system']}; {machine['versions']}. Written by `fsidfusion benchmark speed --write-docs`.",
-        "",
-        "Median and 95th percentile of the passes over one pair. Each row is a process of its own; its peak",
-        "memory includes all libraries. The last column is the share of what 3x3 convolutions of 64 channels",
-        f"reach on this machine: {peaks}.",
-        "",
-        "Luma: gray frames to fused luma. Frames: 8-bit gray and RGB frames in memory to the fused frame,",
-        "output mapping and chroma included. `plain`: the published network written down plainly, eager.",
-    ]
-    for model in dict.fromkeys(row.model for row in speed.rows):
-        for form in ("luma", FRAMES):
-            rows = [row for row in speed.rows if (row.model, row.form) == (model, form)]
-            if rows:
-                lines += ["", f"### {Path(model).stem}, {form}", "", f"| {' | '.join(HEADINGS)} |"]
-                lines += ["|" + "---|" * 2 + "---:|" * (len(HEADINGS) - 2)]
-                lines += [f"| {' | '.join(cells(speed, row))} |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def to_json(speed: Speed) -> str:
-    """The whole measurement for programs."""
-    rows = [
-        {
-            **asdict(row),
-            "pairs_per_second": row.pairs_per_second,
-            "gflops": row.gflops,
-            "share": speed.share(row),
-        }
-        for row in speed.rows
-    ]
-    return json.dumps(
-        {"machine": speed.machine, "calibration_gflops": speed.calibration, "rows": rows}, indent=1
-    )
 
 
 def parse_size(text: str) -> tuple[int, int]:

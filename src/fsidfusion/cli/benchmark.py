@@ -123,8 +123,9 @@ class Speed:
 
     def run(self) -> None:
         """Measure, print and write."""
-        from fsidfusion.benchmark import speed
+        from fsidfusion.benchmark import speed, speed_page
         from fsidfusion.benchmark.pages import RESULTS, read_part, write_part
+        from fsidfusion.benchmark.plots import as_file
         from fsidfusion.benchmark.tables import write_text
         from fsidfusion.inference.runtimes import installed_runtimes
         from fsidfusion.network.checkpoint import shipped_models
@@ -141,11 +142,12 @@ class Speed:
         budget = 0.3 if self.quick else speed.BUDGET
         with progress(len(rows), shown=True) as report:
             result = speed.measure(rows, budget=budget, threads=self.threads, report=report)
-        page = speed.to_markdown(result)
+        page = speed_page.to_markdown(result)
         print(page)
         if self.json:
-            write_text(self.json, speed.to_json(result))
+            write_text(self.json, speed_page.to_json(result))
         if self.write_docs:
+            write_text(RESULTS.with_name("speed.svg"), as_file(speed_page.plot(result)))
             write_part(RESULTS, "speed", page)
 
 
