@@ -52,7 +52,7 @@ def to_markdown(results: Sequence[SetScores], models: Sequence[Model]) -> str:
             "",
             f"Of the {len(COLUMNS)} columns of each set: at least equal to FSIDFusion / to the best of all.",
             "",
-            *_table(
+            *markdown_table(
                 ["", *sets, "≥ FSIDFusion", "≥ best of each column"],
                 [
                     [
@@ -143,7 +143,7 @@ def readme_table(results: Sequence[SetScores], models: Sequence[Model]) -> str:
                 name = f"{line.name}, published" if line.kind == "reference" else line.name
                 body.append([result.pairs.name, name, *_cells(line, result.pairs.name)])
     hashes = [f"Weights: {m.name} `{m.weights}`." for m in models if m.weights]
-    table = _table(["set", "method", *COLUMNS], body)
+    table = markdown_table(["set", "method", *COLUMNS], body)
     medical = any(result.pairs.name.startswith("MRI_") for result in results)
     remarks = [_LEGEND, *([MEDICAL_NOTE] if medical else []), *hashes]
     ending = fill(
@@ -172,7 +172,7 @@ def _pages(root: Path) -> tuple[Path, Path]:
 
 def _weights(models: Sequence[Model]) -> list[str]:
     rows = [[m.name, f"`{m.weights}`", m.fuser.device, m.fuser.precision] for m in models if m.weights]
-    return _table(["network", "sha256 of its weights", "device", "precision"], rows) if rows else []
+    return markdown_table(["network", "sha256 of its weights", "device", "precision"], rows) if rows else []
 
 
 def _set_lines(result: SetScores) -> list[str]:
@@ -196,7 +196,7 @@ def _set_lines(result: SetScores) -> list[str]:
             cells += [f"{count}/{len(COLUMNS)}" for count in (row.above_reference, row.above_best)]
         body.append(cells)
     head = ["", *COLUMNS, *(["≥ FSIDFusion", "≥ best"] if counts else [])]
-    return [*lines, "", *_table(head, body)]
+    return [*lines, "", *markdown_table(head, body)]
 
 
 def _cells(row: Row, name: str) -> list[str]:
@@ -212,6 +212,7 @@ def _cells(row: Row, name: str) -> list[str]:
     return cells
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, numbers to the right, and an empty line below."""
     rule = "|---" + "|---:" * (len(head) - 1) + "|"
     return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in body), ""]

@@ -1,7 +1,7 @@
 """One HTML file with everything in it: tables, plots and pictures; it fetches nothing and runs offline."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from itertools import groupby
@@ -198,21 +198,36 @@ def _scatter_plots(result: SetScores, rows: Sequence[Row]) -> str:
     return "".join(f'<div class="card">{plot}</div>' for plot in plots)
 
 
-def _pair_card(shown: Shown) -> str:
+def picture_card(name: str, title: str, pictures: Mapping[str, bytes], chips: Sequence[str]) -> str:
+    """A card that opens the viewer.
+
+    Args:
+        name: shown above the viewer.
+        title: shown below the pictures.
+        pictures: label -> WebP; the viewer begins with the first and the third.
+        chips: short remarks; those that begin with "best" or "worst" are coloured.
+    """
     figures = "".join(
         f'<figure><img alt="{escape(label)}" src="data:image/webp;base64,{b64encode(picture).decode()}">'
         f"<figcaption>{escape(label)}</figcaption></figure>"
-        for label, picture in shown.pictures.items()
+        for label, picture in pictures.items()
     )
-    chips = "".join(
-        f'<span class="chip {word}">{word} {metric} {format_score(metric, shown.scores[metric])}</span>'
-        for word, metric in (reason.split() for reason in shown.reasons)
+    shown = "".join(
+        f'<span class="chip {escape(chip.partition(" ")[0])}">{escape(chip)}</span>' for chip in chips
     )
     return (
-        f'<button class="pair card" data-name="{escape(f"{shown.set} {shown.pair}")}">'
+        f'<button class="pair card" data-name="{escape(name)}">'
         f'<div class="pictures">{figures}</div>'
-        f'<div class="text"><b>{escape(shown.pair)}</b><div class="chips">{chips}</div></div></button>'
+        f'<div class="text"><b>{escape(title)}</b><div class="chips">{shown}</div></div></button>'
     )
+
+
+def _pair_card(shown: Shown) -> str:
+    chips = [
+        f"{word} {metric} {format_score(metric, shown.scores[metric])}"
+        for word, metric in (reason.split() for reason in shown.reasons)
+    ]
+    return picture_card(f"{shown.set} {shown.pair}", shown.pair, shown.pictures, chips)
 
 
 def _notes(results: Sequence[SetScores], models: Sequence[Model]) -> str:

@@ -1,0 +1,1 @@
+"""What fused pictures are good for: detectors and segmenters trained on them, by one fixed protocol."""
