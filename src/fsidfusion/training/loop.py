@@ -4,17 +4,11 @@ What a step computes depends on the configuration and the step's number alone (c
 resumed run on a CPU gives the very weights of an uninterrupted one.
 """
 
-import json
 import math
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TextIO
 
 import torch
 import torch.distributed as dist
@@ -23,72 +17,17 @@ from torch import Tensor, nn
 from fsidfusion.data.patches import CropSampler, PatchCache
 from fsidfusion.errors import UserError
 from fsidfusion.inference.allocator import keep_large_blocks
+from fsidfusion.inference.device import choose_device
 from fsidfusion.network.checkpoint import build_model, load_model, save_weights
 from fsidfusion.training import stages, state
 from fsidfusion.training.presets import TrainConfig, load_config
-from fsidfusion.training.validation import validate
+from fsidfusion.training.processes import agree, joined, stop_requests
+from fsidfusion.training.record import Progress, Record, disk_errors
+from fsidfusion.training.run_report import reported
+from fsidfusion.training.schedule import Plan, learning_rate, plan_of
+from fsidfusion.training.validation import Validation, validate
 
 EXPLODED = 1e4  # times the running mean of the gradient norm
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a watcher is told after a step: position, stage, weighted losses, speed, seconds left."""
-
-    step: int
-    steps: int
-    stage: str
-    losses: dict[str, float]
-    gradient_norm: float
-    learning_rate: float
-    pairs_per_second: float
-    seconds_left: float
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The steps of a run, from its configuration and data."""
-
-    steps_per_epoch: int
-    reconstruction: int
-    fusion: int
-
-    @property
-    def steps(self) -> int:
-        """All steps of both stages."""
-        return self.reconstruction + self.fusion
-
-    def stage(self, step: int) -> str:
-        """``reconstruct`` (stage I) or ``fuse`` (stage II) at a step counted from 0."""
-        return "reconstruct" if step < self.reconstruction else "fuse"
-
-
-def plan_of(config: TrainConfig, sampler: CropSampler) -> Plan:
-    """How many steps each stage has."""
-    per_epoch = config.steps_per_epoch or sampler.steps_per_epoch
-    plan = Plan(per_epoch, config.reconstruction_epochs * per_epoch, config.fusion_epochs * per_epoch)
-    if plan.steps == 0:
-        raise UserError("reconstruction_epochs and fusion_epochs are both 0; there is nothing to train")
-    return plan
-
-
-def learning_rate(config: TrainConfig, plan: Plan, step: int, part: str) -> float:
-    """The rate of one part of the network at a step.
-
-    ``step``: halved every ``halve_every`` epochs, from the start of the run, or for the fusion layer
-    (``specific_fusion``) from the start of stage II, as published. ``cosine``: each stage falls to the floor.
-    """
-    in_stage = step if step < plan.reconstruction else step - plan.reconstruction
-    rate = config.learning_rate
-    if config.schedule == "step":
-        since = in_stage if part == "specific_fusion" else step
-        rate *= 0.5 ** (since // (plan.steps_per_epoch * config.halve_every))
-        rate = max(rate, config.learning_rate_floor)
-    else:
-        length = plan.reconstruction if step < plan.reconstruction else plan.fusion
-        fall = 0.5 * (1 + math.cos(math.pi * in_stage / length))
-        rate = config.learning_rate_floor + (rate - config.learning_rate_floor) * fall
-    return rate * min(1.0, (in_stage + 1) / config.warmup_steps) if config.warmup_steps else rate
 
 
 def train(
@@ -99,6 +38,7 @@ def train(
     resume: bool = True,
     max_minutes: float | None = None,
     device: str = "cpu",
+    tensorboard: bool = False,
     on_step: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Train a network, or go on with a run that was stopped.
@@ -110,17 +50,20 @@ def train(
         resume: go on from the newest checkpoint in ``run``; without it a run that has checkpoints is refused.
         max_minutes: stop with a checkpoint after so long.
         device: ``cpu``, ``cuda`` or ``mps``; with torchrun each process takes its own GPU.
+        tensorboard: also write TensorBoard's events to ``run/tensorboard``.
         on_step: called after every step on the first process.
 
     Returns:
         ``run/weights.safetensors`` when all steps are done, else the checkpoint folder that it stopped at.
+        The weights of the end of stage I are kept as ``run/stage-one.safetensors``, and however the run
+        ends, ``run/report.html`` shows it.
 
     Raises:
         UserError: for a configuration, cache, checkpoint or disk that cannot be used, and for a diverged run.
     """
     keep_large_blocks()
-    with _processes(device) as (rank, world):
-        return _train(config, cache, run, resume, max_minutes, device, on_step, rank, world)
+    with joined(device) as (rank, world):
+        return _train(config, cache, run, resume, max_minutes, device, tensorboard, on_step, rank, world)
 
 
 def _train(
@@ -130,12 +73,14 @@ def _train(
     resume: bool,
     max_minutes: float | None,
     device: str,
+    tensorboard: bool,
     on_step: Callable[[Progress], None] | None,
     rank: int,
     world: int,
 ) -> Path:
     """One process's part of :func:`train`."""
-    target = torch.device(device, torch.cuda.current_device()) if device == "cuda" else torch.device(device)
+    target = torch.device(device, torch.cuda.current_device()) if world > 1 and device == "cuda" else None
+    target = target or choose_device(device)
     share = config.batch // config.accumulate
     if share % world:
         raise UserError(f"batch {share} per pass cannot be shared by {world} processes; choose a multiple")
@@ -149,10 +94,9 @@ def _train(
         config.min_std,
     )
     plan = plan_of(config, sampler)
-    _claim(run, config, resume, rank)
-
     torch.manual_seed(config.seed)
     network = _network(config).to(target).train()
+    _claim(run, config, resume, rank)
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if world > 1 and target.type == "cuda":
@@ -166,9 +110,16 @@ def _train(
     started = saved = time.monotonic()
     first_step, norm_mean = position.step, 0.0
     offset = position.seconds
-    log = (run / "metrics.jsonl").open("a") if rank == 0 else None
-    checkpoint = found[-1] if found else run
-    with _interrupts() as stop, nullcontext() if log is None else log:
+    checkpoint, weights = found[-1] if found else run, run / "weights.safetensors"
+    if position.step == plan.steps and weights.exists():
+        with reported(run, rank == 0):
+            return weights
+    with (
+        reported(run, rank == 0),
+        stop_requests() as stop,
+        disk_errors(run),
+        Record(run, position.step, tensorboard, rank == 0) as record,
+    ):
         while position.step < plan.steps:
             step = position.step
             for group in optimizer.param_groups:
@@ -193,48 +144,25 @@ def _train(
                 progress = Progress(
                     step + 1, plan.steps, plan.stage(step), losses, norm, rate, speed * config.batch, left
                 )
-                _write(log, progress, position)
+                record.add_step(progress, position.seconds)
                 if on_step:
                     on_step(progress)
+                if step + 1 == plan.reconstruction and plan.fusion:
+                    _export(config, ema, network, run / "stage-one.safetensors", position)
                 if config.validate_every and (step + 1) % config.validate_every == 0:
-                    _validate(config, ema, network, cache, run, step + 1, target)
+                    record.add_validation(_validate(config, ema, network, cache, run, step + 1, target))
             out_of_time = stop.is_set() or (max_minutes is not None and now - started > 60 * max_minutes)
-            if _agree(out_of_time or now - saved > 60 * config.checkpoint_minutes, world, target):
+            if agree(out_of_time or now - saved > 60 * config.checkpoint_minutes, world, target):
                 if rank == 0:
                     checkpoint = state.save_checkpoint(run, position, network, ema, optimizer)
                 saved = time.monotonic()
-            if _agree(out_of_time, world, target):
+            if agree(out_of_time, world, target):
                 return checkpoint
-    weights = run / "weights.safetensors"
-    if rank == 0:
-        state.save_checkpoint(run, position, network, ema, optimizer)
-        _validate(config, ema, network, cache, run, position.step, target)
-        final = _network(config)
-        final.load_state_dict(ema if config.ema else network.state_dict())
-        save_weights(weights, final, {"steps": str(position.step), "seed": str(config.seed)})
+        if rank == 0:
+            state.save_checkpoint(run, position, network, ema, optimizer)
+            record.add_validation(_validate(config, ema, network, cache, run, position.step, target))
+            _export(config, ema, network, weights, position)
     return weights
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM let the step end and be saved; a second Ctrl-C stops at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    handlers: dict[signal.Signals, Any] = {}
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        signal.signal(number, handlers[signal.Signals(number)])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handlers[number] = signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _backward(
@@ -277,12 +205,28 @@ def _backward(
 
 
 def _network(config: TrainConfig) -> nn.Module:
-    if not config.init:
-        return build_model(config.network, config.network_options)
-    network = load_model(config.init)
-    if network.architecture != config.network:
+    """The network at its start; UserError where it cannot do what the configuration asks of it."""
+    if config.init:
+        network = load_model(config.init)
+        if network.architecture != config.network:
+            raise UserError(
+                f"init {config.init} holds {network.architecture}, but the run trains {config.network}"
+            )
+    else:
+        try:
+            network = build_model(config.network, config.network_options)
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"network_options of {config.network}: {error}") from error
+    multiple, smallest = int(network.size_multiple), int(network.minimum_size)  # type: ignore[arg-type]
+    if config.crop % multiple or config.crop < smallest:
         raise UserError(
-            f"init {config.init} holds {network.architecture}, but the run trains {config.network}"
+            f"crop is {config.crop}; {config.network} takes multiples of {multiple}, at least {smallest}"
+        )
+    held = config.reconstruction_epochs or (config.fusion_epochs and config.reconstruction_weight)
+    if held and not hasattr(network, "reconstruct"):
+        raise UserError(
+            f"{config.network} does not reconstruct its inputs; set reconstruction_epochs=0 and "
+            "reconstruction_weight=0"
         )
     return network
 
@@ -322,6 +266,20 @@ def _average(ema: dict[str, Tensor], network: nn.Module, decay: float, step: int
             ema[name].copy_(value)
 
 
+def _trained(config: TrainConfig, ema: dict[str, Tensor], network: nn.Module) -> nn.Module:
+    """A network with the weights to be judged and kept: the averaged ones where there are any."""
+    trained = build_model(config.network, network.config)  # type: ignore[arg-type]
+    trained.load_state_dict(ema if config.ema else network.state_dict())
+    return trained.eval()
+
+
+def _export(
+    config: TrainConfig, ema: dict[str, Tensor], network: nn.Module, path: Path, position: state.Position
+) -> None:
+    note = {"steps": str(position.step), "seed": str(config.seed)}
+    save_weights(path, _trained(config, ema, network), note)
+
+
 def _validate(
     config: TrainConfig,
     ema: dict[str, Tensor],
@@ -330,10 +288,8 @@ def _validate(
     run: Path,
     step: int,
     device: torch.device,
-) -> None:
-    shown = build_model(config.network, config.network_options).to(device)
-    shown.load_state_dict(ema if config.ema else network.state_dict())
-    validate(shown.eval(), cache, run, step)
+) -> Validation:
+    return validate(_trained(config, ema, network).to(device), cache, run, step)
 
 
 def _claim(run: Path, config: TrainConfig, resume: bool, rank: int) -> None:
@@ -354,43 +310,3 @@ def _claim(run: Path, config: TrainConfig, resume: bool, rank: int) -> None:
             config.save(stored)
         except OSError as error:
             raise UserError(f"cannot write to the run folder {run}: {error.strerror}") from error
-
-
-@contextmanager
-def _processes(device: str) -> Iterator[tuple[int, int]]:
-    """This process's rank and the number of processes; joins the group that torchrun describes.
-
-    The group is left together: a process that ended with its connections open would be aborted by them.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield 0, 1
-        return
-    if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
-    try:
-        yield dist.get_rank(), dist.get_world_size()
-        dist.barrier()
-    finally:
-        dist.destroy_process_group()
-
-
-def _agree(flag: bool, world: int, device: torch.device) -> bool:
-    """The first process decides for all, since clocks differ."""
-    if world == 1:
-        return flag
-    shared = torch.tensor(float(flag), device=device)
-    dist.broadcast(shared, 0)
-    return bool(shared)
-
-
-def _write(log: TextIO | None, progress: Progress, position: state.Position) -> None:
-    line = {
-        "step": progress.step,
-        "stage": progress.stage,
-        "seconds": round(position.seconds, 2),
-        "lr": progress.learning_rate,
-        "gradient_norm": progress.gradient_norm,
-        **{name: round(value, 6) for name, value in progress.losses.items()},
-    }
-    print(json.dumps(line), file=log, flush=progress.step % 20 == 0)

@@ -1,6 +1,6 @@
 """Validation during training: fuse the held-out pairs, score them, draw them."""
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from fsidfusion.data.patches import PatchCache
+from fsidfusion.images import whole_file
 from fsidfusion.inference.contact_sheet import Labelled, contact_sheet
 from fsidfusion.inference.contrast import RangeMode, apply_range, find_range
 from fsidfusion.metrics import mean_scores, score
@@ -19,13 +20,22 @@ SHOWN = 4
 PER_SET = 20
 
 
+@dataclass(frozen=True)
+class Validation:
+    """How the held-out pairs come out at a step."""
+
+    step: int
+    range: RangeMode  # the output mapping that was scored
+    means: dict[str, dict[str, float]]  # set: metric: mean; empty where nothing is held out
+    sheet: Path  # contact sheet, which is not there either then
+
+
 def validate(
     network: nn.Module, cache: PatchCache, run: Path, step: int, mode: RangeMode = "percentile"
-) -> dict[str, dict[str, float]]:
-    """Score the validation items of each set with the eleven metrics; at most 20 of a set.
+) -> Validation:
+    """Score the validation items of each set with the eleven metrics, at most 20 of a set.
 
-    Appends a line to ``run/validation.jsonl`` and draws ``run/validation/STEP.png`` (sources and result, a
-    few of each set). Returns {set: {metric: mean}}; empty when the cache holds no validation items.
+    Draws ``run/validation/STEP.png``: sources and result, a few of each set.
     """
     scores: dict[str, list[dict[str, float]]] = {}
     rows: list[list[Labelled]] = []
@@ -42,12 +52,12 @@ def validate(
         if len(done) <= SHOWN:
             rows.append([(f"{item.set}/{item.source}", infrared), ("", visible), ("fused", picture)])
     means = {name: mean_scores(entries)[0] for name, entries in scores.items()}
+    sheet = run / "validation" / f"{step:08d}.png"
     if rows:
-        with (run / "validation.jsonl").open("a") as log:
-            print(json.dumps({"step": step, "range": mode, "mean": means}), file=log)
-        (run / "validation").mkdir(exist_ok=True)
-        Image.fromarray(contact_sheet(rows, 160)).save(run / "validation" / f"{step:08d}.png")
-    return means
+        sheet.parent.mkdir(exist_ok=True)
+        with whole_file(sheet) as file:
+            Image.fromarray(contact_sheet(rows, 160)).save(file, "PNG")
+    return Validation(step, mode, means, sheet)
 
 
 @torch.no_grad()

@@ -1,0 +1,61 @@
+"""What surrounds a run: several processes that torchrun started, and requests to stop."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+@contextmanager
+def joined(device: str) -> Iterator[tuple[int, int]]:
+    """This process's rank and the number of processes; joins the group that torchrun describes.
+
+    The group is left together: a process that ended with its connections open would be aborted by them.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0, 1
+        return
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def agree(flag: bool, world: int, device: torch.device) -> bool:
+    """The first process decides for all, since clocks differ."""
+    if world == 1:
+        return flag
+    shared = torch.tensor(float(flag), device=device)
+    dist.broadcast(shared, 0)
+    return bool(shared)
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM let the step end and be saved; a second Ctrl-C stops at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    handlers: dict[signal.Signals, Any] = {}
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(number, handlers[signal.Signals(number)])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handlers[number] = signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

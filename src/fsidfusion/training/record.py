@@ -1,0 +1,141 @@
+"""What a run writes of itself while it goes: a line for each step, and TensorBoard's events if asked for."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from fsidfusion.errors import UserError
+from fsidfusion.images import read_picture, whole_file
+from fsidfusion.training.validation import Validation
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+FLUSH_EVERY = 20  # steps
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a watcher is told after a step: position, stage, weighted losses, speed, seconds left."""
+
+    step: int
+    steps: int
+    stage: str
+    losses: dict[str, float]
+    gradient_norm: float
+    learning_rate: float
+    pairs_per_second: float
+    seconds_left: float
+
+
+class Record:
+    """``metrics.jsonl`` (a line a step), ``validation.jsonl`` and, if asked for, ``tensorboard/`` of a run.
+
+    Lines behind ``step``, where a stopped run goes on, are dropped: it will write them again.
+
+    Args:
+        run: the folder of the run.
+        step: finished steps.
+        tensorboard: whether to write events too.
+        active: only the first of several processes writes.
+
+    Raises:
+        UserError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, run: Path, step: int, tensorboard: bool = False, active: bool = True) -> None:
+        self._active, self._validations = active, run / "validation.jsonl"
+        self._board: SummaryWriter | None = None
+        if not active:
+            return
+        if tensorboard:
+            self._board = _open_board(run / "tensorboard", step)
+        metrics = run / "metrics.jsonl"
+        for path in (metrics, self._validations):
+            _drop_later(path, step)
+        self._log = metrics.open("a", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._board:
+            self._board.close()
+        if self._active:
+            self._log.close()
+
+    def add_step(self, progress: Progress, seconds: float) -> None:
+        """Write a step; ``seconds`` that the run has taken so far, over all its sittings."""
+        line = {
+            "step": progress.step,
+            "stage": progress.stage,
+            "seconds": round(seconds, 2),
+            "lr": progress.learning_rate,
+            "gradient_norm": progress.gradient_norm,
+            **{name: round(value, 6) for name, value in progress.losses.items()},
+        }
+        print(json.dumps(line), file=self._log, flush=progress.step % FLUSH_EVERY == 0)
+        if self._board:
+            for name, value in progress.losses.items():
+                self._board.add_scalar(f"loss/{name}", value, progress.step)
+            self._board.add_scalar("gradient_norm", progress.gradient_norm, progress.step)
+            self._board.add_scalar("learning_rate", progress.learning_rate, progress.step)
+
+    def add_validation(self, validation: Validation) -> None:
+        """Write the scores of the held-out pairs; nothing where there are none."""
+        if not validation.means:
+            return
+        line = {"step": validation.step, "range": validation.range, "mean": validation.means}
+        with self._validations.open("a", encoding="utf-8") as log:
+            print(json.dumps(line), file=log)
+        if self._board:
+            for name, means in validation.means.items():
+                for metric, value in means.items():
+                    self._board.add_scalar(f"validation {metric}/{name}", value, validation.step)
+            sheet = np.asarray(read_picture(validation.sheet).pixels)
+            self._board.add_image("validation", sheet, validation.step, dataformats="HWC")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSON lines file, one for each step in order; [] where there is no file."""
+    lines: dict[int, dict[str, Any]] = {}
+    for text in path.read_text("utf-8").splitlines() if path.exists() else []:
+        try:
+            line = json.loads(text)
+            lines[int(line["step"])] = line
+        except (ValueError, KeyError, TypeError):  # cut off by a crash
+            continue
+    return [lines[step] for step in sorted(lines)]
+
+
+@contextmanager
+def disk_errors(run: Path) -> Iterator[None]:
+    """A file that cannot be written, as one line; the checkpoints are whole, so nothing but time is lost."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the run folder {run} ({error.strerror or error}); its checkpoints are "
+            "untouched: make room and run again with --resume auto"
+        ) from error
+
+
+def _drop_later(path: Path, step: int) -> None:
+    lines = read_lines(path)
+    kept = [line for line in lines if line["step"] <= step]
+    if len(kept) < len(lines):
+        with whole_file(path) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+
+
+def _open_board(folder: Path, step: int) -> "SummaryWriter":
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError("TensorBoard is not installed: pip install 'fsidfusion[tensorboard]'") from None
+    return SummaryWriter(str(folder), purge_step=step + 1)
