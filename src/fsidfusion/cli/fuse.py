@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fsidfusion import DEFAULT_MODEL
+from fsidfusion.cli.volumes import Volumes, fuse_volumes, names_volumes
 from fsidfusion.data.pairs import Matches, Place, match_pairs, open_set
 from fsidfusion.errors import UserError
 
@@ -113,6 +114,7 @@ def fuse(
     output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="FILE|FOLDER")],
     inputs: Inputs = Inputs(),
     engine: Engine = Engine(),
+    volumes: Volumes = Volumes(),  # noqa: B008 (frozen)
     color: Literal["auto", "gray"] = "auto",
     bits: Literal["auto", "8", "16"] = "auto",
     format: Literal["png", "jpg", "bmp", "tif", "webp"] = "png",
@@ -132,6 +134,8 @@ def fuse(
 
     Medical: --mri mri.png --pet pet.png -o fused.png
 
+    Volumes: --mri t1.nii.gz --ct ct.nii.gz -o fused.nii.gz, or folders of DICOM series
+
     PNG, JPEG, BMP, TIFF and WebP; 8 and 16 bits; gray and colour. What exists is skipped, so that the same
     line resumes a stopped run. Exit status: 0 done, 1 some of many pairs failed, 2 nothing could be done.
 
@@ -139,6 +143,7 @@ def fuse(
         output: the fused picture, or a folder for many.
         inputs: what to fuse.
         engine: the model and how it runs.
+        volumes: for NIfTI files and DICOM series.
         color: auto keeps the colour of the visible (PET, SPECT) picture.
         bits: of a sample in the output; auto keeps 16 where a source has them.
         format: of the files in an output folder.
@@ -150,8 +155,12 @@ def fuse(
     """
     from fsidfusion.inference.folder import Options, fuse_files, output_paths
 
+    if names_volumes(inputs):
+        return fuse_volumes(inputs, engine, volumes, output, color == "gray", bits, overwrite, json)
     start = time.perf_counter()
     try:
+        if volumes != Volumes():
+            raise UserError("options for volumes are given, but no volume; see 'fsidfusion fuse --help'")
         matches, place = inputs.match()
         paths = output_paths(matches.pairs, output, matches.many, f".{format}")
         options = Options(

@@ -52,7 +52,7 @@ def video(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     start = time.perf_counter()
     fuser = engine.load()
-    with _progress() as report:
+    with counted("frames", "fps") as report:
         summary = fuse_video(
             fuser,
             ir,
@@ -79,8 +79,8 @@ def video(
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int | None], None]]:
-    """Frames, frames a second and time left on the terminal, if standard error is one."""
+def counted(unit: str, rate_unit: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Units done, their rate and the time left on the terminal, if standard error is one."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -89,7 +89,7 @@ def _progress() -> Iterator[Callable[[int, int | None], None]]:
 
     columns: tuple[Any, ...] = (
         BarColumn(),
-        TextColumn("{task.completed:.0f} frames  {task.fields[rate]:.1f} fps"),
+        TextColumn(f"{{task.completed:.0f}} {unit}  {{task.fields[rate]:.1f}} {rate_unit}"),
         TimeRemainingColumn(),
     )
     start = time.perf_counter()

@@ -1,0 +1,109 @@
+"""``fsidfusion fuse`` with NIfTI files or DICOM series: its options for volumes, and the call."""
+
+import signal
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+import tyro
+
+from fsidfusion.errors import UserError
+
+if TYPE_CHECKING:
+    from fsidfusion.cli.fuse import Engine, Inputs
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """For --mri with --ct, --pet or --spect as .nii, .nii.gz, or folders of a DICOM series."""
+
+    axis: Literal["axial", "coronal", "sagittal"] = "axial"
+    """of the slices that go through the model"""
+    window: Annotated[str | None, tyro.conf.arg(metavar="brain|bone|W,L")] = None
+    """of the CT: width and level in Hounsfield units; by default its percentiles"""
+    colormap: Literal["hot", "rainbow", "gray"] | None = None
+    """of PET or SPECT; by default hot"""
+    series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="UID")] = ()
+    """to take from folders of several series: a UID, its ending or number; two: the MRI's and the other's"""
+    keep_patient: bool = False
+    """write patient and study of the MRI into a DICOM output"""
+    views: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
+    """also write a picture of three planes"""
+    report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
+    """also write a page to scroll through the slices"""
+
+
+def names_volumes(inputs: "Inputs") -> bool:
+    """Whether one of the inputs is a volume."""
+    from fsidfusion.volumes.files import is_volume
+
+    groups = (inputs.ir, inputs.vis, inputs.mri, inputs.ct, inputs.pet, inputs.spect)
+    return any(is_volume(Path(path)) for group in groups for path in group)
+
+
+def fuse_volumes(
+    inputs: "Inputs",
+    engine: "Engine",
+    volumes: Volumes,
+    output: str,
+    gray: bool,
+    bits: Literal["auto", "8", "16"],
+    overwrite: bool,
+    json: bool,
+) -> int:
+    """Fuse one pair of volumes; see :func:`fsidfusion.volumes.files.fuse_volume_files`."""
+    from fsidfusion.cli.video import counted
+    from fsidfusion.volumes.files import Request, fuse_volume_files
+    from fsidfusion.volumes.fuse import Modality, Options
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    try:
+        given = [name for name in ("ir", "vis", "mri", "ct", "pet", "spect") if getattr(inputs, name)]
+        modality = next((name for name in get_args(Modality) if given == ["mri", name]), None)
+        if modality is None or inputs.pairs is not None:
+            raise UserError(
+                f"given {', '.join(f'--{name}' for name in given)} with a volume; expected --mri and one of"
+                " --ct, --pet, --spect"
+            )
+        other = getattr(inputs, modality)
+        if len(inputs.mri) != 1 or len(other) != 1:
+            raise UserError("volumes are fused one pair at a time; give one file or folder for each input")
+        request = Request(
+            Path(inputs.mri[0]),
+            Path(other[0]),
+            modality,
+            Path(output),
+            volumes.views,
+            volumes.report,
+            volumes.series,
+            volumes.keep_patient,
+            overwrite,
+        )
+        options = Options(volumes.axis, volumes.window, volumes.colormap, gray, 16 if bits == "16" else 8)
+        with nullcontext() if json else counted("slices", "slices/s") as report:
+            written = fuse_volume_files(engine.load, request, options, report or (lambda done, total: None))
+    except UserError as error:
+        if json:
+            print(dumps({"status": 2, "error": str(error)}))
+        raise
+    if json:
+        summary = {
+            "status": 0,
+            "model": engine.model,
+            "output": output,
+            "shape": written.shape,
+            "spacing_mm": written.spacing,
+            "overlap": round(written.overlap, 4),
+            "seconds": round(written.seconds, 3),
+            "notes": written.notes,
+        }
+        print(dumps(summary))
+        return 0
+    size = "x".join(map(str, written.shape))
+    print(f"{output}  {size} voxels, {volumes.axis} slices  {written.seconds:.1f} s")
+    for note in written.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return 0
