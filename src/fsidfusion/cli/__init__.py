@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train.train", "train a network in two stages; stop and resume at will"),
     "evaluate": ("evaluate.evaluate", "score fused pictures or models, and compare them"),
     "benchmark": ("benchmark.benchmark", "measure quality on the test sets, or speed"),
+    "segment": ("segment.segment", "compare inputs by how well a segmenter learns from them"),
     "export": ("export.export", "write a network as ONNX, OpenVINO or TorchScript"),
     "import-weights": ("weights.import_weights", "convert a published checkpoint to safetensors"),
     "models": ("weights.models", "list the shipped networks, their scores and licences"),

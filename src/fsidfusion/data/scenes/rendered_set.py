@@ -1,6 +1,7 @@
 """A set of rendered scenes on disk in the layout of MSRS, with masks and boxes, for training and tests.
 
-    ROOT/{train,test}/{ir,vi,Segmentation_labels}/NAME.png, labels/NAME.txt, classes.txt
+    ROOT/{train,test}/{ir,vi,Segmentation_labels}/NAME.png, labels/NAME.txt
+    ROOT/about.txt, {train,test}/labels/classes.txt
 
 Names end in D or N (day, night), and those with smoke in DS or NS.
 """
@@ -12,6 +13,10 @@ from fsidfusion.data.scenes import Scene, render_scene
 from fsidfusion.errors import UserError
 from fsidfusion.images import Picture, read_header, whole_file, write_picture
 
+ABOUT = (
+    "These scenes are rendered by this project (`fsidfusion data render`), they are no photographs: scores on"
+    " them compare inputs under one protocol, and do not say what is reached in a real street.\n"
+)
 BOXES = ("person", "bicycle", "car")  # the categories of labels/NAME.txt, in the order of classes.txt
 FIRST_SEED = 100_000  # far from the seeds of the examples
 _CONDITIONS = ("D", "N", "D", "N", "D", "N", "DS", "NS")  # of scenes one after another
@@ -39,6 +44,7 @@ def write_scene_set(root: Path, train: int, test: int, size: tuple[int, int] = (
         if (header.height, header.width) != size:
             found = f"{header.height}x{header.width}"
             raise UserError(f"{root} holds scenes of {found}, not {size[0]}x{size[1]}; choose another folder")
+    _write_text(root / "about.txt", ABOUT)
     for split, number, odd in (("train", train, 0), ("test", test, 1)):
         for place in range(number):
             seed, condition = FIRST_SEED + 2 * place + odd, _CONDITIONS[place % len(_CONDITIONS)]

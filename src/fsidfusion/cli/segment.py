@@ -1,0 +1,317 @@
+"""``fsidfusion segment``: learn to label scenes from one camera, both, or fused pictures, and compare."""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from fsidfusion.errors import UserError
+
+if TYPE_CHECKING:
+    from fsidfusion.downstream.segmentation.classes import Classes
+    from fsidfusion.downstream.segmentation.masks import LabelledSet, Split
+
+Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A set with masks."""
+
+    data: Path
+    """folder with train and test, each with ir, vi and Segmentation_labels (MSRS; FMB with --classes)"""
+    classes: Path | None = None
+    """class file (YAML: values, names, colours, ignored values); the nine classes of MSRS without it"""
+    bad: Literal["refuse", "skip"] = "refuse"
+    """what to do with a pair whose mask is missing, of another size, or holds unknown values"""
+
+    def read_classes(self) -> "Classes":
+        """The classes of the file, or those of MSRS."""
+        from fsidfusion.downstream.segmentation.classes import load_classes
+
+        return load_classes(self.classes)
+
+    def open(self, split: "Split", classes: "Classes") -> "LabelledSet":
+        """A split; what is skipped is reported."""
+        from fsidfusion.downstream.segmentation.masks import count_bad, open_labelled
+
+        labelled = open_labelled(self.data, split, classes, self.bad)
+        for error in labelled.bad:
+            print(f"skipped: {error}", file=sys.stderr)
+        if labelled.bad:
+            print(f"{split}: {count_bad(labelled.bad)} skipped", file=sys.stderr)
+        return labelled
+
+    def about(self) -> str:
+        """What the set says of itself in about.txt."""
+        path = self.data / "about.txt"
+        return path.read_text("utf-8").strip() if path.exists() else ""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How every segmenter is trained."""
+
+    steps: int = 800
+    """training steps"""
+    batch: int = 8
+    """crops a step"""
+    crop: tuple[int, int] = (192, 256)
+    """height and width of the crops in pixels, multiples of 16"""
+    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
+    """where to fuse, train and predict"""
+    threads: int = 0
+    """CPU threads, 0: as torch chooses"""
+
+    def prepare(self) -> None:
+        """Set up the process."""
+        import torch
+
+        from fsidfusion.inference.allocator import keep_large_blocks
+
+        keep_large_blocks()
+        if self.threads:
+            torch.set_num_threads(self.threads)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a segmenter on one input; a stopped training goes on where it was."""
+
+    data: Data
+    output: Output
+    """folder of the run: checkpoints, weights.safetensors"""
+    schedule: Schedule
+    input: str = "fsidfusion-light"
+    """infrared, visible, early (both stacked), a baseline, a network or its .safetensors file"""
+    seed: int = 0
+    """of the first weights and all crops"""
+    max_minutes: float | None = None
+    """stop with a checkpoint after so many minutes"""
+    cache: Path | None = None
+    """folder of fused pictures; OUTPUT/fused by default"""
+
+    def run(self) -> int:
+        """Train."""
+        from fsidfusion.cli.downstream import fuse_inputs
+        from fsidfusion.downstream.inputs import open_inputs
+        from fsidfusion.downstream.segmentation.network import save_segmenter
+        from fsidfusion.downstream.segmentation.study import data_hash
+        from fsidfusion.downstream.segmentation.training import (
+            SegmentConfig,
+            SegmentProgress,
+            train_segmenter,
+        )
+
+        end = time.monotonic() + 60 * self.max_minutes if self.max_minutes else float("inf")
+        self.schedule.prepare()
+        config = SegmentConfig(self.schedule.steps, self.schedule.batch, self.schedule.crop)
+        classes, given = self.data.read_classes(), open_inputs([self.input])[0]
+        labelled = self.data.open("train", classes)
+        device = self.schedule.device
+        frames = fuse_inputs([given], labelled.pairs, self.cache or self.output / "fused", device)[given]
+        every = 10 if sys.stderr.isatty() else 100
+
+        def show(at: SegmentProgress) -> None:
+            if at.step % every and at.step != at.steps:
+                return
+            line = f"{at.step}/{at.steps}  loss {at.loss:.3f}  {at.seconds_left / 60:.1f} min left"
+            print(line, file=sys.stderr, end="\x1b[K\r" if sys.stderr.isatty() else "\n", flush=True)
+
+        network = train_segmenter(
+            frames,
+            labelled.masks,
+            len(classes),
+            config,
+            self.seed,
+            folder=self.output,
+            identity={"input": given.identity, "data": data_hash(labelled)},
+            device=device,
+            deadline=end,
+            on_step=show,
+        )
+        if network is None:
+            print(f"stopped after {self.max_minutes:g} minutes; run again to go on")
+        else:
+            weights = self.output / "weights.safetensors"
+            save_segmenter(weights, network, classes, self.input)
+            print(f"weights: {weights}")
+        return 1 if labelled.bad else 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a segmenter, or the label maps of any other one, on the test split."""
+
+    data: Data
+    output: Output
+    """folder for scores.json, confusion.svg, the predictions and pictures.png"""
+    weights: Path | None = None
+    """that 'segment train' wrote"""
+    input: str | None = None
+    """what the segmenter sees, where it is not what it was trained on (or lies elsewhere)"""
+    predictions: Path | None = None
+    """instead of weights: a folder with NAME.png for every test pair, in the values of the masks"""
+    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
+    """where to fuse and predict"""
+    cache: Path | None = None
+    """folder of fused pictures; OUTPUT/fused by default"""
+
+    def run(self) -> int:
+        """Score, print, draw."""
+        from fsidfusion.benchmark.tables import write_text
+        from fsidfusion.cli.downstream import fuse_inputs
+        from fsidfusion.cli.fuse import progress
+        from fsidfusion.downstream.inputs import open_inputs
+        from fsidfusion.downstream.segmentation.evaluation import (
+            ALL,
+            confusion_by_condition,
+            predict_set,
+            read_predictions,
+            worst_and_best,
+        )
+        from fsidfusion.downstream.segmentation.network import load_segmenter
+        from fsidfusion.downstream.segmentation.pictures import confusion_plot, label_sheet, truth_rows
+        from fsidfusion.downstream.segmentation.tables import print_scores, scores_json
+        from fsidfusion.images import Picture, write_picture
+        from fsidfusion.inference.device import choose_device
+
+        if (self.weights is None) == (self.predictions is None):
+            raise UserError("give either --weights FILE or --predictions FOLDER")
+        classes = self.data.read_classes()
+        if self.weights is not None:
+            network, learnt, trained_on = load_segmenter(self.weights, choose_device(self.device))
+            if self.data.classes is None:
+                classes = learnt
+            elif learnt.values != classes.values:
+                raise UserError(f"{self.weights} was trained on other classes than {self.data.classes} names")
+            given = open_inputs([self.input or trained_on])[0]
+            labelled = self.data.open("test", classes)
+            cache = self.cache or self.output / "fused"
+            frames = fuse_inputs([given], labelled.pairs, cache, self.device)[given]
+            with progress(len(labelled.pairs), shown=True) as report:
+                folder = self.output / "predictions"
+                predictions = predict_set(network, frames, labelled, classes, folder, lambda: report(None))
+        else:
+            labelled = self.data.open("test", classes)
+            assert self.predictions is not None
+            predictions = read_predictions(self.predictions, labelled, classes)
+        matrices = confusion_by_condition(labelled, predictions, classes)
+        print_scores(matrices, classes, f"{self.data.data.name}, {len(labelled.pairs)} test pairs")
+        write_text(self.output / "scores.json", scores_json(matrices, classes))
+        title = str(self.weights or self.predictions)
+        write_text(self.output / "confusion.svg", confusion_plot(matrices[ALL], classes.names, title) + "\n")
+        rows = truth_rows(labelled, predictions, classes, worst_and_best(labelled, predictions, classes))
+        write_picture(self.output / "pictures.png", Picture(label_sheet(rows, classes)))
+        print(f"wrote {self.output}: scores.json, confusion.svg, pictures.png")
+        return 1 if labelled.bad else 0
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train and score one segmenter on every input and seed; a stopped comparison goes on where it was."""
+
+    data: Data
+    output: Output
+    """folder of the runs, report.html and table.md"""
+    schedule: Schedule
+    inputs: Names = ()
+    """infrared, visible, early (both stacked), baselines, networks or .safetensors files; by default the
+    three, all shipped networks and some baselines"""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """one run of every input for each"""
+    max_minutes: float | None = None
+    """begin no run that would probably end later"""
+    cache: Path | None = None
+    """folder of fused pictures; OUTPUT/fused by default"""
+    write_docs: bool = False
+    """put the tables into docs/results.md of this checkout, too"""
+
+    def run(self) -> int:
+        """Compare."""
+        from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, write_results
+        from fsidfusion.downstream.comparison import compare
+        from fsidfusion.downstream.inputs import open_inputs
+        from fsidfusion.downstream.segmentation.study import Segmentation, choose_cards, confusion_section
+        from fsidfusion.downstream.segmentation.training import SegmentConfig
+        from fsidfusion.inference.device import choose_device
+
+        self.schedule.prepare()
+        classes, inputs = self.data.read_classes(), open_inputs(self.inputs)
+        train, test = (self.data.open(split, classes) for split in ("train", "test"))
+        config = SegmentConfig(self.schedule.steps, self.schedule.batch, self.schedule.crop)
+        device = str(choose_device(self.schedule.device))
+        task = Segmentation(self.data.data.name, self.data.about(), train, test, classes, config, device)
+        cache = self.cache or self.output / "fused"
+        seen, tested = (fuse_inputs(inputs, part.pairs, cache, device) for part in (train, test))
+        runs = compare(
+            inputs,
+            self.seeds,
+            lambda given, seed, folder, tick: task.learn(
+                given, seed, folder, tick, seen[given], tested[given]
+            ),
+            self.output,
+            task.identity(),
+            device=device,
+            max_minutes=self.max_minutes,
+            report=ProgressLine(),
+        )
+        cards, extra = choose_cards(task, runs, tested), confusion_section(runs, classes)
+        write_results(task.study(), runs, self.output, cards, extra, self.write_docs)
+        missing = len(inputs) * len(self.seeds) - len(runs)
+        if missing:
+            print(f"{missing} runs are still to do: run again to go on")
+        return 1 if train.bad or test.bad else 0
+
+
+@dataclass(frozen=True)
+class Show:
+    """Look at masks: colours over the visible picture, with a legend."""
+
+    data: Data
+    output: Output
+    """a picture for one sheet of some pairs, or a folder for one overlay of every pair"""
+    split: Literal["train", "test"] = "test"
+    """which part of the set"""
+    predictions: Path | None = None
+    """label maps NAME.png to show beside the masks"""
+    number: int = 6
+    """pairs on a sheet, spread over the set"""
+
+    def run(self) -> int:
+        """Draw."""
+        from fsidfusion.downstream.segmentation.evaluation import read_predictions
+        from fsidfusion.downstream.segmentation.pictures import label_sheet, legend, truth_rows
+        from fsidfusion.images import FORMATS, Picture, write_picture
+
+        classes = self.data.read_classes()
+        labelled = self.data.open(self.split, classes)
+        predictions = read_predictions(self.predictions, labelled, classes) if self.predictions else None
+        places = range(len(labelled.pairs))
+        if self.output.suffix.lower() in FORMATS:
+            chosen = places[:: max(1, len(places) // max(1, self.number))][: self.number]
+            rows = truth_rows(labelled, predictions, classes, chosen)
+            write_picture(self.output, Picture(label_sheet(rows, classes)))
+        else:
+            for place in places:
+                row = truth_rows(labelled, predictions, classes, [place])[0]
+                write_picture(self.output / f"{labelled.pairs[place].name}.png", Picture(row[-1][1]))
+            write_picture(self.output / "legend.png", Picture(legend(classes, 640)))
+        print(f"wrote {self.output}")
+        return 1 if labelled.bad else 0
+
+
+@tyro.conf.configure(
+    tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff
+)
+def segment(task: Train | Evaluate | Compare | Show) -> int:
+    """Semantic segmentation from infrared, visible or fused pictures: train, score, compare, look.
+
+    Args:
+        task: what to do.
+    """
+    return task.run()

@@ -1,0 +1,1 @@
+"""Semantic segmentation: masks and classes, one small network, its training, scores and comparison."""
