@@ -14,10 +14,13 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from fsidfusion.exif import PREFIX, add_to_tiff
+
 Samples = NDArray[Any]
 
 ORIENTATION = 274  # EXIF and TIFF tag, values 1 to 8
 _PROFILE = 34675
+_CLASSIC = 3 << 30  # bytes of samples that fit into a classic TIFF, whose places are 32 bits
 _RGB_ORDER = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}  # OpenCV's codecs speak BGR
 
 
@@ -42,8 +45,8 @@ def _check_png(content: bytes) -> None:
         place += 12 + length
 
 
-def encode_png(stream: BinaryIO, samples: Samples, profile: bytes | None) -> None:
-    """Write uint16 samples as PNG, with an ICC profile if there is one."""
+def encode_png(stream: BinaryIO, samples: Samples, profile: bytes | None, exif: bytes | None = None) -> None:
+    """Write uint16 samples as PNG, with an ICC profile and an EXIF block if there are any."""
     if samples.ndim == 3 and samples.shape[2] == 2:
         samples = samples[..., [0, 0, 0, 1]]
     if samples.ndim == 3:
@@ -53,8 +56,10 @@ def encode_png(stream: BinaryIO, samples: Samples, profile: bytes | None) -> Non
         raise ValueError("the PNG encoder failed")
     encoded = memoryview(buffer.data).cast("B")
     stream.write(encoded[:33])  # signature and IHDR: the profile comes before everything else
-    if profile:
-        chunk = b"iCCP" + b"profile\0\0" + zlib.compress(profile)
+    chunks = [b"iCCP" + b"profile\0\0" + zlib.compress(profile)] if profile else []
+    if exif:
+        chunks.append(b"eXIf" + exif.removeprefix(PREFIX))
+    for chunk in chunks:
         stream.write(struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)))
     stream.write(encoded[33:])
 
@@ -127,8 +132,11 @@ def decode_tiff(stream: BinaryIO) -> Samples:
         return np.iinfo(samples.dtype).max - samples if page.photometric == 0 else samples  # 0: white is zero
 
 
-def encode_tiff(stream: BinaryIO, samples: Samples, profile: bytes | None) -> None:
-    """Write uint16 samples as deflated TIFF, with an ICC profile if there is one."""
+def encode_tiff(stream: BinaryIO, samples: Samples, profile: bytes | None, exif: bytes | None = None) -> None:
+    """Write uint16 samples as deflated TIFF, with an ICC profile and an EXIF block if there are any.
+
+    ``stream`` is open to read and write. A file too large for a classic TIFF goes without the block.
+    """
     channels = samples.shape[2] if samples.ndim == 3 else 1
     tifffile.imwrite(
         stream,
@@ -141,6 +149,8 @@ def encode_tiff(stream: BinaryIO, samples: Samples, profile: bytes | None) -> No
         iccprofile=profile,
         metadata=None,
     )
+    if exif and samples.nbytes < _CLASSIC:
+        add_to_tiff(stream, exif)
 
 
 def _first_page(tiff: tifffile.TiffFile) -> Any:

@@ -6,7 +6,7 @@ What a file is, is told by its content; what is written, by the name. Sources st
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -21,7 +21,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from fsidfusion import deep_images
+from fsidfusion import deep_images, exif
 from fsidfusion.errors import UserError
 from fsidfusion.pixels import Pixels, check_pixels, is_gray
 
@@ -67,6 +67,7 @@ class Picture:
     pixels: Pixels  # (H, W) gray or (H, W, 3) RGB: uint8, uint16 or float32 0..1
     alpha: Pixels | None = None  # (H, W), of the type of pixels
     profile: bytes | None = None  # ICC colour profile
+    exif: bytes | None = None  # what fsidfusion.exif.carried keeps: time, place and camera
 
     @property
     def size(self) -> tuple[int, int]:
@@ -110,9 +111,19 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         UserError: all of :func:`read_header`; a damaged or cut file, several pictures in one, samples other
             than 8 or 16 bits or floats, floats that are NaN or outside 0..1.
     """
+    picture = decode_picture(path, max_pixels)
+    check_pixels(picture.pixels, str(path))
+    return picture
+
+
+def decode_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """As :func:`read_picture`, but floats of any value are given back as they are stored.
+
+    Raises:
+        UserError: as :func:`read_picture`, but for the values.
+    """
     picture = _decode(path, max_pixels, header_only=False)[1]
     assert picture is not None
-    check_pixels(picture.pixels, str(path))
     return picture
 
 
@@ -130,7 +141,7 @@ def write_picture(path: Path, picture: Picture) -> str:
     name = output_format(path, *picture.size, bits=8 * picture.pixels.dtype.itemsize)
     note = ""
     if picture.alpha is not None and name in ("JPEG", "BMP"):
-        picture = Picture(picture.pixels, None, picture.profile)
+        picture = replace(picture, alpha=None)
         note = f"{name} holds no transparency: it was dropped"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,9 +149,9 @@ def write_picture(path: Path, picture: Picture) -> str:
             if picture.pixels.dtype == np.uint8:
                 _save_pillow(stream, picture, name)
             elif name == "PNG":
-                deep_images.encode_png(stream, _joined(picture), picture.profile)
+                deep_images.encode_png(stream, _joined(picture), picture.profile, picture.exif)
             else:
-                deep_images.encode_tiff(stream, _joined(picture), picture.profile)
+                deep_images.encode_tiff(stream, _joined(picture), picture.profile, picture.exif)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be written ({_line(error)}); choose another output or make room"
@@ -153,7 +164,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A binary stream that becomes ``path`` when the block ends well, and leaves nothing when it does not."""
     part = path.with_name(f".fsidfusion-{secrets.token_hex(6)}.part")
     try:
-        with part.open("xb") as stream:
+        with part.open("x+b") as stream:
             yield stream
         part.replace(path)
     finally:
@@ -241,16 +252,16 @@ def _decode_pillow(
     path: Path, stream: BinaryIO, name: str, max_pixels: int, header_only: bool
 ) -> tuple[Header, Picture | None]:
     image = _PLUGINS[name](stream)
-    bits, orientation = 8, 1
+    bits = 8
+    tags = Image.Exif()
     if name == "PNG":
         stream.seek(24)
         bits = max(8, stream.read(1)[0])
         if "exif" in image.info:
-            exif = Image.Exif()
-            exif.load(image.info["exif"])
-            orientation = exif.get(deep_images.ORIENTATION, 1)
+            tags.load(image.info["exif"])
     elif name != "BMP":
-        orientation = image.getexif().get(deep_images.ORIENTATION, 1)
+        tags = image.getexif()
+    orientation = tags.get(deep_images.ORIENTATION, 1)
     width, height = image.size if orientation < 5 else image.size[::-1]
     header = Header(name, height, width, 1 if image.mode in ("1", "L", "LA", "I;16", "I") else 3, bits)
     _check_size(path, header, max_pixels)
@@ -260,16 +271,17 @@ def _decode_pillow(
         raise UserError(
             f"{path} is an animation of {image.n_frames} pictures, expected one; save one frame by itself"
         )
+    kept = exif.carried(tags)
     if bits == 16:
         stream.seek(0)
         picture = _split_alpha(deep_images.decode_png(stream.read()), image.info.get("icc_profile"))
-        return header, _upright(picture, orientation)
+        return header, replace(_upright(picture, orientation), exif=kept)
     picture = _from_pillow(ImageOps.exif_transpose(image))
     if name == "WebP" and is_gray(
         picture.pixels
     ):  # WebP has no gray kind; the other formats say what they mean
         picture = Picture(np.ascontiguousarray(picture.pixels[..., 0]), picture.alpha, None)
-    return header, picture
+    return header, replace(picture, exif=kept)
 
 
 def _decode_tiff(
@@ -283,14 +295,16 @@ def _decode_tiff(
         return header, None
     if tiff.pages > 1:
         raise UserError(f"{path} is a stack of {tiff.pages} pictures, expected one; save one page by itself")
+    kept = exif.carried(exif.tiff_exif(stream))
     stream.seek(0)
-    if tiff.bits <= 8:
-        return header, _from_pillow(_PLUGINS["TIFF"](stream))  # it turns the picture upright itself
+    if tiff.bits <= 8:  # Pillow turns the picture upright itself
+        return header, replace(_from_pillow(_PLUGINS["TIFF"](stream)), exif=kept)
     if not tiff.plain:
         raise UserError(
             f"{path} has {tiff.bits}-bit samples of an unusual kind; save it as 8- or 16-bit gray or RGB"
         )
-    return header, _upright(_split_alpha(deep_images.decode_tiff(stream), tiff.profile), tiff.orientation)
+    picture = _split_alpha(deep_images.decode_tiff(stream), tiff.profile)
+    return header, replace(_upright(picture, tiff.orientation), exif=kept)
 
 
 def _from_pillow(image: Image.Image) -> Picture:
@@ -318,17 +332,17 @@ def _split_alpha(samples: Pixels, profile: bytes | None) -> Picture:
 
 
 def _upright(picture: Picture, orientation: int) -> Picture:
-    """Apply an EXIF orientation, 1 to 8."""
+    alpha = None if picture.alpha is None else turn_upright(picture.alpha, orientation)
+    return replace(picture, pixels=turn_upright(picture.pixels, orientation), alpha=alpha)
 
-    def turn(samples: Pixels) -> Pixels:
-        if orientation >= 5:
-            samples = samples.swapaxes(0, 1)
-        rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
-        columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
-        return np.ascontiguousarray(samples[rows, columns])
 
-    alpha = None if picture.alpha is None else turn(picture.alpha)
-    return Picture(turn(picture.pixels), alpha, picture.profile)
+def turn_upright(samples: Pixels, orientation: int) -> Pixels:
+    """Apply an EXIF orientation, 1 to 8, to (H, W[, C]) samples as stored."""
+    if orientation >= 5:
+        samples = samples.swapaxes(0, 1)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return np.ascontiguousarray(samples[rows, columns])
 
 
 def _joined(picture: Picture) -> Pixels:
@@ -349,8 +363,9 @@ def _save_pillow(stream: BinaryIO, picture: Picture, name: str) -> None:
         "TIFF": {"compression": "tiff_adobe_deflate"},
         "WebP": {"lossless": True, "exact": True, "method": 2, "quality": 20},  # effort, not loss
     }
-    profile = {"icc_profile": picture.profile} if picture.profile and name != "BMP" else {}
-    image.save(stream, format=name, **options.get(name, {}), **profile)
+    known = {"icc_profile": picture.profile, "exif": picture.exif} if name != "BMP" else {}
+    kept = {key: value for key, value in known.items() if value}
+    image.save(stream, format=name, **options.get(name, {}), **kept)
 
 
 def _line(error: BaseException) -> str:

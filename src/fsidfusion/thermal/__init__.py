@@ -1,0 +1,1 @@
+"""Thermal cameras: raw counts, temperatures, false colours, and what is hot."""
