@@ -1,0 +1,68 @@
+"""Temperatures: what the numbers of a file stand for, and a map of degrees Celsius as a file."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from fsidfusion.errors import UserError
+from fsidfusion.images import whole_file
+from fsidfusion.pixels import sample_range
+from fsidfusion.thermal.gain import Levels
+
+Unit = Literal["auto", "counts", "centikelvin", "decikelvin", "kelvin", "celsius"]
+Celsius = NDArray[np.float32]  # (H, W) degrees Celsius; NaN where nothing was measured
+
+ZERO_CELSIUS = 273.15  # kelvin
+_PLAUSIBLE = (-40.0, 160.0)  # degrees Celsius: 14-bit counts, read as centikelvin, stay below
+_SCALES = {  # unit: degrees Celsius a step, and at 0
+    "centikelvin": (0.01, -ZERO_CELSIUS),
+    "decikelvin": (0.1, -ZERO_CELSIUS),
+    "kelvin": (1.0, -ZERO_CELSIUS),
+    "celsius": (1.0, 0.0),
+}
+
+
+def to_celsius(levels: Levels, unit: Unit) -> Celsius | None:
+    """Levels (H, W) of a unit in degrees Celsius; None for counts, which stand for no temperature.
+
+    ``auto`` takes 16-bit levels as centikelvin, the usual unit of such files, where nearly all of them lie in
+    -40..160 C, and as counts elsewhere.
+    """
+    if unit == "auto":
+        unit = "counts"
+        if levels.dtype == np.uint16:
+            low, high = (0.01 * level - ZERO_CELSIUS for level in sample_range(levels))
+            unit = "centikelvin" if _PLAUSIBLE[0] <= low and high <= _PLAUSIBLE[1] else "counts"
+    if unit == "counts":
+        return None
+    scale, offset = _SCALES[unit]
+    return np.multiply(levels, np.float32(scale), dtype=np.float32) + np.float32(offset)
+
+
+def write_temperature(path: Path, celsius: Celsius) -> None:
+    """Write a map of degrees Celsius as float32 TIFF, whole or not at all; missing folders are made.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as stream:
+            tifffile.imwrite(
+                stream,
+                celsius.astype(np.float32, copy=False),
+                photometric="minisblack",
+                compression="zlib",
+                description="temperature in degrees Celsius; NaN: not measured",
+                metadata=None,
+            )
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); choose another output") from error
+
+
+def read_temperature(path: Path) -> Celsius:
+    """Read what :func:`write_temperature` wrote: (H, W) float32 degrees Celsius."""
+    return np.asarray(tifffile.imread(path), np.float32)
