@@ -1,0 +1,1 @@
+"""A small object detector as a measuring instrument: labels, network, training and scores."""
