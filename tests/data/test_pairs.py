@@ -71,8 +71,10 @@ def test_globs_match_by_stem_or_else_by_their_star(tmp_path):
     matches = match_pairs([f"{tmp_path}/*_ir.png"], [f"{tmp_path}/*_vis.jpg"])
     assert names(matches) == [("1", "1_ir.png", "1_vis.jpg"), ("2", "2_ir.png", "2_vis.jpg")]
     assert [path.name for path in matches.alone] == ["3_vis.jpg"]
+    by_word = match_pairs([f"{tmp_path}/*_ir.*"], [f"{tmp_path}/*_vis.*"])  # two stars: by their words
+    assert [pair.name for pair in by_word.pairs] == ["1", "2"]
     with pytest.raises(UserError, match="no two files share a stem"):
-        match_pairs([f"{tmp_path}/*_ir.*"], [f"{tmp_path}/*_vis.*"])
+        match_pairs([f"{tmp_path}/1_ir.*"], [f"{tmp_path}/3_vis.*"])
 
 
 def test_a_name_with_brackets_is_a_file_first(tmp_path):
@@ -106,12 +108,85 @@ def test_layouts_of_the_named_sets(tmp_path):
     touch(tmp_path / "MSRS/test", "ir/2.png", "vi/2.png")
     touch(tmp_path / "MRI_PET", "MRI/11.png", "PET/11.png")
     msrs = open_set(tmp_path / "MSRS", "train")
-    assert (msrs.name, msrs.colour, msrs.pairs[0].labels.name) == ("train", "visible", "1.png")
+    assert (msrs.name, msrs.colour, msrs.pairs[0].labels.name) == ("MSRS/train", "visible", "1.png")
     assert open_set(tmp_path / "MSRS", "test").pairs[0].labels is None
     pet = open_set(tmp_path / "MRI_PET")
     assert (pet.name, pet.colour) == ("MRI_PET", "infrared")
     assert pet.pairs[0].infrared.parent.name == "PET"
-    assert [found.name for found in find_sets(tmp_path)] == ["MRI_PET", "test", "train"]
+    assert [found.name for found in find_sets(tmp_path)] == ["MRI_PET", "MSRS/test", "MSRS/train"]
+
+
+def test_words_for_the_side_are_left_out_of_stems(tmp_path):
+    touch(tmp_path, "ir/IR1.png", "ir/IR12.png", "vi/VIS1.png", "vi/VIS12.png")
+    assert names(match_pairs([tmp_path / "ir"], [tmp_path / "vi"])) == [
+        ("1", "IR1.png", "VIS1.png"),
+        ("12", "IR12.png", "VIS12.png"),
+    ]
+    with pytest.raises(UserError, match="no two files share a stem"):
+        match_pairs([tmp_path / "ir"], [touch(tmp_path / "other", "1.png")])
+
+
+def test_public_layouts_of_roadscene_llvip_and_the_harvard_sets(tmp_path):
+    road = touch(
+        tmp_path / "RoadScene", "cropinfrared/a.jpg", "crop_LR_visible/a.jpg", "crop_HR_visible/a.jpg"
+    )
+    pair = open_set(road).pairs[0]
+    assert (pair.infrared.parent.name, pair.visible.parent.name) == ("cropinfrared", "crop_LR_visible")
+    harvard = touch(tmp_path / "Harvard", "CT-MRI/CT/1.png", "CT-MRI/MRI/1.png", "PET-MRI/PET/2.png")
+    touch(harvard, "PET-MRI/MRI/2.png", "SPECT-MRI/SPECT/3.png", "SPECT-MRI/MRI/3.png")
+    assert [(found.name, found.colour) for found in find_sets(harvard)] == [
+        (name, "infrared") for name in ("CT-MRI", "PET-MRI", "SPECT-MRI")
+    ]
+    llvip = touch(tmp_path / "LLVIP", "infrared/train/1.jpg", "visible/train/1.jpg")
+    touch(llvip, "infrared/test/2.jpg", "visible/test/2.jpg")
+    assert [(found.name, found.split) for found in find_sets(llvip)] == [
+        ("LLVIP/train", "train"),
+        ("LLVIP/test", "test"),
+    ]
+    assert open_set(llvip, "test").pairs[0].name == "2"
+    with pytest.raises(UserError, match="split: train or test"):
+        open_set(llvip)
+
+
+def test_tno_as_published_and_as_passed_on(tmp_path):
+    published = touch(
+        tmp_path / "TNO_Image_Fusion_Dataset",
+        "Athena_images/lake/IR_lake_g.bmp",
+        "Athena_images/lake/VIS_lake_r.bmp",
+        "Athena_images/heather/IR_hei_vis_g.bmp",
+        "Athena_images/heather/VIS_hei_vis_r.bmp",
+        "Athena_images/APC_1/view_1/IR_fk_06_005.bmp",
+        "Athena_images/APC_1/view_1/VIS_fk_06_005.bmp",
+        "Triclobs_images/Kaptein_01/NIR01.bmp",
+        "Triclobs_images/Kaptein_01/IR01.bmp",
+        "Triclobs_images/Kaptein_01/Vis01.bmp",
+        "Triclobs_images/Marne_01/Marne_01_II.bmp",
+        "Triclobs_images/Marne_01/Marne_01_IR.bmp",
+        "Triclobs_images/Marne_01/Marne_01_Vis.bmp",
+        "Triclobs_images/Veluwe/NIR.bmp",
+        "Triclobs_images/Veluwe/VIS.bmp",
+        "tank/LWIR.tif",
+        "tank/Vis.tif",
+        "README.txt",
+    )
+    found = open_set(published)
+    assert {pair.name: (pair.infrared.name, pair.visible.name) for pair in found.pairs} == {
+        "Athena_images/lake": ("IR_lake_g.bmp", "VIS_lake_r.bmp"),
+        "Athena_images/heather": ("IR_hei_vis_g.bmp", "VIS_hei_vis_r.bmp"),
+        "Athena_images/APC_1/view_1": ("IR_fk_06_005.bmp", "VIS_fk_06_005.bmp"),
+        "Triclobs_images/Kaptein_01": ("IR01.bmp", "Vis01.bmp"),
+        "Triclobs_images/Marne_01": ("Marne_01_IR.bmp", "Marne_01_Vis.bmp"),
+        "tank": ("LWIR.tif", "Vis.tif"),
+    }
+    flat = touch(tmp_path / "IV_images", "IR1.png", "VIS1.png", "IR2.png", "VIS2.png", "VIS3.png")
+    assert [pair.name for pair in open_set(flat).pairs] == ["1", "2"]
+    touch(tmp_path / "road", "ir/1.png", "vi/1.png")
+    assert [found.name for found in find_sets(tmp_path)] == ["road", "IV_images", "TNO_Image_Fusion_Dataset"]
+
+
+def test_sets_of_one_name_are_told_apart(tmp_path):
+    touch(tmp_path, "a/day/ir/1.png", "a/day/vi/1.png", "b/day/ir/1.png", "b/day/vi/1.png")
+    assert [found.name for found in find_sets(tmp_path)] == ["a/day", "b/day"]
 
 
 def test_what_is_no_set(tmp_path):

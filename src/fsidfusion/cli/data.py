@@ -17,7 +17,8 @@ class Prepare:
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """folder of the cache, new; or the file, with --format hdf5"""
     data: Path | None = None
-    """a folder of sets in their usual layouts (ir, vi; MRI with CT, PET or SPECT), up to two levels down"""
+    """a folder of sets in their usual layouts (ir, vi; MRI with CT, PET or SPECT), up to two levels down;
+    test splits are left out where there are train splits"""
     ir: Files = ()
     """infrared (or CT, PET, SPECT) pictures: files, folders, globs"""
     vis: Files = ()
@@ -37,11 +38,12 @@ class Prepare:
 
     def run(self) -> int:
         """Prepare."""
+        from rich.console import Console
         from rich.progress import track
 
         from fsidfusion.data.hdf5 import published_pairs, write_published
-        from fsidfusion.data.patches import PatchSettings, prepare
-        from fsidfusion.data.sources import source_pairs
+        from fsidfusion.data.patches import PatchCache, PatchSettings, prepare
+        from fsidfusion.data.sources import source_pairs, training_sets
         from fsidfusion.errors import UserError
 
         if self.hdf5 is not None:
@@ -52,7 +54,15 @@ class Prepare:
             pairs = source_pairs(self.data, self.ir, self.vis, self.validation)
             settings = PatchSettings(self.patch, self.stride, self.min_contrast)
         folder = self.output.with_suffix(".cache") if self.format == "hdf5" else self.output
-        cache = prepare(track(pairs, "preparing"), folder, settings)
+        counts = Counter(pair.set for pair in pairs)
+        print("sets: " + ", ".join(f"{name} ({number})" for name, number in counts.items()))
+        left_out = training_sets(self.data)[1] if self.data else []
+        if left_out:
+            print("left out: " + ", ".join(f"{found.name} ({len(found.pairs)} pairs)" for found in left_out))
+        if self.format == "hdf5" and folder.exists() and PatchCache(folder).settings == settings:
+            cache = PatchCache(folder)  # a stopped run had come so far
+        else:
+            cache = prepare(track(pairs, "preparing", console=Console(stderr=True)), folder, settings)
         held = len(cache.positions("validation"))
         print(f"{len(cache)} items from {len(pairs)} pairs ({held} for validation) in {folder}")
         if self.format == "hdf5":

@@ -11,6 +11,7 @@ random crops.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -107,13 +108,43 @@ def prepare(
     name only when it is complete.
 
     Raises:
-        UserError: when ``output`` exists, no patch is left, a pair differs in size, or the settings changed
-            between a stopped run and this one.
+        UserError: when ``output`` exists, no patch is left, a pair differs in size, the settings changed
+            between a stopped run and this one, or the disk is full (what is written is kept).
     """
     settings = settings or PatchSettings()
+    if settings.patch < 0 or settings.stride < 1 or not 0 <= settings.min_contrast <= 1:
+        raise UserError(
+            f"patch {settings.patch}, stride {settings.stride}, contrast {settings.min_contrast}: expected "
+            "at least 0, at least 1, and 0..1"
+        )
     if output.exists():
         raise UserError(f"{output} exists already; remove it or choose another folder for the patches")
     partial = output.with_name(output.name + ".partial")
+    try:
+        items = _append(pairs, partial, settings, on_pair)
+        if items:
+            _finish(partial, settings, items)
+            partial.replace(output)
+            return PatchCache(output)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {partial} ({error.strerror or error}); what is there is kept: make room, "
+            "and run again"
+        ) from error
+    shutil.rmtree(partial, ignore_errors=True)  # nothing in it is worth going on from
+    raise UserError(
+        f"no patch of {settings.patch} x {settings.patch} pixels with enough contrast was found; the "
+        "pictures may be smaller: take a smaller --patch or --min-contrast, or --patch 0 for whole pictures"
+    )
+
+
+def _append(
+    pairs: Iterable[SourcePair],
+    partial: Path,
+    settings: PatchSettings,
+    on_pair: Callable[[SourcePair, int], None] | None,
+) -> list[Item]:
+    """Append the pixels of all pairs that a stopped run has not written; the items of all of them."""
     partial.mkdir(parents=True, exist_ok=True)
     items, done, offset = _journal(partial, settings)
     with (
@@ -148,19 +179,18 @@ def prepare(
             items.extend(new)
             if on_pair:
                 on_pair(pair, len(new))
-    if not items:
-        raise UserError(
-            f"no patch of {settings.patch} x {settings.patch} pixels with enough contrast was found; "
-            "take a smaller --patch or --min-contrast"
-        )
+    return items
+
+
+def _finish(partial: Path, settings: PatchSettings, items: list[Item]) -> None:
+    """Give the pixels their headers and write the index."""
+    size = items[-1].offset + items[-1].height * items[-1].width
     for name in _NAMES:
-        _raw_to_npy(partial / f"{name}.raw", partial / f"{name}.npy", offset)
+        _raw_to_npy(partial / f"{name}.raw", partial / f"{name}.npy", size)
     index = {"version": VERSION, "settings": asdict(settings), "items": [asdict(item) for item in items]}
     (partial / "index.json").write_text(json.dumps(index))
     for leftover in ("infrared.raw", "visible.raw", "journal.jsonl", "settings.json"):
         (partial / leftover).unlink()
-    partial.replace(output)
-    return PatchCache(output)
 
 
 def _journal(partial: Path, settings: PatchSettings) -> tuple[list[Item], set[tuple[str, str]], int]:
@@ -185,11 +215,11 @@ def _journal(partial: Path, settings: PatchSettings) -> tuple[list[Item], set[tu
 
 
 def _raw_to_npy(raw: Path, npy: Path, size: int) -> None:
-    pixels = np.memmap(raw, np.uint8, "r", shape=(size,))
-    out = np.lib.format.open_memmap(npy, mode="w+", dtype=np.uint8, shape=(size,))
-    for start in range(0, size, 1 << 24):
-        out[start : start + (1 << 24)] = pixels[start : start + (1 << 24)]
-    out.flush()
+    """Written, not mapped: on a full disk a write raises, a mapped page kills the process."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
+    with raw.open("rb") as source, npy.open("wb") as target:
+        np.lib.format.write_array_header_1_0(target, header)
+        shutil.copyfileobj(source, target, 1 << 24)
 
 
 def _size(image: NDArray[np.uint8]) -> str:
@@ -278,7 +308,9 @@ class CropSampler:
         unknown = set(set_weights or {}) - set(self.by_set)
         if unknown:
             raise UserError(
-                f"set_weights names {', '.join(sorted(unknown))}; the cache holds {', '.join(self.by_set)}"
+                f"set_weights names {', '.join(sorted(unknown))}; the cache holds {', '.join(self.by_set)}: "
+                "name these (--set 'set_weights={name: share}'), or take all items equally often: "
+                "--set 'set_weights={}'"
             )
         self.set_weights = set_weights
         self.positions = positions

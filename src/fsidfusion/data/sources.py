@@ -18,13 +18,27 @@ def read_luma(path: Path) -> NDArray[np.uint8]:
     return np.rint(luma(read_picture(path).pixels) * 255).astype(np.uint8)
 
 
+def training_sets(root: Path) -> tuple[list[PairSet], list[PairSet]]:
+    """The sets below a folder to train on, and those left out: test splits where there are train splits too.
+
+    Raises:
+        UserError: when there is none.
+    """
+    sets = find_sets(root)
+    if not sets:
+        raise UserError(f"{root} holds no set of pairs; expected folders such as ir and vi, or CT and MRI")
+    if any(found.split == "train" for found in sets):
+        return [s for s in sets if s.split != "test"], [s for s in sets if s.split == "test"]
+    return sets, []
+
+
 def source_pairs(
     root: Path | None = None,
     infrared: Sequence[str | Path] = (),
     visible: Sequence[str | Path] = (),
     validation: bool = True,
 ) -> list[SourcePair]:
-    """The pairs below ``root`` (one set or many), or those of two lists of files and folders.
+    """The pairs of :func:`training_sets` below ``root``, or those of two lists of files and folders.
 
     Each set is split by name (`split_of`) unless ``validation`` is off; then all pairs are for training.
 
@@ -34,11 +48,7 @@ def source_pairs(
     if (root is None) == (not infrared and not visible):
         raise UserError("name the pairs in one way: a folder of sets (--data), or --ir with --vis")
     if root is not None:
-        sets = find_sets(root)
-        if not sets:
-            raise UserError(
-                f"{root} holds no set of pairs; expected folders such as ir and vi, or CT and MRI"
-            )
+        sets = training_sets(root)[0]
     else:
         sets = [PairSet("pairs", match_pairs(infrared, visible).pairs, "visible")]
     sources = []

@@ -12,6 +12,15 @@ from fsidfusion.errors import UserError
 
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["step", "cosine"]
+LOSSES = ("published", "intensity", "calm", "regions", "gradient", "ssim", "edges", "information")
+
+_AT_LEAST = {
+    **dict.fromkeys(("batch", "accumulate", "halve_every"), 1),
+    "crop": 16,  # the windows of the losses need so much
+    **dict.fromkeys(("reconstruction_epochs", "fusion_epochs", "steps_per_epoch", "validate_every"), 0),
+    **dict.fromkeys(("learning_rate", "learning_rate_floor", "warmup_steps", "weight_decay"), 0),
+    **dict.fromkeys(("clip", "ema", "reconstruction_weight", "checkpoint_minutes", "seed"), 0),
+}
 
 
 @dataclass
@@ -92,11 +101,24 @@ class TrainConfig:
                 raise UserError(
                     f"{name} {getattr(self, name)!r} is unknown; choose {' or '.join(get_args(kind))}"
                 )
-        for name in ("batch", "accumulate", "crop"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name, least in _AT_LEAST.items():
+            if not getattr(self, name) >= least:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if not self.ema < 1:
+            raise UserError(f"ema is {self.ema}; it must be below 1")
+        if not all(0 <= decay < 1 for decay in self.betas):
+            raise UserError(f"betas is {list(self.betas)}; both must be in 0..1, below 1")
         if self.batch % self.accumulate:
             raise UserError(f"batch {self.batch} cannot be split into {self.accumulate} accumulation passes")
+        unknown = [name for name in self.losses if name not in LOSSES]
+        if unknown:
+            close = get_close_matches(unknown[0], LOSSES, 1)
+            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(LOSSES)}"
+            raise UserError(f"losses names {unknown[0]!r}, which is unknown; {hint}")
+        if "information" in self.losses and self.crop < 33:
+            raise UserError(f"crop is {self.crop}; the information loss needs at least 33")
+        if self.fusion_epochs and not self.losses:
+            raise UserError("losses is empty; stage II needs at least one term, such as {published: 1.0}")
 
     def save(self, path: Path) -> None:
         """Write the resolved configuration as YAML."""
@@ -127,11 +149,14 @@ def load_config(preset: str, overrides: dict[str, str] | None = None) -> TrainCo
             f"preset {preset!r} does not exist; choose {', '.join(preset_names())} or give a .yaml file"
         )
     try:
-        values: dict[str, Any] = yaml.safe_load(text) or {}
-        values |= {name: yaml.safe_load(value) for name, value in (overrides or {}).items()}
+        values = yaml.safe_load(text) or {}
+        changes = {name: yaml.safe_load(value) for name, value in (overrides or {}).items()}
     except yaml.YAMLError as error:
         raise UserError(f"{preset}: not valid YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{preset} holds {type(values).__name__}, not fields with values such as 'batch: 8'")
     types = {entry.name: entry.type for entry in fields(TrainConfig)}
+    values |= changes
     for name, value in values.items():
         if name not in types:
             close = get_close_matches(name, types, 1)

@@ -130,11 +130,15 @@ def _validation(validations: Sequence[Line]) -> str:
     plots = []
     for metric in metrics:
         curves = {
-            name: [(line["step"], line["mean"][name][metric]) for line in validations if name in line["mean"]]
-            for name in means
+            name: [
+                (line["step"], 100 * line["mean"][name][metric] / last[metric])
+                for line in validations
+                if name in line["mean"] and last[metric]
+            ]
+            for name, last in means.items()
         }
-        plots.append(lines(metric, "step", metric, curves))
-    return f"{body}<h3>Over the steps</h3>{cards(plots)}"
+        plots.append(lines(metric, "step", "% of the last", curves))
+    return f"{body}<h3>Over the steps, in % of the last value</h3>{cards(plots)}"
 
 
 def _curve(steps: Sequence[Line], values: Sequence[float]) -> Curve:

@@ -1,0 +1,123 @@
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from fsidfusion.cli import main
+from fsidfusion.cli import train as command
+from fsidfusion.training.record import Progress
+
+
+def progress(step: int, stage: str = "fuse") -> Progress:
+    losses = {"intensity": 0.5, "gradient": step / 10} if stage == "fuse" else {"rec_visible": 1.0}
+    return Progress(step, 4, stage, losses, 1.0, 1e-3, 20.0, 7200.0 / step)
+
+
+def test_without_a_terminal_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 10.0, 31.0, 32.0])
+    monkeypatch.setattr(command.time, "monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    with command.shown(Console(file=stream, width=40)) as show:
+        for step in (1, 2, 3, 4):
+            show(progress(step, "reconstruct" if step == 1 else "fuse"))
+    assert stream.getvalue().splitlines() == [
+        "reconstruct 1/4  rec_visible 1.0000  20.0 pairs/s, 2.0 h left",
+        "fuse 3/4  loss 0.7500  (intensity 0.5000  gradient 0.2500)  20.0 pairs/s, 40 min left",
+        "fuse 4/4  loss 0.8000  (intensity 0.5000  gradient 0.3000)  20.0 pairs/s, 30 min left",
+    ]
+
+
+def test_a_terminal_gets_a_bar_with_losses_and_time_left() -> None:
+    stream = io.StringIO()
+    with command.shown(Console(file=stream, width=90, force_terminal=True)) as show:
+        show(progress(3))
+    text = stream.getvalue()
+    for part in ("fuse", "3/4", "20.0 pairs/s", "40 min left", "loss 0.8000"):
+        assert part in text
+
+
+def write_sets(root: Path, size: tuple[int, int] = (64, 80), number: int = 3) -> Path:
+    """A set of random pairs in the layout of MSRS."""
+    rng = np.random.default_rng(1)
+    for split in ("train", "test"):
+        for folder in ("ir", "vi"):
+            place = root / "MSRS" / split / folder
+            place.mkdir(parents=True)
+            for i in range(number):
+                pixels = rng.integers(0, 256, (*size, 3) if folder == "vi" else size, np.uint8)
+                Image.fromarray(pixels).save(place / f"{split}{i}.png")
+    return root / "MSRS"
+
+
+SMALL = ["network_options={channels: 16, blocks: 1}", "steps_per_epoch=1", "batch=1", "crop=32"]
+SMALL += ["reconstruction_epochs=1", "fusion_epochs=1", "set_weights={}"]
+
+
+@pytest.mark.parametrize("preset", ["published", "balanced"])
+def test_presets_go_from_raw_folders_to_weights(
+    tmp_path: Path, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, cache, run = write_sets(tmp_path / "raw"), tmp_path / "cache", tmp_path / "run"
+    assert main(["data", "prepare", "--data", str(raw), "-o", str(cache), "--patch", "32"]) == 0
+    assert "left out: MSRS/test (3 pairs)" in capsys.readouterr().out
+    line = ["train", "--data", str(cache), "-o", str(run), "--preset", preset, "--device", "cpu"]
+    assert main([*line, "--set", *SMALL, "--tensorboard"]) == 0
+    for name in ("weights.safetensors", "stage-one.safetensors", "report.html", "config.yaml"):
+        assert (run / name).stat().st_size > 100
+    assert list((run / "tensorboard").glob("events.*"))
+    assert f"weights: {run / 'weights.safetensors'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--data", "{raw}"], "is not a readable patch cache"),
+        (["--data", "{cache}", "--preset", "fast"], "preset 'fast' does not exist; choose balanced, light"),
+        (["--data", "{cache}", "--set", "learnin_rate=1"], "did you mean learning_rate"),
+        (["--data", "{cache}", "--set", "losses={gradiant: 1}"], "did you mean gradient"),
+        (["--data", "{cache}", "--set", "crop=64"], "crop 64 is larger than MSRS/train/train1 (32x32)"),
+        (["--data", "{cache}", "--set", "crop=17"], "crop is 17; fsidfusion-light takes multiples of 2"),
+        (["--data", "{cache}", "--preset", "light", "--set", "crop=32"], "--set 'set_weights={}'"),
+        (["--data", "{cache}", "--set", "reconstruction_epochs=1"], "does not reconstruct its inputs"),
+        (["--data", "{cache}", "--set", "init={run}"], "no network or file is named"),
+        (["--data", "{cache}", "--set", "network_options={channels: -1}"], "network_options"),
+        (["--data", "{cache}", "--max-minutes", "0"], "more than 0"),
+        (["--data", "{cache}", "--set", "batch"], "--set takes FIELD=VALUE"),
+        (["--data", "{lone}"], "holds no training items; at least 2 pairs"),
+    ],
+)
+def test_wrong_calls_are_one_line_and_leave_no_run(
+    tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, cache, run = write_sets(tmp_path / "raw"), tmp_path / "cache", tmp_path / "run"
+    main(["data", "prepare", "--data", str(raw), "-o", str(cache), "--patch", "32"])
+    index = (cache / "index.json").read_text()
+    lone = tmp_path / "lone"
+    lone.mkdir()
+    for path in cache.iterdir():
+        (lone / path.name).write_bytes(path.read_bytes())
+    (lone / "index.json").write_text(index.replace('"train"', '"validation"'))
+    capsys.readouterr()
+    places = {"{raw}": str(raw), "{cache}": str(cache), "{run}": str(run), "{lone}": str(lone)}
+    for name, place in places.items():
+        options = [option.replace(name, place) for option in options]
+    if not any(word in options for word in ("--preset",)):
+        own = tmp_path / "own.yaml"
+        own.write_text(
+            "{network: fsidfusion-light, reconstruction_epochs: 0, reconstruction_weight: 0, crop: 32}"
+        )
+        options += ["--preset", str(own)]
+    assert main(["train", "-o", str(run), "--device", "cpu", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert words in error
+    assert not run.exists()
+
+
+def test_time_left_reads_well() -> None:
+    assert [command._left(seconds) for seconds in (5, 600, 36_000)] == ["5 s", "10 min", "10.0 h"]
+    assert math.isfinite(command.PLAIN_EVERY)
