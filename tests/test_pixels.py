@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fsidfusion.errors import UserError
-from fsidfusion.pixels import check_pixels, is_gray, luma, quantise, recolour, resize, stretch, strips, unit
+from fsidfusion.pixels import check_pixels, is_gray, luma, quantise, recolour, resize, strips, unit
 
 WEIGHTS = np.array([0.299, 0.587, 0.114])
 units = st.floats(0, 1, width=32)
@@ -98,17 +98,3 @@ def test_what_cannot_be_fused_is_named(pixels, words):
     with pytest.raises(UserError, match=words) as error:
         check_pixels(pixels, "the infrared image")
     assert "the infrared image" in str(error.value)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize("shape", [(60, 50), (60, 50, 3), (1400, 1300)])
-def test_stretching_fills_the_range_and_keeps_the_order(dtype, shape):
-    full = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
-    counts = (np.random.default_rng(0).random(shape) * 0.1 * full + 0.3 * full).astype(dtype)
-    result = stretch(counts)
-    assert result.dtype == dtype
-    assert (result.min(), result.max()) == (0, full)
-    order = np.argsort(counts, axis=None)
-    assert (np.diff(result.ravel()[order].astype(float)) >= 0).all()
-    flat = np.full(shape, counts.ravel()[0])
-    np.testing.assert_array_equal(stretch(flat), flat)

@@ -101,20 +101,6 @@ def sample_range(pixels: Pixels) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def stretch(pixels: Pixels) -> Pixels:
-    """Map :func:`sample_range` to the full range: for raw sensor counts, which fill a part of it.
-
-    (H, W) or (H, W, 3), one mapping for all channels; shape and type are kept, and what is flat as well.
-    """
-    low, high = sample_range(pixels)
-    if high <= low:
-        return pixels
-    if pixels.dtype.kind == "f":
-        return np.clip((pixels - low) / (high - low), 0.0, 1.0).astype(pixels.dtype)
-    every = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float32)
-    return quantise((every - np.float32(low)) / np.float32(high - low), pixels.dtype)[pixels]
-
-
 def check_pixels(pixels: Pixels, name: str) -> None:
     """Check that an array can be fused.
 

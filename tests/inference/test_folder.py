@@ -9,8 +9,10 @@ from fsidfusion.data.pairs import Pair, match_pairs
 from fsidfusion.errors import UserError
 from fsidfusion.images import Picture, read_header, read_picture, write_picture
 from fsidfusion.inference import folder
-from fsidfusion.inference.folder import Options, fuse_files, output_paths
+from fsidfusion.inference.folder import Options, fuse_files
 from fsidfusion.inference.fuser import Fuser
+from fsidfusion.inference.outputs import output_paths
+from fsidfusion.thermal.reading import Thermal
 
 
 def maximum(infrared, visible):
@@ -223,13 +225,33 @@ def test_where_results_go(tmp_path):
         output_paths(single, "fused.gif", many=False)
 
 
-def test_raw_counts_are_noticed_and_stretched_on_request(tmp_path, fuser):
+def test_raw_counts_are_noticed_and_go_through_a_gain(tmp_path, fuser):
     counts = image(40, 50, dtype=np.uint16) // 40 + 20_000  # a thermal sensor of 14 bits
     write_picture(tmp_path / "ir.png", Picture(counts))
     write_picture(tmp_path / "vis.png", Picture(image(40, 50, 3) // 4))
     pairs = [Pair("a", tmp_path / "ir.png", tmp_path / "vis.png")]
+    (dull,) = fuse_files(fuser, pairs, [tmp_path / "a.png"], Options(thermal=Thermal(agc="off")))
+    assert "--agc linear" in dull.message
+    (automatic,) = fuse_files(fuser, pairs, [tmp_path / "b.png"])
+    assert "plateau" in automatic.message
+    (linear,) = fuse_files(fuser, pairs, [tmp_path / "c.png"], Options(thermal=Thermal(agc="linear")))
+    assert linear.message == ""
+    spans = [np.ptp(read_picture(outcome.output).pixels) for outcome in (dull, automatic, linear)]
+    assert spans[0] < min(spans[1:])
+
+
+def test_raw_counts_of_the_visible_place_go_through_a_gain_on_request(tmp_path, fuser):
+    write_picture(tmp_path / "ir.png", Picture(image(40, 50)))
+    write_picture(tmp_path / "vis.png", Picture(image(40, 50, 3, dtype=np.uint16) // 20))
+    pairs = [Pair("a", tmp_path / "ir.png", tmp_path / "vis.png")]
     (dull,) = fuse_files(fuser, pairs, [tmp_path / "a.png"])
-    assert "--stretch" in dull.message
-    (bright,) = fuse_files(fuser, pairs, [tmp_path / "b.png"], Options(stretch="infrared"))
+    assert "--agc-vis linear" in dull.message
+    (bright,) = fuse_files(fuser, pairs, [tmp_path / "b.png"], Options(agc_visible="linear"))
     assert bright.message == ""
-    assert np.ptp(read_picture(dull.output).pixels) < np.ptp(read_picture(bright.output).pixels)
+    assert read_picture(dull.output).pixels.mean() < read_picture(bright.output).pixels.mean()
+    for wrong in ("auto", "window:20..30C", "bright"):
+        with pytest.raises(UserError, match="gain control"):
+            fuse_files(fuser, pairs, [tmp_path / "c.png"], Options(agc_visible=wrong))
+    (outside,) = fuse_files(fuser, pairs, [tmp_path / "c.png"], Options(agc_visible="window:9000..9900"))
+    assert "vis.png: window" in outside.message
+    assert not (tmp_path / "c.png").exists()

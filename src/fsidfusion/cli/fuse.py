@@ -15,6 +15,7 @@ from fsidfusion import DEFAULT_MODEL
 from fsidfusion.cli.volumes import Volumes, fuse_volumes, names_volumes
 from fsidfusion.data.pairs import Matches, Place, match_pairs, open_set
 from fsidfusion.errors import UserError
+from fsidfusion.thermal.reading import Thermal
 
 if TYPE_CHECKING:
     from fsidfusion.inference.folder import Outcome
@@ -118,7 +119,9 @@ def fuse(
     color: Literal["auto", "gray"] = "auto",
     bits: Literal["auto", "8", "16"] = "auto",
     format: Literal["png", "jpg", "bmp", "tif", "webp"] = "png",
-    stretch: Literal["off", "infrared", "both"] = "off",
+    thermal: Thermal = Thermal(),  # noqa: B008 (frozen)
+    agc_vis: Annotated[str, tyro.conf.arg(metavar="MODE")] = "off",
+    temperature: Annotated[str | None, tyro.conf.arg(metavar="FILE|FOLDER")] = None,
     resize: bool = False,
     overwrite: bool = False,
     max_megapixels: float = 500.0,
@@ -134,6 +137,8 @@ def fuse(
 
     Medical: --mri mri.png --pet pet.png -o fused.png
 
+    Thermal: --ir flir.jpg --vis colour.jpg --resize --temperature t.tif --highlight 35C -o fused.jpg
+
     Volumes: --mri t1.nii.gz --ct ct.nii.gz -o fused.nii.gz, or folders of DICOM series
 
     PNG, JPEG, BMP, TIFF and WebP; 8 and 16 bits; gray and colour. What exists is skipped, so that the same
@@ -147,13 +152,16 @@ def fuse(
         color: auto keeps the colour of the visible (PET, SPECT) picture.
         bits: of a sample in the output; auto keeps 16 where a source has them.
         format: of the files in an output folder.
-        stretch: map raw counts (14-bit thermal, 12-bit scans) to the full range before fusing.
+        thermal: what infrared files hold: counts, temperatures, false colours.
+        agc_vis: gain control of visible (MRI) pictures: off, linear, plateau, clahe, window:100..900 in levels.
+        temperature: write the infrared temperatures, on the grid of the fused picture, as float TIFF in C.
         resize: resample the infrared (CT, PET, SPECT) picture where its size differs.
         overwrite: replace outputs that exist.
         max_megapixels: larger pictures are refused before they are decoded.
         json: print one JSON object about all pairs on standard output, and no progress.
     """
-    from fsidfusion.inference.folder import Options, fuse_files, output_paths
+    from fsidfusion.inference.folder import Options, fuse_files
+    from fsidfusion.inference.outputs import output_paths
 
     if names_volumes(inputs):
         return fuse_volumes(inputs, engine, volumes, output, color == "gray", bits, overwrite, json)
@@ -163,12 +171,20 @@ def fuse(
             raise UserError("options for volumes are given, but no volume; see 'fsidfusion fuse --help'")
         matches, place = inputs.match()
         paths = output_paths(matches.pairs, output, matches.many, f".{format}")
+        warm = None if temperature is None else output_paths(matches.pairs, temperature, matches.many, ".tif")
         options = Options(
-            "gray" if color == "gray" else place, bits, overwrite, resize, int(max_megapixels * 1e6), stretch
+            "gray" if color == "gray" else place,
+            bits,
+            overwrite,
+            resize,
+            int(max_megapixels * 1e6),
+            thermal if place == "visible" else thermal.of_scan(),
+            agc_vis,
         )
+        options.check()
         fuser = engine.load(len(paths))
         with progress(len(paths), shown=not json) as report:
-            outcomes = fuse_files(fuser, matches.pairs, paths, options, report)
+            outcomes = fuse_files(fuser, matches.pairs, paths, options, report, warm or ())
     except UserError as error:
         if json:
             print(dumps({"status": 2, "error": str(error)}))

@@ -5,11 +5,11 @@ long, or go to another device, are computed one after the other with all threads
 written. What is in flight is bounded in bytes, so that huge pictures take little more memory than one.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,6 @@ import numpy as np
 from fsidfusion.data.pairs import Pair
 from fsidfusion.errors import UserError
 from fsidfusion.images import (
-    FORMATS,
     MAX_PIXELS,
     Bits,
     Picture,
@@ -30,12 +29,16 @@ from fsidfusion.images import (
 )
 from fsidfusion.inference.device import format_bytes
 from fsidfusion.inference.fuser import Colour, Fuser
-from fsidfusion.pixels import quantise, resize, sample_range, stretch, unit
+from fsidfusion.inference.outputs import check_outputs
+from fsidfusion.pixels import quantise, resize, unit
+from fsidfusion.thermal.gain import Levels, apply_gain, is_raw, parse_gain
+from fsidfusion.thermal.highlight import highlight
+from fsidfusion.thermal.reading import Thermal, hot_levels, read_thermal
+from fsidfusion.thermal.temperature import Celsius, resample, write_temperature
 
 Status = Literal["fused", "skipped", "failed"]
 
 IN_FLIGHT_SHARE = 0.1  # of the memory limit, for pictures read ahead or not yet written
-FLAT_SHARE = 1 / 8  # of the range of 16 bits: a picture that fills less is probably raw sensor counts
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,17 @@ class Options:
     overwrite: bool = False  # else what exists is skipped
     resize: bool = False  # resample the infrared file to the visible one's size, where they differ
     max_pixels: int = MAX_PIXELS
-    stretch: Literal["off", "infrared", "both"] = "off"  # sources that are raw counts to the full range first
+    thermal: Thermal = Thermal()  # noqa: RUF009 (frozen): what infrared files hold, their gain, and hot targets
+    agc_visible: str = "off"  # gain control of visible files: off, linear, plateau, clahe, window:LOW..HIGH
+
+    def check(self) -> None:
+        """Raises UserError for an option that cannot be read."""
+        self.thermal.check()
+        if self.agc_visible == "auto" or parse_gain(self.agc_visible).celsius:
+            raise UserError(
+                f"gain control {self.agc_visible!r} is not for visible pictures; expected off, linear,"
+                " plateau, clahe or window:7000..9000 (levels)"
+            )
 
 
 @dataclass(frozen=True)
@@ -63,37 +76,13 @@ class Outcome:
     message: str = ""  # why it failed, or what the output could not hold
 
 
-def output_paths(pairs: Sequence[Pair], output: str, many: bool, extension: str = ".png") -> list[Path]:
-    """Where the result of each pair goes: below a folder under the pair's name, or the one file named.
-
-    Args:
-        pairs: pairs with different names.
-        output: a file with a picture's extension, or a folder (made if need be).
-        many: the call names groups of files, so that ``output`` must be a folder.
-        extension: of the files in a folder.
-
-    Raises:
-        UserError: a file where a folder is needed, or the other way round, or an unknown extension.
-    """
-    path = Path(output)
-    if many and (path.is_file() or path.suffix.lower() in FORMATS):
-        raise UserError(f"output {output} is a file, but groups of pairs are given; give a folder")
-    if not many and path.suffix and not path.is_dir() and not output.endswith(("/", "\\")):
-        output_format(path)
-        return [path]
-    if path.exists() and not path.is_dir():
-        raise UserError(
-            f"output {output} is a file of no known kind; give a folder, or a name such as fused.png"
-        )
-    return [path / f"{pair.name}{extension}" for pair in pairs]
-
-
 def fuse_files(
     fuser: Fuser,
     pairs: Sequence[Pair],
     outputs: Sequence[Path],
     options: Options = Options(),
     report: Callable[[Outcome], None] = lambda outcome: None,
+    temperatures: Sequence[Path] = (),
 ) -> list[Outcome]:
     """Fuse pairs of files and write each result whole.
 
@@ -103,16 +92,22 @@ def fuse_files(
         outputs: one path for each pair; the extension is the format.
         options: colour, depth and what to do with what exists or differs in size.
         report: called with each outcome as soon as it is known, from the calling thread.
+        temperatures: one path for each pair, for the temperatures of its infrared file as float32 TIFF, in
+            degrees Celsius and on the grid of the result; or none.
 
     Returns:
         the outcomes in the order of the pairs; bad pairs are outcomes, not exceptions.
 
     Raises:
         UserError: before anything is written: an output that is an input, is named twice or lies where
-            nothing can be written, or a format that is unknown or cannot hold the depth asked for.
+            nothing can be written, a format that is unknown or cannot hold the depth asked for, or an option
+            for thermal files that cannot be read.
     """
-    _check_outputs(pairs, outputs, options)
-    return _Run(fuser, options, report).run([_Job(*job) for job in zip(range(len(pairs)), pairs, outputs)])
+    options.check()
+    check_outputs(pairs, outputs, temperatures, options.bits)
+    places: Sequence[Path | None] = temperatures or [None] * len(pairs)
+    jobs = [_Job(*job) for job in zip(range(len(pairs)), pairs, outputs, places)]
+    return _Run(fuser, options, report).run(jobs)
 
 
 @dataclass
@@ -122,14 +117,21 @@ class _Job:
     index: int
     pair: Pair
     output: Path
+    temperature: Path | None = None
     size: tuple[int, int] = (0, 0)
     bits: Literal[8, 16] = 8
     bytes: int = 0  # of sources and result
     sources: tuple[Picture, Picture] | None = None  # infrared, visible
+    celsius: Celsius | None = None  # of the infrared file, on the grid of the result
+    hot: Levels | None = None  # likewise, what the threshold of hot targets is compared with
     result: Picture | None = None
     failure: str = ""
     seconds: float = 0.0
     note: str = ""
+
+    @property
+    def files(self) -> list[Path]:
+        return [self.output, *([self.temperature] if self.temperature else [])]
 
     def outcome(self, status: Status, message: str = "") -> Outcome:
         return Outcome(self.pair, self.output, status, *self.size, self.seconds, message or self.note)
@@ -152,6 +154,8 @@ class _Run:
 
     def __init__(self, fuser: Fuser, options: Options, report: Callable[[Outcome], None]) -> None:
         self.fuser, self.options, self.report = fuser, options, report
+        self.thermal = options.thermal.of_scan() if options.color == "infrared" else options.thermal
+        self.threshold, self.gain_visible = self.thermal.threshold(), parse_gain(options.agc_visible)
         self.limit = int(IN_FLIGHT_SHARE * fuser.memory)
         self.outcomes: dict[int, Outcome] = {}
         self.in_flight = 0  # bytes of the batches that are read, computed or written
@@ -189,7 +193,7 @@ class _Run:
         """Consecutive jobs of one size and depth, as many as gain from going through the model together."""
         batch: list[_Job] = []
         for job in jobs:
-            if job.output.exists() and not self.options.overwrite:
+            if not self.options.overwrite and all(path.exists() for path in job.files):
                 self._settle(job, job.outcome("skipped", "exists; --overwrite replaces it"))
                 continue
             try:
@@ -221,6 +225,8 @@ class _Run:
         job.bits, job.note = output_bits(job.output, self.options.bits, max(infrared.bits, visible.bits))
         output_format(job.output, *job.size, bits=job.bits)
         needed = infrared.bytes + 2 * visible.bytes
+        if job.temperature or self.threshold or infrared.bits > 8:
+            needed += 4 * visible.height * visible.width  # temperatures, or levels through a gain
         working = needed + 8 * visible.height * visible.width  # and fused luma, and the encoder's copy
         if working > self.fuser.memory:
             raise UserError(
@@ -240,10 +246,10 @@ class _Run:
         for job in batch.jobs:
             start = time.perf_counter()
             try:
-                infrared = self._read_source(job, job.pair.infrared, self.options.stretch != "off")
-                visible = self._read_source(job, job.pair.visible, self.options.stretch == "both")
+                infrared, visible = self._read_infrared(job), self._read_visible(job)
                 if self.options.resize and infrared.size != visible.size:
                     infrared = replace(infrared, pixels=resize(infrared.pixels, *visible.size), alpha=None)
+                    self._fit_levels(job, partial(resample, height=visible.size[0], width=visible.size[1]))
                 job.sources = infrared, visible
             except UserError as error:
                 job.failure = str(error)
@@ -252,17 +258,32 @@ class _Run:
             job.seconds += time.perf_counter() - start
         return False
 
-    def _read_source(self, job: _Job, path: Path, stretched: bool) -> Picture:
-        picture = read_picture(path, self.options.max_pixels)
-        if stretched:
-            return replace(picture, pixels=stretch(picture.pixels))
-        if picture.pixels.dtype == np.uint16:
-            low, high = sample_range(picture.pixels)
-            if 0 < high - low < FLAT_SHARE * 65535:
-                job.note = (
-                    job.note or "a source fills under 1/8 of its 16 bits; --stretch maps it to the full range"
-                )
-        return picture
+    def _read_infrared(self, job: _Job) -> Picture:
+        reading = read_thermal(
+            job.pair.infrared, self.thermal, self.options.max_pixels, job.temperature is not None
+        )
+        job.celsius = reading.scene.celsius if job.temperature else None
+        job.hot = hot_levels(reading.scene, self.threshold) if self.threshold else None
+        self._say(job, reading.note or _dull(reading.picture, "--agc"))
+        return reading.picture
+
+    def _read_visible(self, job: _Job) -> Picture:
+        picture = read_picture(job.pair.visible, self.options.max_pixels)
+        if self.gain_visible.mode == "off":
+            self._say(job, _dull(picture, "--agc-vis"))
+            return picture
+        try:
+            return replace(picture, pixels=apply_gain(picture.pixels, self.gain_visible))
+        except UserError as error:
+            raise UserError(f"{job.pair.visible}: {error}") from error
+
+    def _fit_levels(self, job: _Job, fit: Callable[[Levels], Levels]) -> None:
+        """Bring what goes with the infrared picture to the grid of the result, as the picture itself."""
+        job.celsius = None if job.celsius is None else fit(job.celsius)
+        job.hot = None if job.hot is None else fit(job.hot)
+
+    def _say(self, job: _Job, note: str) -> None:
+        job.note = "; ".join(filter(None, (job.note, note)))
 
     def _fuse(self, jobs: list[_Job]) -> None:
         """Put what could be read through the model together; the sources are let go."""
@@ -290,12 +311,18 @@ class _Run:
             color=self.options.color,
             dtype=dtype,
         )
+        if self.threshold:
+            fused = [
+                pixels if job.hot is None else highlight(pixels, job.hot, self.threshold)
+                for pixels, job in zip(fused, jobs)
+            ]
         coloured = infrared if self.options.color == "infrared" else visible
         return [
             Picture(
                 pixels,
                 None if seen.alpha is None else quantise(unit(seen.alpha), dtype),
                 source.profile if source.pixels.ndim == pixels.ndim else None,
+                seen.exif,
             )
             for pixels, source, seen in zip(fused, coloured, visible)
         ]
@@ -304,13 +331,25 @@ class _Run:
         for job in batch.jobs:
             start = time.perf_counter()
             try:
-                lost = write_picture(job.output, job.result) if job.result else ""
-                job.note = "; ".join(filter(None, (job.note, lost)))
+                if job.result:
+                    self._say(job, self._write_files(job, job.result))
             except UserError as error:
                 job.failure = str(error)
-            job.result = None
+            job.result = job.celsius = job.hot = None
             job.seconds += time.perf_counter() - start
         return True
+
+    def _write_files(self, job: _Job, result: Picture) -> str:
+        """Both files of a pair or none; what exists is left, unless it is to be replaced."""
+        missing = [path for path in job.files if self.options.overwrite or not path.exists()]
+        if job.temperature in missing and job.celsius is not None:
+            write_temperature(job.temperature, job.celsius)
+        try:
+            return write_picture(job.output, result) if job.output in missing else ""
+        except UserError:
+            if job.temperature in missing:
+                job.temperature.unlink(missing_ok=True)
+            raise
 
     def _finish(self, batch: _Batch) -> None:
         self.in_flight -= batch.bytes
@@ -322,28 +361,8 @@ class _Run:
         self.report(outcome)
 
 
-def _check_outputs(pairs: Sequence[Pair], outputs: Sequence[Path], options: Options) -> None:
-    """What is wrong with the call as a whole, before anything is read or written."""
-    inputs = {_identity(path) for pair in pairs for path in (pair.infrared, pair.visible)}
-    taken: set[Path] = set()
-    for output in outputs:
-        output_format(output, bits=16 if options.bits == "16" else 8)
-        place = output.resolve()
-        if _identity(output) in inputs:
-            raise UserError(
-                f"output {output} is also an input, and inputs are never replaced; choose another"
-            )
-        if place in taken:
-            raise UserError(f"output {output} is named by two pairs; rename one of their files")
-        taken.add(place)
-    for folder in {output.parent for output in outputs}:
-        present = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not present.is_dir() or not os.access(present, os.W_OK):
-            raise UserError(
-                f"output folder {folder} cannot be written: {present} is no folder of yours; choose another"
-            )
-
-
-def _identity(path: Path) -> object:
-    """The same for two names of one file."""
-    return (stat.st_dev, stat.st_ino) if path.exists() and (stat := path.stat()) else path.resolve()
+def _dull(picture: Picture, option: str) -> str:
+    """A note about raw counts that go as they are."""
+    if not is_raw(picture.pixels):
+        return ""
+    return f"a source fills under a quarter of its 16 bits; {option} linear maps it to the full range"

@@ -8,12 +8,11 @@ the picture (plateau) or one for each tile of it (CLAHE). So all of them can be 
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from fsidfusion.errors import UserError
 from fsidfusion.pixels import Luma, Pixels, luma, quantise, recolour, sample_range, strips
@@ -28,6 +27,7 @@ CLIP = 3.0  # largest slope of a tile's curve
 TILES, LEAST_TILE = 8, 24  # tiles a side, and pixels of their side
 SMOOTHING = 0.5  # seconds in which the gain goes 63 % of the way to that of the scene
 CUT = 0.12  # mean change of the mapped picture from one frame to the next that begins another scene
+_PLAIN: dict[str, Mode] = {mode: mode for mode in get_args(Mode) if mode != "window"}
 _LEAST_SPAN = {"u1": 16.0, "u2": 64.0, "f4": 1.0}  # levels or degrees; what fills less is mostly noise
 _BINS = 2048
 _THUMBNAIL = (32, 24)
@@ -72,8 +72,8 @@ def parse_gain(text: str) -> Gain:
     Raises:
         UserError: anything else, or a window whose end is not above its start.
     """
-    if text in ("auto", "off", "linear", "plateau", "clahe"):
-        return Gain(text)
+    if text in _PLAIN:
+        return Gain(_PLAIN[text])
     match = _WINDOW.fullmatch(text)
     if not match:
         raise UserError(
@@ -236,8 +236,9 @@ def _tile_histograms(levels: Levels, low: float, high: float, grid: tuple[int, i
         counts += np.bincount(bins.ravel(), minlength=len(counts))
     # counts that are integers leave gaps between the levels that occur: spread each over its own width
     width = 1 if levels.dtype.kind == "f" else max(1, math.ceil(_BINS / (high - low)))
-    spread = uniform_filter1d(counts.reshape(rows, columns, _BINS).astype(np.float64), width, mode="nearest")
-    return np.asarray(spread)
+    each = counts.reshape(rows * columns, _BINS).astype(np.float64)
+    spread = cv2.blur(each, (width, 1), borderType=cv2.BORDER_REPLICATE)
+    return spread.reshape(rows, columns, _BINS)
 
 
 def _plateau_curves(counts: NDArray[np.float64]) -> NDArray[np.float32]:

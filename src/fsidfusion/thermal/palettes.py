@@ -6,13 +6,16 @@ A palette is a line through RGB, given by a few colours at even steps from cold 
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from fsidfusion.errors import UserError
 from fsidfusion.pixels import Pixels
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 STEPS = 256  # colours of a palette
 TOLERANCE = 36.0  # largest distance in RGB (0..255) of a pixel that counts as of a palette's colour
@@ -146,4 +149,6 @@ def _nearest(pixels: NDArray[np.integer], name: str) -> tuple[NDArray[np.intp], 
 
 @lru_cache
 def _tree(name: str) -> "cKDTree":
+    from scipy.spatial import cKDTree
+
     return cKDTree(palette(name).astype(np.float64))

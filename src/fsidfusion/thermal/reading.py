@@ -22,15 +22,15 @@ class Thermal:
     """What infrared files hold, and how it comes to the range that is fused."""
 
     agc: str = "auto"
-    """gain control of infrared: off, linear, plateau, clahe, window:20..40C, or window:7000..9000 in counts; auto
-    is plateau for raw counts and temperatures, and off for all else"""
+    """gain control of infrared: off, linear, plateau, clahe, window:20..40C, or window:7000..9000 in counts;
+    auto is plateau for raw counts and temperatures, and off for all else"""
     unit: Unit = "auto"
     """what the numbers of infrared are; auto knows radiometric files, and centikelvin by their range"""
     palette: str = "auto"
     """false colours of infrared: none, ironbow, rainbow, rainbow-hc, hot, white-hot or black-hot; auto tells
     those in colour"""
     highlight: str | None = None
-    """colour what is hot: 35C, 80 percent of the picture's range as 80%%, or 9000 (a raw level)"""
+    """colour what is hot: from 35C, 80% (of the picture's range) or 9000 (a raw level) on"""
 
     def gain(self) -> Gain:
         """The gain control; UserError where it cannot be read."""
@@ -39,6 +39,11 @@ class Thermal:
     def threshold(self) -> Threshold | None:
         """From where on something is hot, if that is asked; UserError where it cannot be read."""
         return None if self.highlight is None else parse_threshold(self.highlight)
+
+    def of_scan(self) -> "Thermal":
+        """The same for CT, PET or SPECT in the infrared place: ``auto`` changes no levels or colours."""
+        agc = "off" if self.agc == "auto" else self.agc
+        return replace(self, agc=agc, palette="none" if self.palette == "auto" else self.palette)
 
     def check(self) -> None:
         """Raises UserError for an option that cannot be read."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -40,6 +41,12 @@ def to_celsius(levels: Levels, unit: Unit) -> Celsius | None:
         return None
     scale, offset = _SCALES[unit]
     return np.multiply(levels, np.float32(scale), dtype=np.float32) + np.float32(offset)
+
+
+def resample(levels: Levels, height: int, width: int) -> Levels:
+    """Levels (H, W) at another size, linearly, so that none is invented; by area where it shrinks."""
+    shrinks = height * width < levels.shape[0] * levels.shape[1]
+    return cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def write_temperature(path: Path, celsius: Celsius) -> None:
