@@ -71,6 +71,10 @@ class Frames(Sequence[Frame]):
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def part(self, start: int, stop: int) -> "Frames":
+        """The frames of some of the pairs."""
+        return Frames(self.input, self.pairs[start:stop], self.files[start:stop])
+
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         """One frame, or a list of them for a slice. UserError for a file that cannot be read."""
         if isinstance(index, slice):
@@ -128,7 +132,7 @@ def prepare_frames(
         pairs: aligned pairs of one size each, with different names.
         cache: folder for the fused pictures of all inputs.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``, where a network fuses.
-        report: called once for each pair whose fused picture is there, from the calling thread.
+        report: called once for each pair as it is found or fused, where any was missing.
 
     Raises:
         UserError: a pair that cannot be read or fused, a cache that cannot be written.

@@ -69,7 +69,9 @@ def disturb(canvas: Canvas, chances: Chances, rng: np.random.Generator) -> Canva
     shifted = turn.copy()
     shifted[:, 2] += 0.5 * (turn[:, 0] + turn[:, 1]) - 0.5
     warped = cv2.warpAffine(canvas.pixels, shifted, (width, height), borderValue=mean.tolist())
-    return Canvas(table[warped], canvas.scale, _moved(canvas.boxes, turn, height, width))
+    return Canvas(
+        np.asarray(cv2.LUT(warped, table), np.uint8), canvas.scale, _moved(canvas.boxes, turn, height, width)
+    )
 
 
 def stack(canvases: Sequence[Canvas]) -> NDArray[np.uint8]:

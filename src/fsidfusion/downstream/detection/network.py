@@ -8,7 +8,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, silu
+from torch.nn.functional import interpolate, pixel_unshuffle, relu
 
 from fsidfusion.downstream.detection.boxes import decode
 
@@ -26,7 +26,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        return x + self.second(silu(self.first(x)))
+        return x + self.second(relu(self.first(x)))
 
 
 class Detector(nn.Module):
@@ -37,6 +37,7 @@ class Detector(nn.Module):
         deviation: (C,) standard deviation of the training frames.
     """
 
+    architecture = "detector"
     mean: Tensor
     deviation: Tensor
 
@@ -49,17 +50,18 @@ class Detector(nn.Module):
             width: channels of the first layer; 16 makes 0.75 million weights.
         """
         super().__init__()
+        self.config = {"classes": classes, "channels": channels, "width": width}
         w = width
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
-        self.stem = nn.Sequential(convolution(channels, w, 2), nn.SiLU())
-        self.quarter = _stage(w, 2 * w, 1)
+        self.quarter = _stage(4 * channels, 2 * w, 1)
         self.eighth = _stage(2 * w, 4 * w, 2)
         self.sixteenth = _stage(4 * w, 8 * w, 2)
         self.sides = nn.ModuleList(convolution(n * w, 3 * w, size=1) for n in (2, 4, 8))
         self.merge = nn.ModuleList(convolution(3 * w, 3 * w) for _ in range(2))
-        self.heat = _head(3 * w, classes, math.log(_RARE / (1 - _RARE)))
-        self.box = _head(3 * w, 4, 1.0)
+        self.head = nn.Sequential(convolution(3 * w, 3 * w), nn.ReLU(inplace=True))
+        self.heat = _output(3 * w, classes, math.log(_RARE / (1 - _RARE)))
+        self.box = _output(3 * w, 4, 1.0)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Look at frames.
@@ -71,12 +73,13 @@ class Detector(nn.Module):
             logits (B, classes, H/4, W/4) and corners (B, 4, H/4, W/4) in pixels, float32.
         """
         x = (frames - self.mean[:, None, None]) / self.deviation[:, None, None]
-        quarter = self.quarter(self.stem(x))  # (B, 2w, H/4, W/4)
+        quarter = self.quarter(pixel_unshuffle(x, 2))  # (B, 2w, H/4, W/4)
         eighth = self.eighth(quarter)  # (B, 4w, H/8, W/8)
         x = self.sides[2](self.sixteenth(eighth))  # (B, 3w, H/16, W/16)
         for finer, side, merge in ((eighth, self.sides[1], 1), (quarter, self.sides[0], 0)):
             x = interpolate(x, scale_factor=2.0, mode="nearest") + side(finer)
-            x = silu(self.merge[merge](silu(x)))
+            x = relu(self.merge[merge](relu(x)))
+        x = self.head(x)
         return self.heat(x).float(), decode(self.box(x).float(), STRIDE)
 
 
@@ -88,12 +91,15 @@ def convolution(given: int, made: int, stride: int = 1, size: int = 3) -> nn.Seq
 def _stage(given: int, made: int, blocks: int) -> nn.Sequential:
     """Half the resolution, then residual blocks."""
     return nn.Sequential(
-        convolution(given, made, 2), nn.SiLU(), *(Residual(made) for _ in range(blocks)), nn.SiLU()
+        convolution(given, made, 2),
+        nn.ReLU(inplace=True),
+        *(Residual(made) for _ in range(blocks)),
+        nn.ReLU(inplace=True),
     )
 
 
-def _head(given: int, made: int, start: float) -> nn.Sequential:
-    """Two layers whose outputs begin around ``start``."""
-    last = nn.Conv2d(given, made, 1)
-    nn.init.constant_(last.bias, start)  # type: ignore[arg-type]
-    return nn.Sequential(convolution(given, given), nn.SiLU(), last)
+def _output(given: int, made: int, start: float) -> nn.Conv2d:
+    """The last layer of a head; before training it says ``start`` on average."""
+    layer = nn.Conv2d(given, made, 1)
+    nn.init.constant_(layer.bias, start)  # type: ignore[arg-type]
+    return layer

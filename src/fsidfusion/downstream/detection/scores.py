@@ -19,6 +19,7 @@ from fsidfusion.downstream.detection.frames import LabelledFrames, time_of_day
 from fsidfusion.errors import UserError
 
 METRICS = ("mAP50", "mAP75", "mAP50:95", "precision", "recall", "F1")
+PREDICTIONS = "predictions.json"  # of a run, in its folder
 SUBSETS = ("all", "day", "night")
 HIT = 0.5  # intersection over union from which a box is right, for precision and recall
 

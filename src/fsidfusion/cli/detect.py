@@ -1,0 +1,263 @@
+"""``fsidfusion detect``: find people and cars in one camera, both, or fused pictures, and compare."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from fsidfusion import DEFAULT_MODEL
+from fsidfusion.errors import UserError
+
+if TYPE_CHECKING:
+    from fsidfusion.downstream.detection.frames import DetectionSet
+    from fsidfusion.downstream.detection.training import Schedule
+
+Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A set of pairs with boxes."""
+
+    data: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """folder with ir and vi, or with train and test that hold them, and labels (YOLO text or COCO JSON)"""
+    labels: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
+    """where the labels lie, if elsewhere"""
+    classes: Names = ()
+    """names of the classes, if no classes.txt, data.yaml or JSON file tells them"""
+    bad_labels: Literal["refuse", "skip"] = "refuse"
+    """what to do with boxes of unknown classes or outside the frame, malformed lines, missing label files"""
+    part: Literal["test", "validation"] = "test"
+    """what to score on: the test frames, or a fifth of the training frames, which then are not trained on"""
+
+    def open(self) -> "DetectionSet":
+        """The set; what is left out of it is reported."""
+        from fsidfusion.downstream.detection.frames import open_detection_set
+
+        found = open_detection_set(self.data, self.part, self.labels, self.classes, self.bad_labels)
+        for bad in found.bad:
+            print(f"left out: {bad}", file=sys.stderr)
+        if found.bad:
+            print(f"{len(found.bad)} bad labels were left out", file=sys.stderr)
+        return found
+
+
+@dataclass(frozen=True)
+class Training:
+    """How every detector is trained, and where."""
+
+    epochs: int = 60
+    """passes over the training frames"""
+    size: tuple[int, int] = (240, 320)
+    """height and width that frames are scaled to, multiples of 16"""
+    batch: int = 8
+    """frames of a step"""
+    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
+    """where to fuse and to train"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """of the training; auto takes bf16 where the device has it natively"""
+    threads: int = 0
+    """CPU threads, 0: as torch chooses"""
+
+    def prepare(self) -> "tuple[Schedule, str, str]":
+        """Set up the process; schedule, device and precision. UserError for what is unknown or too small."""
+        import torch
+
+        from fsidfusion.downstream.detection.training import Schedule
+        from fsidfusion.inference.allocator import keep_large_blocks
+        from fsidfusion.inference.device import choose_device, choose_precision
+
+        if min(self.epochs, self.batch) < 1:
+            raise UserError(f"{self.epochs} epochs in batches of {self.batch}: expected 1 or more of each")
+        keep_large_blocks()
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        device = choose_device(self.device)
+        precision = choose_precision(self.precision, device)
+        return Schedule(size=self.size, epochs=self.epochs, batch=self.batch), str(device), precision
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a detector on one input."""
+
+    data: Data
+    output: Output
+    """where detector.safetensors is written"""
+    training: Training
+    input: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
+    """infrared, visible, early (both stacked), a baseline, a network or its .safetensors file"""
+    seed: int = 0
+    """of the first weights, the order of the frames and their changes"""
+    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """fused pictures; OUTPUT/fused by default"""
+
+    def run(self) -> None:
+        """Train."""
+        from fsidfusion.cli.downstream import fuse_inputs
+        from fsidfusion.cli.fuse import progress
+        from fsidfusion.downstream.detection.files import Trained, save_detector
+        from fsidfusion.downstream.detection.training import train_detector
+        from fsidfusion.downstream.inputs import open_inputs
+
+        found, given = self.data.open(), open_inputs([self.input])[0]
+        schedule, device, precision = self.training.prepare()
+        frames = fuse_inputs([given], found.train.pairs, self.cache or self.output / "fused", device)[given]
+        boxes, classes = found.train.boxes, found.train.classes
+        with progress(100, shown=True) as report:
+            done = 0
+
+            def tick(share: float) -> None:
+                nonlocal done
+                while done < int(100 * share):
+                    done += 1
+                    report(None)
+
+            detector = train_detector(
+                frames, boxes, len(classes), schedule, self.seed, device, precision, tick=tick
+            )
+        path = self.output / "detector.safetensors"
+        save_detector(path, Trained(detector, classes, self.input, given.weights, schedule, self.seed))
+        print(f"wrote {path}, trained on {len(frames)} frames of {given.name}")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a trained detector, or the boxes that any other detector found."""
+
+    data: Data
+    detector: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """detector.safetensors of 'detect train'"""
+    predictions: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """COCO results (image_id: the frame's name or its id in the labels; category_id: class from 0, or as in
+    the labels; bbox; score)"""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = None
+    """also write scores.json, predictions.json and pictures of the best and the worst frames"""
+    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
+    """where to fuse and to detect"""
+    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """fused pictures; beside the detector by default"""
+
+    def run(self) -> None:
+        """Score, print and write."""
+        from fsidfusion.downstream.detection.scores import read_predictions, score
+        from fsidfusion.downstream.detection.study import print_scores, write_scores
+
+        if (self.detector is None) == (self.predictions is None):
+            raise UserError("give either --detector FILE or --predictions FILE")
+        frames = self.data.open().test
+        if self.predictions is not None:
+            found, pictures = read_predictions(self.predictions, frames), None
+        else:
+            assert self.detector is not None
+            from fsidfusion.cli.downstream import fuse_inputs
+            from fsidfusion.downstream.detection.files import load_detector
+            from fsidfusion.downstream.detection.training import detect
+            from fsidfusion.downstream.inputs import open_inputs
+            from fsidfusion.inference.device import choose_device
+
+            device = str(choose_device(self.device))
+            trained = load_detector(self.detector, device)
+            given = open_inputs([trained.input])[0]
+            if given.weights != trained.weights:
+                raise UserError(
+                    f"{self.detector} was trained on other weights of {trained.input}; train again"
+                )
+            if trained.classes != frames.classes:
+                raise UserError(
+                    f"{self.detector} finds {', '.join(trained.classes)}, the labels name"
+                    f" {', '.join(frames.classes)}; give --classes"
+                )
+            cache = self.cache or self.detector.parent / "fused"
+            pictures = fuse_inputs([given], frames.pairs, cache, device)[given]
+            found = detect(trained.detector, pictures, trained.schedule.size)
+        result = score(frames, found)
+        print_scores(frames, result)
+        if self.output:
+            for path in write_scores(self.output, frames, found, result, pictures):
+                print(f"wrote {path}")
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train and score one detector on every input under every seed, by one protocol.
+
+    Writes report.html and table.md. A stopped comparison goes on where it was; what was finished is kept
+    while data, weights, code and schedule are the same.
+    """
+
+    data: Data
+    training: Training
+    output: Output = Path("out/detect")
+    """where everything is written"""
+    inputs: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
+    """infrared, visible, early, networks, baselines; by default the first three, all shipped networks, and
+    maximum, mean and laplacian"""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """each is one training of every input"""
+    max_minutes: float | None = None
+    """begin no training that would probably end later; run again to go on"""
+    name: str = ""
+    """of the data in the report; by default the folder's"""
+    write_docs: bool = False
+    """also write the part of docs/results.md of this checkout"""
+    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """fused pictures; OUTPUT/fused by default"""
+
+    def run(self) -> int:
+        """Compare, print and write; 1 where the time ran out before all was done."""
+        from fsidfusion.benchmark.pages import RESULTS, read_part
+        from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, write_results
+        from fsidfusion.downstream.detection.pictures import build_cards
+        from fsidfusion.downstream.detection.study import compare_inputs, describe
+        from fsidfusion.downstream.inputs import open_inputs
+
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UserError(f"seeds {self.seeds}: expected one or more different numbers from 0")
+        if self.write_docs:
+            read_part(RESULTS, "detection")
+        inputs, found = open_inputs(self.inputs), self.data.open()
+        schedule, device, precision = self.training.prepare()
+        cache = self.cache or self.output / "fused"
+        pairs = [*found.train.pairs, *found.test.pairs]
+        both = fuse_inputs(inputs, pairs, cache, device)
+        number = len(found.train)
+        train = {given: frames.part(0, number) for given, frames in both.items()}
+        test = {given: frames.part(number, len(pairs)) for given, frames in both.items()}
+        runs = compare_inputs(
+            found,
+            train,
+            test,
+            self.seeds,
+            self.output,
+            schedule=schedule,
+            device=device,
+            precision=precision,
+            max_minutes=self.max_minutes,
+            report=ProgressLine(),
+        )
+        study = describe(self.name or self.data.data.resolve().name, found, schedule)
+        write_results(study, runs, self.output, build_cards(found.test, runs, test), "", self.write_docs)
+        missing = len(inputs) * len(self.seeds) - len(runs)
+        if missing:
+            print(f"the time ran out with {missing} trainings to go; run again to go on", file=sys.stderr)
+        return 1 if missing else 0
+
+
+@tyro.conf.configure(
+    tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes
+)
+def detect(task: Train | Evaluate | Compare) -> int | None:
+    """Find people, bicycles and cars: does fusion help? By one detector, trained alike on every input.
+
+    Compare: fsidfusion detect compare --data MSRS -o out/detect
+
+    Any other detector: fsidfusion detect evaluate --data MSRS --predictions coco.json
+
+    Args:
+        task: what to do.
+    """
+    return task.run()
