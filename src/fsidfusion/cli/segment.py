@@ -293,7 +293,8 @@ class Show:
         predictions = read_predictions(self.predictions, labelled, classes) if self.predictions else None
         places = range(len(labelled.pairs))
         if self.output.suffix.lower() in FORMATS:
-            chosen = places[:: max(1, len(places) // max(1, self.number))][: self.number]
+            number = min(max(1, self.number), len(places))
+            chosen = [round(share * (len(places) - 1) / max(1, number - 1)) for share in range(number)]
             rows = truth_rows(labelled, predictions, classes, chosen)
             write_picture(self.output, Picture(label_sheet(rows, classes)))
         else:

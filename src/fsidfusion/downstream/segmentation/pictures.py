@@ -64,13 +64,16 @@ def label_sheet(rows: Sequence[Sequence[Labelled]], classes: Classes) -> RGB:
 def truth_rows(
     labelled: LabelledSet, predictions: Sequence[Mask] | None, classes: Classes, places: Iterable[int]
 ) -> list[list[Labelled]]:
-    """For each place the visible picture, its mask over it, and the prediction, where there are any."""
+    """For each place the two pictures, the mask over the visible one, and the prediction if there are any."""
     rows = []
     for place in places:
         pair = labelled.pairs[place]
-        picture = read_picture(pair.visible).pixels
-        base = picture if picture.dtype == np.uint8 else quantise(unit(picture), np.dtype(np.uint8))
-        row: list[Labelled] = [(pair.name, base), ("mask", overlay(base, labelled.masks[place], classes))]
+        base, infrared = (
+            quantise(unit(read_picture(path).pixels), np.dtype(np.uint8))
+            for path in (pair.visible, pair.infrared)
+        )
+        row: list[Labelled] = [(pair.name, base), ("infrared", infrared)]
+        row.append(("mask", overlay(base, labelled.masks[place], classes)))
         if predictions is not None:
             row.append(("predicted", overlay(base, predictions[place], classes)))
         rows.append(row)

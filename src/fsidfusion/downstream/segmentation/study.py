@@ -130,7 +130,7 @@ class Segmentation:
             " weights, and dice. One seed gives every input the same first weights and the same crops."
         )
         scores = (
-            "IoU = TP / (TP + FP + FN), accuracy = TP / (TP + FN), F-score = 2 TP / (2 TP + FP + FN), with the"
+            "IoU = TP / (TP + FP + FN), accuracy = TP / (TP + FN), F-score = 2 TP / (2 TP + FP + FN), of the"
             " pixels of all test frames together; means are over the classes that the masks hold."
         )
         return [data.strip(), learner, scores]
