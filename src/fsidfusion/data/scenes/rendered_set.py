@@ -14,7 +14,7 @@ from fsidfusion.errors import UserError
 from fsidfusion.images import Picture, read_header, whole_file, write_picture
 
 ABOUT = (
-    "These scenes are rendered by this project (`fsidfusion data render`), they are no photographs: scores on"
+    "These scenes are rendered by this project (fsidfusion data render), they are no photographs: scores on"
     " them compare inputs under one protocol, and do not say what is reached in a real street.\n"
 )
 BOXES = ("person", "bicycle", "car")  # the categories of labels/NAME.txt, in the order of classes.txt

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,10 @@ class Segmentation:
                 {**{score: f"{ALL} {score} {MEAN}" for score in SCORES}, PIXELS: f"{ALL} {PIXELS}"},
             ),
             *(
-                Table(f"{score} by class", {name: f"{ALL} {score} {name}" for name in (MEAN, *present)})
+                Table(
+                    f"{score[0].upper()}{score[1:]} by class",
+                    {name: f"{ALL} {score} {name}" for name in (MEAN, *present)},
+                )
                 for score in SCORES
             ),
         ]
@@ -185,16 +189,21 @@ def choose_cards(task: Segmentation, runs: Sequence[Run], frames: Mapping[Input,
 
 
 def confusion_section(runs: Sequence[Run], classes: Classes) -> str:
-    """The confusion matrix of each input, summed over its seeds, as a section of the report."""
+    """A section of the report: each input's confusion matrix over all its seeds, and the classes' colours."""
     plots = []
     for given in dict.fromkeys(run.input for run in runs):
         matrix = sum(read_confusion(run.folder / CONFUSION)[ALL] for run in runs if run.input == given)
         plots.append(
             f'<div class="card">{confusion_plot(np.asarray(matrix), classes.names, given.name)}</div>'
         )
+    swatches = "".join(
+        f'<span><i style="background:rgb{colour}"></i>{escape(name)}</span>'
+        for name, colour in zip(classes.names, classes.colours)
+    )
     return (
         '<section id="confusion"><div class="heading"><h2>Confusion</h2><span class="soft">where the pixels'
-        f' of each class went, all seeds</span></div><div class="plots wide">{"".join(plots)}</div></section>'
+        f' of each class went, all seeds</span></div><div class="plots wide">{"".join(plots)}</div>'
+        f'<h3>Colours of the classes</h3><div class="legend">{swatches}</div></section>'
     )
 
 
