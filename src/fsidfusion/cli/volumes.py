@@ -23,7 +23,7 @@ class Volumes:
     axis: Literal["axial", "coronal", "sagittal"] = "axial"
     """of the slices that go through the model"""
     window: Annotated[str | None, tyro.conf.arg(metavar="brain|bone|W,L")] = None
-    """of the CT: width and level in Hounsfield units; by default its percentiles"""
+    """of the CT, in Hounsfield units; by default bone, or percentiles of a CT in other units"""
     colormap: Literal["hot", "rainbow", "gray"] | None = None
     """of PET or SPECT; by default hot"""
     series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="UID")] = ()

@@ -75,6 +75,7 @@ def _is_dicom(path: Path) -> bool:
 def _headers(folder: Path) -> "list[tuple[Path, Dataset]]":
     """Files of images and their data sets without pixels."""
     from pydicom import dcmread
+    from pydicom.uid import MediaStorageDirectoryStorage
 
     found: list[tuple[Path, Dataset]] = []
     for path in sorted(folder.iterdir()):
@@ -82,12 +83,15 @@ def _headers(folder: Path) -> "list[tuple[Path, Dataset]]":
             continue
         try:
             header = dcmread(path, stop_before_pixels=True)
-            if "SeriesInstanceUID" in header and "Rows" in header:  # a DICOMDIR or a report has none
-                found.append((path, header))
+            kind = header.get("SOPClassUID") or header.file_meta.MediaStorageSOPClassUID
+            if kind != MediaStorageDirectoryStorage and "SeriesInstanceUID" not in header:
+                raise ValueError("its header is cut short")
         except (
             Exception
         ) as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
             raise UserError(f"{path} is damaged ({_line(error)}); copy or export it again") from error
+        if "Rows" in header:  # a DICOMDIR or a report has none
+            found.append((path, header))
     if not found:
         raise UserError(f"{folder} holds no DICOM images; give the folder of one series")
     return found
@@ -132,7 +136,7 @@ def _sorted(folder: Path, slices: "Sequence[tuple[Path, Dataset]]") -> "list[tup
         if (header.Rows, header.Columns) != (first.Rows, first.Columns):
             sizes = [f"{h.Columns}x{h.Rows}" for h in (first, header)]
             raise UserError(
-                f"slices of {folder} differ in size ({sizes[0]}, {path.name} {sizes[1]}); choose one"
+                f"slices of {folder} differ in size ({sizes[0]}, {path.name} {sizes[1]}); leave scouts out"
             )
         turned = np.abs(np.subtract(header.ImageOrientationPatient, first.ImageOrientationPatient)).max()
         scaled = np.abs(np.subtract(header.PixelSpacing, first.PixelSpacing)).max()

@@ -12,7 +12,15 @@ from PIL import Image
 from fsidfusion.errors import UserError
 from fsidfusion.images import FORMATS, whole_file
 from fsidfusion.inference.fuser import Fuser
-from fsidfusion.volumes.fuse import DESCRIPTION, Fused, Modality, Options, check_options, fuse_volumes
+from fsidfusion.volumes.fuse import (
+    DESCRIPTION,
+    Fused,
+    Modality,
+    Options,
+    check_options,
+    ct_window,
+    fuse_volumes,
+)
 from fsidfusion.volumes.grid import Volume, describe_grid
 
 
@@ -49,9 +57,12 @@ def is_volume(path: Path) -> bool:
     from fsidfusion.volumes.dicom import holds_dicom
     from fsidfusion.volumes.nifti import is_nifti
 
-    if path.is_dir():
-        return holds_dicom(path)
-    return is_nifti(path) or path.suffix.lower() == ".dcm"
+    if is_nifti(path) or path.suffix.lower() == ".dcm":
+        return True
+    try:
+        return path.is_dir() and holds_dicom(path)
+    except OSError:  # whatever it is, it cannot be looked into
+        return False
 
 
 def read_volume(path: Path, series: str | None = None) -> Volume:
@@ -186,7 +197,7 @@ def _extra_files(
             name: describe_grid(other),
             "overlap": f"{fused.overlap:.0%} of the MRI grid",
             "slices": options.axis,
-            "window": options.window or "by percentiles",
+            "window": (ct_window(other, options) if request.modality == "ct" else None) or "by percentiles",
             "colours": "none"
             if fused.voxels.ndim == 3
             else "its own"

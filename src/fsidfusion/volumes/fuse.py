@@ -43,7 +43,7 @@ class Options:
     """How two volumes are fused."""
 
     axis: Axis = "axial"  # of the slices; the nearest axis of the MRI grid
-    window: str | None = None  # of a CT: brain, bone, or W,L in its units; None scales by percentiles
+    window: str | None = None  # of a CT: brain, bone, or W,L in its units; None as :func:`ct_window` says
     colormap: Colormap | None = None  # of a PET or SPECT volume that is not RGB; None is hot
     gray: bool = False  # drop the colour of the result
     bits: Literal[8, 16] = 8  # of a gray result
@@ -77,6 +77,11 @@ def check_options(modality: Modality, options: Options) -> None:
     coloured = modality != "ct" and options.colormap != "gray" and not options.gray
     if options.bits == 16 and coloured:
         raise UserError("a volume in colour has 8 bits; give --colormap gray for one of 16, or --bits 8")
+
+
+def ct_window(ct: Volume, options: Options) -> str | None:
+    """The window of a CT: the one that is asked for, else bone in Hounsfield units, and none in others."""
+    return options.window or ("bone" if is_hounsfield(ct) else None)
 
 
 def fuse_volumes(
@@ -113,8 +118,10 @@ def fuse_volumes(
         raise UserError(f"{other.name} holds RGB colours already; leave out --colormap")
     share = overlap(mri, other)
     notes = _notes(mri, other, modality, options, share)
-    aligned = Volume(other.name, resample(other, mri), mri.affine)
-    shown = _shown(aligned, modality, options)
+    voxels = resample(other, mri)
+    name = other.name if voxels is other.voxels else f"{other.name}, on the grid of the MRI,"
+    aligned = Volume(name, voxels, mri.affine)
+    shown = _shown(aligned, modality, ct_window(other, options) if modality == "ct" else None, options)
     dim = scale_robust(mri)
     fused, mapping = _fuse_slices(fuser, mri, dim, shown, options, report)
     return Fused(fused, dim, shown, mapping, share, notes)
@@ -154,12 +161,12 @@ def _fuse_slices(
     return np.ascontiguousarray(from_display(result, mri.affine)), mapping
 
 
-def _shown(other: Volume, modality: Modality, options: Options) -> Voxels:
+def _shown(other: Volume, modality: Modality, window: str | None, options: Options) -> Voxels:
     """The other volume as the model sees it: float32 in 0..1, or uint8 RGB."""
     if other.is_rgb:
         return other.voxels
-    if options.window is not None:
-        return apply_window(other, options.window)
+    if window is not None:
+        return apply_window(other, window)
     values = scale_robust(other)
     colormap = options.colormap or "hot"
     return values if modality == "ct" or colormap == "gray" else apply_colormap(values, colormap)

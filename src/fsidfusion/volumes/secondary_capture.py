@@ -83,6 +83,8 @@ def write_series(
             f"{folder} cannot be written ({error.strerror or error}); choose another output or make room"
         ) from error
     finally:
+        if earlier.exists() and not folder.exists():  # stopped between the two
+            earlier.replace(folder)
         for path in (part, earlier):
             shutil.rmtree(path, ignore_errors=True)
 
