@@ -54,6 +54,11 @@ def spoil_value(path):
 BAD = [
     (lambda path: path.unlink(), "2N.png has no mask", "1 missing"),
     (spoil_size, "2N.png is 20x16, its picture 24x16", "1 size"),
+    (
+        lambda path: spoil_size(path.parent.parent / "ir" / path.name),
+        r"ir.2N.png is 20x16, .*vi.2N.png 24x16",
+        "1 size",
+    ),
     (spoil_value, r"2N.png holds the value 17 at row 3, column 5 \(2 pixels", "1 unknown value"),
     (lambda path: path.write_bytes(b"no picture"), r"2N\.png is no readable mask", "1 unreadable"),
     (

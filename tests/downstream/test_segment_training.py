@@ -48,6 +48,19 @@ def test_same_seed_same_network_other_seed_another(scenes):
     assert not torch.equal(one, other)
 
 
+def test_a_seed_gives_every_input_the_same_first_weights():
+    torch.manual_seed(5)
+    three = Segmenter(3, 9).state_dict()
+    torch.manual_seed(5)
+    four = Segmenter(4, 9).state_dict()
+    same = {
+        name
+        for name in three
+        if three[name].shape == four[name].shape and torch.equal(three[name], four[name])
+    }
+    assert three.keys() - same == {"stem.0.weight"}
+
+
 def test_a_stopped_training_goes_on_to_the_same_weights(scenes, tmp_path):
     whole = train_segmenter(*scenes, 9, TINY, 0, device="cpu")
     steps = []

@@ -151,10 +151,13 @@ def _checked(pair: Pair, classes: Classes) -> Mask:
     if pair.labels is None:
         raise BadMaskError("missing", f"{pair.visible} has no mask")
     try:
-        header = read_header(pair.visible)
+        visible, infrared = ((h.height, h.width) for h in map(read_header, (pair.visible, pair.infrared)))
     except UserError as error:
         raise BadMaskError("unreadable", str(error)) from error
-    return read_indices(pair.labels, (header.height, header.width), classes)
+    if infrared != visible:
+        sizes = f"{infrared[1]}x{infrared[0]}, {pair.visible} {visible[1]}x{visible[0]}"
+        raise BadMaskError("size", f"{pair.infrared} is {sizes}")
+    return read_indices(pair.labels, visible, classes)
 
 
 def _ranges(values: Sequence[int]) -> str:

@@ -44,13 +44,13 @@ class Segmenter(nn.Module):
         super().__init__()
         self.channels, self.classes = channels, classes
         w1, w2, w3, w4 = WIDTHS
-        self.stem = _conv(channels, w1, stride=2)
         self.down2 = nn.Sequential(_conv(w1, w2, stride=2), Residual(w2))
         self.down3 = nn.Sequential(_conv(w2, w3, stride=2), Residual(w3))
         self.down4 = nn.Sequential(_conv(w3, w4, stride=2), Residual(w4))
         self.frame = nn.Linear(w4, w4)
         self.up3, self.up2, self.up1 = _conv(w4 + w3, w3), _conv(w3 + w2, w2), _conv(w2 + w1, 2 * w1)
         self.head = nn.Conv2d(2 * w1, classes, 1)
+        self.stem = _conv(channels, w1, stride=2)  # last: a seed draws the same for the rest at any channels
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) in 0..1, sides multiples of 16, to logits (B, classes, H, W) float32."""

@@ -115,17 +115,16 @@ class Segmentation:
                 name: f"{name} IoU {MEAN}" for name in sorted({ALL, *conditions}, key=CONDITIONS.index)
             }
             tables.append(Table("Mean IoU by condition", columns))
-        return Study(
-            "segmentation", f"Semantic segmentation on {self.name}", command, self.protocol(), tables
-        )
+        return Study("segmentation", "Segmentation", command, self.protocol(), tables)
 
     def protocol(self) -> list[str]:
         """Data, learner and schedule, as paragraphs."""
         absent = [n for place, n in enumerate(self.classes.names) if not _in_any(self.test.masks, place)]
         config = self.config
+        lacking = f", of which no test mask holds {', '.join(absent)}" if absent else ""
         data = (
-            f"{len(self.train.pairs)} training and {len(self.test.pairs)} test pairs, {len(self.classes)}"
-            f" classes{', of which no test mask holds ' + ', '.join(absent) if absent else ''}. {self.about}"
+            f"{self.name}: {len(self.train.pairs)} training and {len(self.test.pairs)} test pairs,"
+            f" {len(self.classes)} classes{lacking}. {self.about}"
         )
         learner = (
             "For every input and seed the same small U-Net (about 1 M parameters) is trained from scratch:"

@@ -4,8 +4,9 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from fsidfusion.inference.device import choose_device, choose_precision
 from fsidfusion.training import state
 
 CHECKPOINT_SECONDS = 60.0
+CLIP = 5.0  # of the gradient norm
 
 
 @dataclass(frozen=True)
@@ -98,39 +100,27 @@ def train_segmenter(
     network = Segmenter(frames[0].shape[2], classes).to(target, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.weight_decay)
     position = _resume(folder, {**asdict(config), "seed": seed, **(identity or {})}, network, optimizer)
-    crops, weights = (
-        Crops(frames, masks, config.crop, config.batch, seed),
-        class_weights(masks, classes, config),
-    )
-    weights = weights.to(target)
-    bf16 = choose_precision("auto", target) == "bf16"
+    crops = Crops(frames, masks, config.crop, config.batch, seed)
+    weights = class_weights(masks, classes, config).to(target)
     first, started = position.step, time.monotonic()
     saved = started
     while position.step < config.steps:
-        step = position.step
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
-        pixels, labels = (torch.from_numpy(side).to(target) for side in crops(step))
-        with torch.autocast(target.type, torch.bfloat16) if bf16 else nullcontext():
+            group["lr"] = learning_rate(config, position.step)
+        pixels, labels = (torch.from_numpy(side).to(target) for side in crops(position.step))
+        with _autocast(target):
             logits = network(pixels.contiguous(memory_format=torch.channels_last))
         loss = segmentation_loss(logits, labels, weights, config.dice)
+        if not math.isfinite(float(loss.detach())):
+            raise UserError(f"training diverged at step {position.step}; check the frames and masks")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         optimizer.step()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise UserError(f"training diverged at step {step}; lower the learning rate and start anew")
         position.step += 1
         now = time.monotonic()
-        on_step(
-            SegmentProgress(
-                position.step,
-                config.steps,
-                value,
-                (now - started) / (position.step - first) * (config.steps - position.step),
-            )
-        )
+        left = (now - started) / (position.step - first) * (config.steps - position.step)
+        on_step(SegmentProgress(position.step, config.steps, float(loss.detach()), left))
         if folder and (now > deadline or now - saved > CHECKPOINT_SECONDS or position.step == config.steps):
             state.save_checkpoint(folder, position, network, {}, optimizer)
             saved = now
@@ -196,10 +186,19 @@ def predict(network: Segmenter, frame: Frame) -> Mask:
     height, width = frame.shape[:2]
     pixels = torch.from_numpy(frame.transpose(2, 0, 1).astype(np.float32) / 255)[None].to(device)
     padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-    bf16 = choose_precision("auto", device) == "bf16"
-    with torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
+    with _autocast(device):
         logits = network(padded.contiguous(memory_format=torch.channels_last))
     return logits[0, :, :height, :width].argmax(0).to(torch.uint8).cpu().numpy()
+
+
+def _autocast(device: torch.device) -> AbstractContextManager[object]:
+    """bf16 where the device computes in it natively."""
+    return torch.autocast(device.type, torch.bfloat16) if _takes_bf16(device) else nullcontext()
+
+
+@cache
+def _takes_bf16(device: torch.device) -> bool:
+    return choose_precision("auto", device) == "bf16"
 
 
 def _resume(
