@@ -60,7 +60,7 @@ def build_report(
         "notes": "".join(f'<p class="note">{escape(note)}</p>' for note in notes),
         "facts": rows,
         "views": b64encode(views).decode(),
-        "content": json.dumps(content),
+        "content": json.dumps(content).replace("<", "\\u003c"),
     }
     page = (files("fsidfusion.volumes") / "report.html").read_text("utf-8")
     for name, text in filling.items():
