@@ -84,3 +84,19 @@ def test_command_line_draws_a_sheet_and_its_status_tells(
     assert done.returncode == 1, done.stderr
     assert "2 pairs in 1 sets: 1 constant" in done.stdout
     assert cv2.imread(str(tmp_path / "sheet.png")) is not None
+
+
+def test_pairs_of_two_splits_are_found_at_another_size_and_quality(
+    tmp_path: Path, scene: tuple[np.ndarray, np.ndarray]
+) -> None:
+    infrared, visible = scene
+    other = [np.ascontiguousarray(side[:, ::-1]) for side in scene]
+    write(tmp_path / "MSRS" / "train", "a", *other)
+    write(tmp_path / "MSRS" / "train", "b", infrared, visible)
+    write(tmp_path / "MSRS" / "test", "same", infrared, visible)
+    small = [cv2.resize(side, (128, 96), interpolation=cv2.INTER_AREA) for side in other]
+    write(tmp_path / "MSRS" / "test", "small", *small)
+    findings = {finding.pair: finding for finding in check_sets(find_sets(tmp_path))[0]}
+    assert {pair: finding.kind for pair, finding in findings.items()} == {"b": "duplicate", "small": "alike"}
+    assert "train pair equals MSRS/test/same of the test split" in findings["b"].text
+    assert "test pair looks like MSRS/train/a of the validation split" in findings["small"].text

@@ -1,4 +1,5 @@
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,21 @@ def test_a_stopped_preparation_goes_on_and_gives_the_same_cache(tmp_path: Path) 
         assert (tmp_path / "cache" / name).read_bytes() == (whole.folder / name).read_bytes(), name
 
 
+def test_a_full_disk_keeps_what_was_prepared(tmp_path: Path) -> None:
+    whole = prepare(pairs(), tmp_path / "whole", PatchSettings(patch=0))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (7_000, 18_050):  # behind two of six pairs, and within the header that is added at the end
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+            with pytest.raises(UserError, match="make room, and run again"):
+                prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    cache = prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))
+    for name in ("index.json", "infrared.npy", "visible.npy"):
+        assert (cache.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
 def test_stopped_preparation_refuses_other_settings(tmp_path: Path) -> None:
     (tmp_path / "cache.partial").mkdir()
     (tmp_path / "cache.partial" / "settings.json").write_text(json.dumps({"patch": 1}))
@@ -98,8 +114,12 @@ def test_stopped_preparation_refuses_other_settings(tmp_path: Path) -> None:
 
 
 def test_unusable_input_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no patch of 128 x 128"):
+    with pytest.raises(UserError, match=r"no patch of 128 x 128.*smaller --patch"):
         prepare(pairs(), tmp_path / "cache")
+    prepare(pairs(), tmp_path / "cache", PatchSettings(patch=16))  # nothing of the first try is in the way
+    for settings in (PatchSettings(patch=-1), PatchSettings(stride=0), PatchSettings(min_contrast=2)):
+        with pytest.raises(UserError, match="expected at least 0, at least 1"):
+            prepare(pairs(), tmp_path / "none", settings)
     uneven = [SourcePair("a", "x", "train", lambda: (PICTURES[0, 0], PICTURES[0, 1, :40]))]
     with pytest.raises(UserError, match="a/x: the images differ in size, 60x50 and 60x40"):
         prepare(uneven, tmp_path / "other", PatchSettings(patch=0))

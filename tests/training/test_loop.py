@@ -1,5 +1,7 @@
 import json
 import os
+import resource
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,10 +13,13 @@ from safetensors.torch import load_file
 
 from fsidfusion.data.patches import CropSampler, PatchCache
 from fsidfusion.errors import UserError
+from fsidfusion.metrics.table import DEFAULT
 from fsidfusion.network.checkpoint import build_model, load_model
 from fsidfusion.training import loop, state
-from fsidfusion.training.loop import Plan, Progress, learning_rate, train
+from fsidfusion.training.loop import train
 from fsidfusion.training.presets import TrainConfig, load_config
+from fsidfusion.training.record import Progress
+from fsidfusion.training.schedule import Plan, learning_rate, plan_of
 
 
 def losses_of(run: Path) -> list[dict[str, float]]:
@@ -39,7 +44,11 @@ def test_a_run_ends_with_weights_log_and_validation(
     assert load_model(weights)(image, image).shape == image.shape
     assert load_config(str(tmp_path / "run" / "config.yaml")) == tiny
     validation = json.loads((tmp_path / "run" / "validation.jsonl").read_text())
-    assert set(validation["mean"]["rendered"]) >= {"EN", "MI", "Qabf", "VIF"}
+    assert tuple(validation["mean"]["rendered"]) == DEFAULT  # the eleven metrics
+    assert "finished" in (tmp_path / "run" / "report.html").read_text()
+    before = weights.stat().st_mtime_ns
+    assert train(tiny, cache, tmp_path / "run") == weights  # nothing left to do
+    assert weights.stat().st_mtime_ns == before
     assert len(list((tmp_path / "run" / "validation").glob("*.png"))) == 1
 
 
@@ -86,6 +95,9 @@ def test_both_stages_of_the_published_network_with_batch_one(cache: PatchCache, 
     assert [p.stage for p in seen] == ["reconstruct", "reconstruct", "fuse", "fuse"]
     assert set(seen[0].losses) == {"rec_visible", "rec_infrared", "rec_gradient"}
     assert set(seen[-1].losses) == {*seen[0].losses, "published_intensity", "published_gradient"}
+    kept = load_file(tmp_path / "run" / "stage-one.safetensors")
+    assert any(not torch.equal(kept[name], weights[name]) for name in weights)
+    assert all(torch.equal(kept[n], before[n]) for n in before if n.startswith("specific_fusion.0"))
     moved = {name.split(".")[0] for name in weights if not torch.equal(weights[name], before[name])}
     assert moved == {"encoder", "decoder", "specific_fusion"}
 
@@ -156,6 +168,40 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(
     assert train(config, cache, tmp_path / "run").name == "weights.safetensors"
 
 
+def test_a_log_that_cannot_be_written_stops_the_run_and_loses_nothing(
+    cache: PatchCache, tiny: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(tiny, checkpoint_minutes=0.0, steps_per_epoch=40)
+    whole = load_file(train(config, cache, tmp_path / "whole"))
+
+    def fill(progress: Progress) -> None:  # from step 20 on files may not grow, as on a full disk
+        if progress.step == 20:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(UserError, match="make room and run again"):
+            train(config, cache, tmp_path / "run", on_step=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert state.checkpoints(tmp_path / "run")
+    resumed = load_file(train(config, cache, tmp_path / "run"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert losses_of(tmp_path / "whole") == losses_of(tmp_path / "run")
+
+
+def test_a_checkpoint_of_another_network_is_refused(
+    cache: PatchCache, tiny: TrainConfig, tmp_path: Path
+) -> None:
+    other = replace(tiny, network_options={"channels": 8, "width": 8, "blocks": 1})
+    train(tiny, cache, tmp_path / "run")
+    train(other, cache, tmp_path / "other")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    shutil.copytree(tmp_path / "other" / "checkpoints", tmp_path / "run" / "checkpoints")
+    with pytest.raises(UserError, match=r"cannot be resumed.*of another network"):
+        train(tiny, cache, tmp_path / "run")
+
+
 def test_runs_are_not_mixed_up(cache: PatchCache, tiny: TrainConfig, tmp_path: Path) -> None:
     train(tiny, cache, tmp_path / "run")
     with pytest.raises(UserError, match="another configuration"):
@@ -187,21 +233,24 @@ def test_published_rates_halve_apart() -> None:
 
 
 def test_crops_of_the_cache_are_those_of_the_sampler(cache: PatchCache, tiny: TrainConfig) -> None:
-    plan = loop.plan_of(replace(tiny, steps_per_epoch=0), CropSampler(cache, 16, 2, 0))
+    plan = plan_of(replace(tiny, steps_per_epoch=0), CropSampler(cache, 16, 2, 0))
     assert plan.steps == 3  # five training pictures, two a step
     with pytest.raises(UserError, match="nothing to train"):
-        loop.plan_of(replace(tiny, fusion_epochs=0), CropSampler(cache, 16, 2, 0))
+        plan_of(replace(tiny, fusion_epochs=0), CropSampler(cache, 16, 2, 0))
 
 
-def test_command_line_reports_wrong_calls(cache: PatchCache, tmp_path: Path) -> None:
-    def run(*options: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "fsidfusion", "train", "-o", str(tmp_path / "run"), *options]
-        return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
-
-    wrong = run("--data", str(tmp_path / "nothing"), "--preset", "light")
+def test_a_wrong_call_is_one_line_and_exits_with_2(tmp_path: Path) -> None:
+    line = [
+        sys.executable,
+        "-m",
+        "fsidfusion",
+        "train",
+        "-o",
+        str(tmp_path / "run"),
+        "--data",
+        str(tmp_path / "no"),
+    ]
+    wrong = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "not a readable patch cache" in wrong.stderr
-    typo = run("--data", str(cache.folder), "--preset", "light", "--set", "learnin_rate=1")
-    assert typo.returncode == 2
-    assert "did you mean learning_rate" in typo.stderr
     assert not (tmp_path / "run").exists()

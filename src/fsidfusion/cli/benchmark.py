@@ -173,8 +173,30 @@ class Train:
         print_steps(measure(self.batch, self.crop, self.repeats))
 
 
+@dataclass(frozen=True)
+class Data:
+    """Time drawing training crops from the patch cache against decoding pictures each time, in one run."""
+
+    scenes: int = 24
+    """rendered scenes of 640x480 to draw from"""
+    batch: int = 8
+    """pairs of a batch"""
+    repeats: int = 20
+    """the median of so many batches counts"""
+
+    def run(self) -> None:
+        """Measure and print."""
+        from fsidfusion.benchmark.data_speed import measure, print_readings
+
+        if min(self.scenes, self.batch, self.repeats) < 1:
+            raise UserError(
+                f"{self.scenes} scenes, batch {self.batch}, {self.repeats} repeats: expected 1 or more each"
+            )
+        print_readings(measure(self.scenes, batch=self.batch, repeats=self.repeats))
+
+
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-def benchmark(task: Quality | Metrics | Speed | Train) -> None:
+def benchmark(task: Quality | Metrics | Speed | Train | Data) -> None:
     """Measure quality on the test sets, the speed of networks, or that of the metrics.
 
     Quality: fsidfusion benchmark quality --data datasets/ -o out/quality

@@ -72,8 +72,8 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Check:
-    """Find what would spoil a training: unreadable files, missing partners, sizes, flat images, duplicates,
-    shifts. Exit status 1 when something was found."""
+    """Find what would spoil a training: unreadable files, missing partners, sizes, flat images, pairs in
+    two splits, shifts. Exit status 1 when something was found."""
 
     data: Path
     """a folder of sets in their usual layouts, up to two levels down"""

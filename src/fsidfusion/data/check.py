@@ -19,6 +19,8 @@ SHIFT = 4.0  # pixels from which two images may be called misaligned,
 GAIN = (
     0.12  # if the shift raises their correlation by so much; aligned pairs stay below 0.1 in 98 of 100 cases
 )
+ALIKE = 24  # of the 512 bits of two pairs' marks: the same scene at another size or quality stays below
+_MARK = 16  # side of the mark of an image
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Finding:
 
     set: str
     pair: str
-    kind: str  # unreadable | alone | sizes | constant | duplicate | misaligned
+    kind: str  # unreadable | alone | sizes | constant | duplicate | alike | misaligned
     text: str
 
 
@@ -45,14 +47,20 @@ def check_sets(
 ) -> tuple[list[Finding], list[Shown]]:
     """Read every pair of the sets once.
 
+    The splits between which no pair may appear twice are ``test`` (folders of that name) and the two that the
+    project makes of each other set by name, ``train`` and ``validation``.
+
     Returns:
         What was found, and for a contact sheet ``per_set`` pairs of each set, those with findings first.
     """
     findings: list[Finding] = []
     shown: list[Shown] = []
     seen: dict[str, tuple[str, str, str]] = {}  # digest of both images: set, pair, split
+    marks: list[tuple[str, str, str, NDArray[np.bool_]]] = []  # set, pair, split, mark
     for found in sets:
-        splits = split_of(pair.name for pair in found.pairs)
+        splits = {pair.name: "test" for pair in found.pairs}
+        if found.split != "test":
+            splits = split_of(pair.name for pair in found.pairs)
         good: list[Shown] = []
         bad: list[Shown] = []
         for pair in found.pairs:
@@ -66,12 +74,41 @@ def check_sets(
                 if first[2] != splits[pair.name]:
                     text = f"{splits[pair.name]} pair equals {first[0]}/{first[1]} of the {first[2]} split"
                     faults.append(("duplicate", text))
+                if not faults:
+                    marks.append((found.name, pair.name, splits[pair.name], mark_of(*images)))
                 (bad if faults else good).append(Shown(f"{found.name}/{pair.name}", *images))
             findings += [Finding(found.name, pair.name, kind, text) for kind, text in faults]
             del good[per_set:], bad[per_set:]
         findings += [Finding(found.name, p.stem, "alone", f"{p} has no partner") for p in lone_files(found)]
         shown += (bad + good)[:per_set]
-    return findings, shown
+    return findings + _alike(marks), shown
+
+
+def mark_of(infrared: NDArray[np.uint8], visible: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """512 bits that hardly change with size and compression: where each image, shrunk, rises to the right."""
+    shrunk = [
+        cv2.resize(image, (_MARK + 1, _MARK), interpolation=cv2.INTER_AREA).astype(np.int16)
+        for image in (infrared, visible)
+    ]
+    return np.concatenate([(small[:, 1:] > small[:, :-1]).ravel() for small in shrunk])
+
+
+def _alike(marks: list[tuple[str, str, str, NDArray[np.bool_]]]) -> list[Finding]:
+    """The pairs that show nearly the same as one of another split, each with the nearest."""
+    if not marks:
+        return []
+    signs = np.stack([mark for *_, mark in marks]).astype(np.float32) * 2 - 1
+    ranks = np.array([("train", "validation", "test").index(split) for _, _, split, _ in marks])
+    findings = []
+    for place, (set_, pair, split, mark) in enumerate(marks):
+        differing = (mark.size - signs @ signs[place]) / 2
+        differing[ranks >= ranks[place]] = mark.size  # said once, at the pair that is held out further
+        nearest = int(differing.argmin())
+        if differing[nearest] <= ALIKE:
+            other = f"{marks[nearest][0]}/{marks[nearest][1]} of the {marks[nearest][2]} split"
+            text = f"{split} pair looks like {other} ({differing[nearest]:.0f} of {mark.size} bits differ)"
+            findings.append(Finding(set_, pair, "alike", text))
+    return findings
 
 
 def _read(pair: Pair) -> tuple[list[NDArray[np.uint8]], list[tuple[str, str]]]:
