@@ -28,7 +28,8 @@ def page(fused, tmp_path_factory):
         driven.open(path)
         driven.run(  # unpacking ends after the page has loaded
             "const whole = () => document.querySelectorAll('#choice button').length === 4;"
-            "return new Promise(done => { const poll = () => whole() ? done() : setTimeout(poll, 20); poll(); })"
+            "return new Promise(done => {"
+            "  const poll = () => whole() ? done() : setTimeout(poll, 20); poll(); })"
         )
         yield driven
 
