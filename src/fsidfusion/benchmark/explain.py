@@ -7,12 +7,14 @@ has learnt. It prints no formula for any of this; ours are :func:`correlation`, 
 :func:`drift`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -118,38 +120,44 @@ def take_apart(network: nn.Module, infrared: Tensor, visible: Tensor) -> Feature
 
     UserError for a network that has none.
     """
-    seen: dict[nn.Module, Tensor | Modalities] = {}
-
-    def keep(module: nn.Module, _: object, output: Tensor | Modalities) -> None:
-        seen[module] = output
-
     if isinstance(network, FSIDFusion):
-        encoder = network.encoder
-        modules: list[nn.Module] = [
-            encoder.infrared_shared,
-            encoder.visible_shared,
-            encoder.interaction.infrared_out,
-            encoder.interaction.visible_out,
-        ]
+        encoder, interaction = network.encoder, network.encoder.interaction
+        ends = (interaction.infrared_out, interaction.visible_out)
+        with _outputs((encoder.infrared_shared, encoder.visible_shared, *ends)) as outputs:
+            features = network.features(infrared, visible)
+        before, after = outputs[:2], outputs[2:]
+        shared, specific = features.shared, (features.infrared_specific, features.visible_specific)
     elif isinstance(network, LightFusion):
-        modules = [network.stem, network.interaction]
+        with _outputs((network.stem, network.interaction)) as outputs:
+            joined = network.features(infrared, visible)  # (1, 2C, H/2, W/2)
+        before = [image.chunk(2, 1)[0] for image in F.leaky_relu(outputs[0], SLOPE).chunk(2)]
+        first, second, *rest = joined.chunk(4, 1)
+        after, specific = [first, second], (rest[0], rest[1])
+        shared = torch.cat((first, second), 1)
     else:
         raise UserError(f"{type(network).__name__} has no shared and specific features to be explained")
-    hooks = [module.register_forward_hook(keep) for module in modules]
+    return Features(
+        (before[0][0], before[1][0]), (after[0][0], after[1][0]), (specific[0][0], specific[1][0]), shared[0]
+    )
+
+
+@contextmanager
+def _outputs(modules: Sequence[nn.Module]) -> Iterator[list[Any]]:
+    """What each module returns while the block runs, in the order of the modules."""
+    kept: list[Any] = [None] * len(modules)
+
+    def keep(place: int) -> Callable[[nn.Module, object, Any], None]:
+        def hook(_: nn.Module, __: object, output: Any) -> None:
+            kept[place] = output
+
+        return hook
+
+    hooks = [module.register_forward_hook(keep(place)) for place, module in enumerate(modules)]
     try:
-        features = network.features(infrared, visible)
+        yield kept
     finally:
-        for hook in hooks:
-            hook.remove()
-    taken = [seen[module] for module in modules]
-    if isinstance(network, FSIDFusion):
-        before, after = (taken[0], taken[1]), (taken[2], taken[3])
-        shared, *specific = features
-    else:
-        before = tuple(image.chunk(2, 1)[0] for image in _leaky(taken[0]).chunk(2))  # type: ignore[assignment]
-        after = taken[1]  # type: ignore[assignment]
-        shared, *specific = features.split([features.shape[1] // 2, *[features.shape[1] // 4] * 2], 1)
-    return Features(*((a[0], b[0]) for a, b in (before, after, specific)), shared[0])
+        for handle in hooks:
+            handle.remove()
 
 
 def correlation(a: Tensor, b: Tensor) -> tuple[float, float]:
@@ -249,7 +257,3 @@ def _images(pair: Pair, size: int, multiple: int) -> tuple[NDArray[np.uint8], ND
     top, left = ((whole - side) // 2 for whole, side in zip(infrared.shape, sides))
     window = np.s_[top : top + sides[0], left : left + sides[1]]
     return np.ascontiguousarray(infrared[window]), np.ascontiguousarray(visible[window])
-
-
-def _leaky(x: Tensor) -> Tensor:
-    return torch.nn.functional.leaky_relu(x, SLOPE)

@@ -42,7 +42,7 @@ def explain(
         without_regularisation: weights that were trained from the same stage I without the regularisation:
             --set init=run/stage-one.safetensors reconstruction_epochs=0 reconstruction_weight=0.
         size: side of the middle part of each picture that is looked at; 0: all of it.
-        limit: look at so many pairs at most, evenly chosen; 0: at all.
+        limit: look at no more than so many pairs, evenly chosen; 0: all of them.
         device: where to compute.
     """
     if size < 0 or 0 < size < 16 or limit < 0:
