@@ -364,8 +364,11 @@ def _save_pillow(stream: BinaryIO, picture: Picture, name: str) -> None:
         "WebP": {"lossless": True, "exact": True, "method": 2, "quality": 20},  # effort, not loss
     }
     known = {"icc_profile": picture.profile, "exif": picture.exif} if name != "BMP" else {}
+    later = known.pop("exif", None) if name == "TIFF" else None  # which libtiff refuses
     kept = {key: value for key, value in known.items() if value}
     image.save(stream, format=name, **options.get(name, {}), **kept)
+    if later:
+        exif.add_to_tiff(stream, later)
 
 
 def _line(error: BaseException) -> str:

@@ -230,7 +230,7 @@ def test_what_a_broken_source_gave_is_kept(tmp_path, fuser, monkeypatch):
     visible = write_video(tmp_path / "b.mkv", levels(20))
     known = open_source(visible)
     sources = iter((video_files.Source("camera 0", camera(), Fraction(10)), known))
-    monkeypatch.setattr(video_files, "open_source", lambda place, rate: next(sources))
+    monkeypatch.setattr(video_files, "open_source", lambda *place: next(sources))
     with pytest.raises(UserError, match=r"camera 0 stopped .*; [23] frames were kept"):
         fuse_video(fuser, "0", visible, tmp_path / "fused.mkv")
     assert len(read(tmp_path / "fused.mkv")[0]) in (2, 3)

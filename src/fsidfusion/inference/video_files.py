@@ -3,7 +3,7 @@
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from glob import glob
@@ -45,12 +45,13 @@ class Source:
     file: str | None = None  # that may hold sound
 
 
-def open_source(place: str, rate: float = 25.0) -> Source:
+def open_source(place: str, rate: float = 25.0, read: Callable[[Path], Pixels] | None = None) -> Source:
     """Open a video file or address, a folder or glob of pictures, or a camera by its number.
 
     Args:
         place: such as ``ir.mp4``, ``rtsp://...``, ``frames/``, ``'frames/*.png'`` or ``0``.
         rate: frames a second of a sequence of pictures.
+        read: decodes one picture of a sequence; :func:`fsidfusion.images.read_picture` by default.
 
     Raises:
         UserError: nothing there, or nothing that holds frames.
@@ -58,7 +59,7 @@ def open_source(place: str, rate: float = 25.0) -> Source:
     if place.isdigit():
         return _camera(int(place))
     if Path(place).is_dir() or any(mark in place for mark in "*?["):
-        return _sequence(place, rate)
+        return _sequence(place, rate, read or (lambda path: read_picture(path).pixels))
     return _video(place)
 
 
@@ -108,7 +109,7 @@ def _pixels(frame: VideoFrame) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
-def _sequence(place: str, rate: float) -> Source:
+def _sequence(place: str, rate: float, read: Callable[[Path], Pixels]) -> Source:
     if rate <= 0:
         raise UserError(f"{rate:g} frames a second make no video; give 1 or more")
     pattern = f"{place.rstrip('/')}/*" if Path(place).is_dir() else place
@@ -116,7 +117,7 @@ def _sequence(place: str, rate: float) -> Source:
     files.sort(key=lambda path: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", path.name)])
     if not files:
         raise UserError(f"{place} holds no pictures; expected a sequence such as frame_0001.png")
-    frames = (Frame(i / rate, read_picture(path).pixels) for i, path in enumerate(files))
+    frames = (Frame(i / rate, read(path)) for i, path in enumerate(files))
     return Source(place, frames, Fraction(rate).limit_denominator(1001), len(files))
 
 

@@ -53,16 +53,23 @@ class Mapping:
     curves: NDArray[np.float32] | None = None  # of tiles that cover the picture evenly; None: linear
 
     def towards(self, target: "Mapping", share: float) -> "Mapping":
-        """A mapping on the way to another one of the same kind."""
-        if (self.curves is None) != (target.curves is None):
+        """A mapping on the way to another one of the same kind; each level goes that share of its way."""
+        low, high = self.low + share * (target.low - self.low), self.high + share * (target.high - self.high)
+        if self.curves is None and target.curves is None:
+            return Mapping(low, high)
+        if self.curves is None or target.curves is None or self.curves.shape != target.curves.shape:
             return target
-        curves = target.curves
-        if self.curves is not None and target.curves is not None:
-            if self.curves.shape != target.curves.shape:
-                return target
-            curves = self.curves + np.float32(share) * (target.curves - self.curves)
-        return Mapping(
-            self.low + share * (target.low - self.low), self.high + share * (target.high - self.high), curves
+        levels = np.linspace(low, high, _BINS + 1)
+        mixed = (1 - share) * self._curves_at(levels) + share * target._curves_at(levels)
+        return Mapping(low, high, mixed.astype(np.float32))
+
+    def _curves_at(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The curves at some levels (N,): (rows, columns, N)."""
+        assert self.curves is not None
+        edges = np.linspace(self.low, self.high, _BINS + 1)
+        flat = self.curves.reshape(-1, _BINS + 1)
+        return np.stack([np.interp(levels, edges, curve) for curve in flat]).reshape(
+            *self.curves.shape[:2], len(levels)
         )
 
 
@@ -121,7 +128,7 @@ def find_mapping(levels: Levels, gain: Gain) -> Mapping:
                 f" {least:.6g}..{most:.6g}{unit}; choose one that overlaps"
             )
         return Mapping(gain.low, gain.high)
-    low, high = _limits(levels)
+    low, high, flatness = _limits(levels)
     if gain.mode == "linear":
         return Mapping(low, high)
     grid = (1, 1)
@@ -129,7 +136,9 @@ def find_mapping(levels: Levels, gain: Gain) -> Mapping:
         rows, columns = (max(1, min(TILES, side // LEAST_TILE)) for side in levels.shape)
         grid = rows, columns
     counts = _tile_histograms(levels, low, high, grid)
-    return Mapping(low, high, _clahe_curves(counts) if gain.mode == "clahe" else _plateau_curves(counts))
+    return Mapping(
+        low, high, _clahe_curves(counts) if gain.mode == "clahe" else _plateau_curves(counts, flatness)
+    )
 
 
 def apply_mapping(levels: Levels, mapping: Mapping) -> Luma:
@@ -209,11 +218,12 @@ class SteadyGain:
         return apply_mapping(levels, known)
 
 
-def _limits(levels: Levels) -> tuple[float, float]:
-    """The percentiles of the linear mapping, moved apart where the picture is nearly flat."""
+def _limits(levels: Levels) -> tuple[float, float, float]:
+    """The percentiles of the linear mapping, moved apart in a flat picture, and how flat it is: 0..1."""
     low, high = sample_range(levels)
-    missing = max(0.0, _LEAST_SPAN[levels.dtype.str[1:]] - (high - low))
-    return low - missing / 2, high + missing / 2
+    least = _LEAST_SPAN[levels.dtype.str[1:]]
+    missing = max(0.0, least - (high - low))
+    return low - missing / 2, high + missing / 2, min(1.0, max(0.0, 2 - (high - low) / least))
 
 
 def _unit(levels: Levels, low: float, high: float) -> Luma:
@@ -238,14 +248,15 @@ def _tile_histograms(levels: Levels, low: float, high: float, grid: tuple[int, i
     width = 1 if levels.dtype.kind == "f" else max(1, math.ceil(_BINS / (high - low)))
     each = counts.reshape(rows * columns, _BINS).astype(np.float64)
     spread = cv2.blur(each, (width, 1), borderType=cv2.BORDER_REPLICATE)
-    return spread.reshape(rows, columns, _BINS)
+    return np.asarray(spread, np.float64).reshape(rows, columns, _BINS)
 
 
-def _plateau_curves(counts: NDArray[np.float64]) -> NDArray[np.float32]:
+def _plateau_curves(counts: NDArray[np.float64], flatness: float) -> NDArray[np.float32]:
     occurring = max(1, np.count_nonzero(counts > 0))
     clipped = np.minimum(counts, PLATEAU * counts.sum() / occurring)
     linear = np.linspace(0.0, 1.0, _BINS + 1)
-    return ((1 - LINEAR_SHARE) * _cumulative(clipped) + LINEAR_SHARE * linear).astype(np.float32)
+    share = max(LINEAR_SHARE, flatness)  # levels that noise alone fills are not spread
+    return ((1 - share) * _cumulative(clipped) + share * linear).astype(np.float32)
 
 
 def _clahe_curves(counts: NDArray[np.float64]) -> NDArray[np.float32]:

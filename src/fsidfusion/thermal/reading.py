@@ -14,7 +14,7 @@ from fsidfusion.thermal import palettes
 from fsidfusion.thermal.gain import Gain, Levels, apply_gain, apply_mapping, find_mapping, is_raw, parse_gain
 from fsidfusion.thermal.highlight import Threshold, parse_threshold
 from fsidfusion.thermal.radiometric import can_read, find_kind, read_measurement
-from fsidfusion.thermal.temperature import Celsius, Unit, to_celsius
+from fsidfusion.thermal.temperature import Celsius, Unit, guess_unit, to_celsius
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def read_scene(
     if kind and wanted and can_read(kind):
         measurement = read_measurement(path, kind, *_stored(path))
         levels = measurement.levels
-        celsius = levels if measurement.celsius else None
+        unit: Unit = "counts" if thermal.unit == "auto" else thermal.unit
+        celsius = levels if measurement.celsius else to_celsius(levels, unit)
         if off:
             return replace(interpret(picture.pixels, thermal, str(path)), celsius=celsius), picture
         source = "temperatures" if measurement.celsius else "raw counts, without temperatures,"
@@ -148,7 +149,7 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str) -> Scene:
     if pixels.ndim == 3 and not is_gray(pixels):
         if thermal.unit not in ("auto", "counts"):
             raise UserError(f"{name} is in colour, and holds no {thermal.unit}; leave --unit out")
-        return _without_colours(pixels, thermal.palette)
+        return _without_colours(pixels, settle(pixels, thermal).palette)
     if thermal.palette == "black-hot":
         pixels = ~pixels if pixels.dtype.kind == "u" else 1 - pixels
     gray = pixels if pixels.ndim == 2 else pixels[..., 0]
@@ -193,22 +194,30 @@ def settle_gain(scene: Scene, gain: Gain) -> tuple[Gain, str]:
 
 
 def hot_levels(scene: Scene, threshold: Threshold) -> Levels:
-    """The levels (H, W) that a threshold is compared with: temperatures, or levels; of colours the luma."""
-    if threshold.unit == "C" and scene.celsius is not None:
-        return scene.celsius
-    levels = scene.levels
+    """The levels (H, W) that a threshold is compared with: temperatures, or levels."""
+    return scene.celsius if threshold.unit == "C" and scene.celsius is not None else gray_levels(scene.levels)
+
+
+def gray_levels(levels: Pixels) -> Levels:
+    """Levels (H, W) as they are; of colours (H, W, 3) the luma, in levels of their type."""
     return levels if levels.ndim == 2 else quantise(luma(levels), levels.dtype)
+
+
+def settle(pixels: Pixels, thermal: Thermal) -> Thermal:
+    """What ``auto`` means for a picture (H, W) or (H, W, 3): its unit, and its palette if it is in colour."""
+    if pixels.ndim == 3 and not is_gray(pixels):
+        if thermal.palette != "auto":
+            return thermal
+        match = palettes.find_palette(pixels) if pixels.dtype == np.uint8 else None
+        return replace(thermal, palette=match.name if match else "none")
+    gray = pixels if pixels.ndim == 2 else pixels[..., 0]
+    return replace(thermal, unit=guess_unit(gray) if thermal.unit == "auto" else thermal.unit)
 
 
 def _without_colours(pixels: Pixels, name: str) -> Scene:
     """False colours to levels, where they are known."""
     if name == "none" or pixels.dtype != np.uint8:
         return Scene(pixels)
-    if name == "auto":
-        match = palettes.find_palette(pixels)
-        if match is None:
-            return Scene(pixels)
-        name = match.name
     levels, confidence = palettes.levels_of(pixels, name)
     known = f"false colours ({name}, {confidence:.0%} of the pixels fit)"
     return Scene(levels, note=f"{known} were turned into levels (--palette none: kept)")

@@ -26,17 +26,18 @@ _SCALES = {  # unit: degrees Celsius a step, and at 0
 }
 
 
-def to_celsius(levels: Levels, unit: Unit) -> Celsius | None:
-    """Levels (H, W) of a unit in degrees Celsius; None for counts, which stand for no temperature.
+def guess_unit(levels: Levels) -> Unit:
+    """The unit of levels (H, W): centikelvin for 16 bits that nearly all lie in -40..160 C, else counts."""
+    if levels.dtype != np.uint16:
+        return "counts"
+    low, high = (0.01 * level - ZERO_CELSIUS for level in sample_range(levels))
+    return "centikelvin" if _PLAUSIBLE[0] <= low and high <= _PLAUSIBLE[1] else "counts"
 
-    ``auto`` takes 16-bit levels as centikelvin, the usual unit of such files, where nearly all of them lie in
-    -40..160 C, and as counts elsewhere.
-    """
+
+def to_celsius(levels: Levels, unit: Unit) -> Celsius | None:
+    """Levels (H, W) of a unit in degrees Celsius; None for counts, which stand for no temperature."""
     if unit == "auto":
-        unit = "counts"
-        if levels.dtype == np.uint16:
-            low, high = (0.01 * level - ZERO_CELSIUS for level in sample_range(levels))
-            unit = "centikelvin" if _PLAUSIBLE[0] <= low and high <= _PLAUSIBLE[1] else "counts"
+        unit = guess_unit(levels)
     if unit == "counts":
         return None
     scale, offset = _SCALES[unit]

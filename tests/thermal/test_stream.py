@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import tifffile
+from radiometric_files import centikelvin, warm_scene, write_dji
+
+from fsidfusion.errors import UserError
+from fsidfusion.inference.fuser import Fuser
+from fsidfusion.thermal.palettes import colour
+from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.stream import ThermalStream, read_frame
+
+
+def test_8_bit_frames_pass_as_they_are():
+    frame = np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8)
+    stream = ThermalStream(Thermal(), "ir.mp4")
+    for i in range(3):
+        shown, hot = stream(frame, i / 25)
+        assert shown is frame
+        assert hot is None
+
+
+def test_the_first_frame_settles_unit_palette_and_gain():
+    stream = ThermalStream(Thermal(highlight="30C"), "ir")
+    shown, celsius = stream(centikelvin(warm_scene()), 0.0)
+    assert "plateau" in stream.note
+    assert (shown.dtype, celsius.max()) == (np.float32, pytest.approx(37.0, abs=0.01))
+    _, extreme = stream(centikelvin(warm_scene(target=200.0)), 0.04)  # beyond what is guessed
+    assert extreme.max() == pytest.approx(200.0, abs=0.01)
+    levels = np.tile(np.arange(64, 192, dtype=np.uint8), (40, 1))
+    coloured = ThermalStream(Thermal(), "ir")
+    np.testing.assert_array_equal(coloured(colour(levels, "ironbow"), 0.0)[0], levels)
+    gray = colour(np.full((40, 128), 2, np.uint8), "ironbow")  # hardly coloured by itself
+    assert coloured(gray, 0.04)[0].ndim == 2
+
+
+def test_percent_is_steady_while_a_hot_object_comes():
+    stream = ThermalStream(Thermal(highlight="80%", agc="linear"), "ir")
+    stream((7000 + 100 * warm_scene()).astype(np.uint16), 0.0)
+    _, before = stream((7000 + 100 * warm_scene()).astype(np.uint16), 0.04)
+    _, after = stream((7000 + 100 * warm_scene(target=90)).astype(np.uint16), 0.08)
+    assert stream.threshold.value == 0.8
+    assert np.abs(after[:, 40:] - before[:, 40:]).max() < 0.25
+
+
+def test_what_does_not_fit_the_frames_is_named():
+    counts = (7000 + 100 * warm_scene()).astype(np.uint16)
+    for thermal, words in (
+        (Thermal(agc="window:20..40C"), "cam 0 holds no temperatures.*--agc"),
+        (Thermal(highlight="35C"), "cam 0 holds no temperatures.*--highlight"),
+        (Thermal(agc="window:1..2"), "cam 0: window"),
+    ):
+        with pytest.raises(UserError, match=words):
+            ThermalStream(thermal, "cam 0")(counts, 0.0)
+
+
+def test_frames_of_radiometric_and_floating_files(tmp_path):
+    counts = (18000 + 100 * warm_scene((200, 250))).astype(np.uint16)
+    np.testing.assert_array_equal(read_frame(write_dji(tmp_path / "a.jpg", counts), Thermal()), counts)
+    tifffile.imwrite(tmp_path / "t.tif", warm_scene())
+    celsius = read_frame(tmp_path / "t.tif", Thermal(unit="celsius"))
+    assert celsius.dtype == np.float32
+    shown, _ = ThermalStream(Thermal(unit="celsius", agc="window:0..50C"), "t")(celsius, 0.0)
+    np.testing.assert_allclose(shown, warm_scene() / 50, atol=1e-5)
+    tifffile.imwrite(tmp_path / "u.tif", np.full((4, 5), 0.5, np.float32))
+    assert read_frame(tmp_path / "u.tif", Thermal()).dtype == np.uint16
+
+
+def test_a_video_of_temperatures_is_steady_and_shows_what_is_hot(tmp_path):
+    """Pictures in centikelvin; in every second one something far hotter stands at the edge."""
+    av = pytest.importorskip("av")
+    from fsidfusion.inference.video import fuse_video
+
+    for i in range(8):
+        celsius = warm_scene()
+        celsius[:4, :4] = 120 if i % 2 else 40
+        tifffile.imwrite(tmp_path / f"ir_{i}.tif", centikelvin(celsius))
+        tifffile.imwrite(tmp_path / f"vis_{i}.tif", np.full((48, 64, 3), 60, np.uint8), photometric="rgb")
+    sources = (str(tmp_path / "ir_*.tif"), str(tmp_path / "vis_*.tif"))
+    fuser = Fuser("maximum", range="none")
+    summary = fuse_video(fuser, *sources, tmp_path / "f.mkv", thermal=Thermal(highlight="36C"))
+    assert "plateau" in summary.note
+    with av.open(str(tmp_path / "f.mkv")) as container:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    person, wall = np.s_[18:32, 24:28], np.s_[20:40, 44:60]
+    assert all(frame[person][..., 0].mean() > frame[person][..., 2].mean() + 60 for frame in frames)
+    assert all(np.ptp(frame[wall].mean(axis=(0, 1))) < 8 for frame in frames)  # gray: nothing is hot
+    assert np.abs(np.diff([frame[wall].mean() for frame in frames])).max() < 8
+    with pytest.raises(UserError, match="no temperatures"):
+        thermal = Thermal(unit="counts", agc="window:20..40C")
+        fuse_video(fuser, *sources, tmp_path / "g.mkv", thermal=thermal)
+    assert not list(tmp_path.glob("*g.mkv*")) + list(tmp_path.glob(".fsidfusion*"))
