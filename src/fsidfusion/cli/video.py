@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from fsidfusion.cli.fuse import Engine
+from fsidfusion.thermal.reading import Thermal
 
 STOPPED = 130  # exit status after Ctrl-C
 
@@ -21,6 +22,7 @@ def video(
     vis: Annotated[str, tyro.conf.arg(metavar="SOURCE")],
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
     engine: Engine = Engine(),  # noqa: B008 (frozen)
+    thermal: Thermal = Thermal(),  # noqa: B008 (frozen)
     color: Literal["auto", "gray"] = "auto",
     resize: bool = False,
     fps: float = 25.0,
@@ -42,6 +44,7 @@ def video(
         vis: visible; its colour and sound are kept.
         output: .mp4, .mov, .mkv or .webm.
         engine: the model and how it runs.
+        thermal: what the infrared frames hold: counts, temperatures, false colours.
         color: auto keeps the colour of the visible video.
         resize: resample the infrared frames where their size differs.
         fps: frames a second of picture sequences.
@@ -63,6 +66,7 @@ def video(
             rate=fps,
             overwrite=overwrite,
             report=report,
+            thermal=thermal,
         )
     seconds = time.perf_counter() - start
     if summary.note:

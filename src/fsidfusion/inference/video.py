@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from queue import Full, Queue
@@ -16,6 +17,10 @@ from fsidfusion.errors import UserError
 from fsidfusion.inference.contrast import Range, find_range
 from fsidfusion.inference.fuser import Colour, Fuser, render
 from fsidfusion.pixels import Luma, Pixels, resize
+from fsidfusion.thermal.highlight import highlight
+from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.stream import ThermalStream, read_frame
+from fsidfusion.thermal.temperature import resample
 
 if TYPE_CHECKING:
     from fsidfusion.inference.video_files import Frame, Source
@@ -74,6 +79,7 @@ def fuse_video(
     rate: float = 25.0,
     overwrite: bool = False,
     report: Callable[[int, int | None], None] = lambda done, total: None,
+    thermal: Thermal = Thermal(),  # noqa: B008 (frozen)
 ) -> Summary:
     """Fuse two videos to one with the frames, the times and the sound of the visible one.
 
@@ -90,11 +96,14 @@ def fuse_video(
         rate: frames a second of sequences of pictures.
         overwrite: replace an output that exists.
         report: called with frames done, and in all where that is known.
+        thermal: what the infrared frames hold, their gain, and hot targets.
 
     Raises:
         UserError: sources without frames, sizes that differ, a source that is damaged or a camera that stops
-            (what was fused before is kept), an output that exists or cannot be written, PyAV missing.
+            (what was fused before is kept), an output that exists or cannot be written, PyAV missing, thermal
+            options that do not fit the frames.
     """
+    thermal.check()
     if not find_spec("av"):
         raise UserError("videos need PyAV: pip install 'fsidfusion[video]'")
     from fsidfusion.inference.video_files import CONTAINERS, open_source
@@ -105,8 +114,9 @@ def fuse_video(
         raise UserError(f"{output} exists; give another name, or --overwrite")
     if not output.parent.is_dir():
         raise UserError(f"cannot write {output}: there is no folder {output.parent}; make it first")
-    sources = open_source(infrared, rate), open_source(visible, rate)
-    return _Run(fuser, *sources, output, color, resize, report).run()
+    read = partial(read_frame, thermal=thermal)
+    sources = open_source(infrared, rate, read), open_source(visible, rate)
+    return _Run(fuser, *sources, output, color, resize, report, ThermalStream(thermal, infrared)).run()
 
 
 def paired(infrared: "Iterator[Frame]", visible: "Iterator[Frame]", slack: float) -> Iterator[Any]:
@@ -138,9 +148,10 @@ class _Run:
         color: Colour,
         resize: bool,
         report: Callable[[int, int | None], None],
+        thermal: ThermalStream,
     ) -> None:
         self.fuser, self.infrared, self.visible, self.output = fuser, infrared, visible, output
-        self.color, self.resize, self.report = color, resize, report
+        self.color, self.resize, self.report, self.thermal = color, resize, report, thermal
         self.decoded: Queue[Any] = Queue(AHEAD)
         self.fused: Queue[tuple[Pixels, float] | None] = Queue(AHEAD)
         self.stopping = threading.Event()
@@ -156,13 +167,13 @@ class _Run:
         try:
             while (pair := self.decoded.get()) is not None and not self.stopping.is_set():
                 visible, infrared = pair
+                pixels = self._fuse(infrared.pixels, visible.pixels, visible.seconds, smooth)
                 if writer is None:
                     size = visible.pixels.shape[:2]
                     writer = self._writer(size)
-                    note = writer.note
+                    note = "; ".join(filter(None, (self.thermal.note, writer.note)))
                     encoder = threading.Thread(target=self._encode, args=(writer,), daemon=True)
                     encoder.start()
-                pixels = self._fuse(infrared.pixels, visible.pixels, visible.seconds, smooth)
                 self.fused.put((pixels, visible.seconds))
                 done += 1
                 self.report(done, self._total())
@@ -195,6 +206,7 @@ class _Run:
         return min(counts[0], round(counts[1] / self.infrared.rate * self.visible.rate))
 
     def _fuse(self, infrared: Pixels, visible: Pixels, seconds: float, smooth: SmoothRange) -> Pixels:
+        infrared, hot = self.thermal(infrared, seconds)
         if infrared.shape[:2] != visible.shape[:2]:
             if not self.resize:
                 sizes = [f"{pixels.shape[1]}x{pixels.shape[0]}" for pixels in (infrared, visible)]
@@ -203,9 +215,13 @@ class _Run:
                     f" {self.visible.name} {sizes[1]}; align them, or give --resize"
                 )
             infrared = resize(infrared, *visible.shape[:2])
+            hot = None if hot is None else resample(hot, *visible.shape[:2])
         fused = self.fuser.fuse_luma([infrared], [visible])[0]
         source = {"visible": visible, "infrared": infrared, "gray": None}[self.color]
-        return render(fused, smooth(fused, seconds), source, np.dtype(np.uint8))
+        pixels = render(fused, smooth(fused, seconds), source, np.dtype(np.uint8))
+        if hot is None or self.thermal.threshold is None:
+            return pixels
+        return highlight(pixels, hot, self.thermal.threshold)
 
     def _writer(self, size: tuple[int, int]) -> Any:
         from fsidfusion.inference.video_files import VideoWriter
