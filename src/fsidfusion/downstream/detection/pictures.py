@@ -30,7 +30,7 @@ def draw_boxes(frame: Frame, true: Boxes, found: Boxes, threshold: float, classe
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    picture = np.ascontiguousarray(frame[..., :3])
+    picture = np.array(frame[..., :3], order="C")
     hit, right = count_hits(true, found, threshold)
     for corners, number in zip(true.corners[~hit], true.classes[~hit]):
         _draw(picture, corners, classes[number], MISSED)

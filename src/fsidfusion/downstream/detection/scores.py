@@ -90,8 +90,8 @@ def write_predictions(path: Path, frames: LabelledFrames, found: Sequence[Boxes]
         {
             "image_id": pair.name,
             "category_id": int(number),
-            "bbox": [round(float(v), 2) for v in (x0, y0, x1 - x0, y1 - y0)],
-            "score": round(float(likely), 5),
+            "bbox": [round(float(v), 4) for v in (x0, y0, x1 - x0, y1 - y0)],
+            "score": float(f"{likely:.9g}"),
         }
         for pair, boxes in zip(frames.pairs, found)
         for (x0, y0, x1, y1), number, likely in zip(boxes.corners, boxes.classes, boxes.scores)
