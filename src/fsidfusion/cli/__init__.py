@@ -12,8 +12,9 @@ from fsidfusion.errors import UserError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # command: (module.function below fsidfusion.cli, what it does)
-    "fuse": ("fuse.fuse", "fuse pairs of pictures: infrared and visible, or MRI and CT/PET/SPECT"),
+    "fuse": ("fuse.fuse", "fuse pictures or volumes: infrared and visible, or MRI and CT/PET/SPECT"),
     "video": ("video.video", "fuse two videos, image sequences or cameras, without flicker"),
+    "align": ("align.align", "estimate how infrared pictures lie on visible ones, for fuse and video"),
     "demo": ("demo.demo", "fuse the example pairs and show them on one contact sheet"),
     "data": ("data.data", "prepare training pairs, check them, or render scenes"),
     "train": ("train.train", "train a network in two stages; stop and resume at will"),

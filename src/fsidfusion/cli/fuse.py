@@ -122,6 +122,8 @@ def fuse(
     thermal: Thermal = Thermal(),  # noqa: B008 (frozen)
     agc_vis: Annotated[str, tyro.conf.arg(metavar="MODE")] = "off",
     temperature: Annotated[str | None, tyro.conf.arg(metavar="FILE|FOLDER")] = None,
+    align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
+    crop: bool = False,
     resize: bool = False,
     overwrite: bool = False,
     max_megapixels: float = 500.0,
@@ -153,13 +155,16 @@ def fuse(
         bits: of a sample in the output; auto keeps 16 where a source has them.
         format: of the files in an output folder.
         thermal: what infrared files hold: counts, temperatures, false colours.
-        agc_vis: gain control of visible (MRI) pictures: off, linear, plateau, clahe, window:100..900 in levels.
+        agc_vis: gain control of visible (MRI) pictures: off, linear, plateau, clahe, window:LOW..HIGH.
         temperature: write the infrared temperatures, on the grid of the fused picture, as float TIFF in C.
+        align: auto estimates how each infrared picture lies on the visible one; FILE comes from 'align'.
+        crop: cut the aligned picture to what both sources fill.
         resize: resample the infrared (CT, PET, SPECT) picture where its size differs.
         overwrite: replace outputs that exist.
         max_megapixels: larger pictures are refused before they are decoded.
         json: print one JSON object about all pairs on standard output, and no progress.
     """
+    from fsidfusion.alignment.transform import read_align
     from fsidfusion.inference.folder import Options, fuse_files
     from fsidfusion.inference.outputs import output_paths
 
@@ -180,6 +185,8 @@ def fuse(
             int(max_megapixels * 1e6),
             thermal if place == "visible" else thermal.of_scan(),
             agc_vis,
+            read_align(align, crop),
+            crop,
         )
         options.check()
         fuser = engine.load(len(paths))

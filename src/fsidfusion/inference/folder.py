@@ -15,6 +15,8 @@ from typing import Literal
 
 import numpy as np
 
+from fsidfusion.alignment.transform import Alignment
+from fsidfusion.alignment.warp import Aligned, Rectangle, align_pair
 from fsidfusion.data.pairs import Pair
 from fsidfusion.errors import UserError
 from fsidfusion.images import (
@@ -52,6 +54,8 @@ class Options:
     max_pixels: int = MAX_PIXELS
     thermal: Thermal = Thermal()  # noqa: RUF009 (frozen): what infrared files hold, their gain, and hot targets
     agc_visible: str = "off"  # gain control of visible files: off, linear, plateau, clahe, window:LOW..HIGH
+    align: Alignment | Literal["auto"] | None = None  # auto: estimated for each pair
+    crop: bool = False  # the aligned result to what both pictures fill
 
     def check(self) -> None:
         """Raises UserError for an option that cannot be read."""
@@ -123,6 +127,7 @@ class _Job:
     bytes: int = 0  # of sources and result
     sources: tuple[Picture, Picture] | None = None  # infrared, visible
     celsius: Celsius | None = None  # of the infrared file, on the grid of the result
+    aligned: Aligned | None = None
     hot: Levels | None = None  # likewise, what the threshold of hot targets is compared with
     result: Picture | None = None
     failure: str = ""
@@ -217,16 +222,21 @@ class _Run:
             read_header(path, self.options.max_pixels) for path in (job.pair.infrared, job.pair.visible)
         )
         job.size = (visible.height, visible.width)
-        if (infrared.height, infrared.width) != job.size and not self.options.resize:
+        size = (infrared.height, infrared.width)
+        if isinstance(self.options.align, Alignment):
+            self.options.align.fitted(job.size, size)
+        elif size != job.size and not self.options.align and not self.options.resize:
             raise UserError(
                 f"sizes differ: {job.pair.infrared} is {infrared.width}x{infrared.height},"
-                f" {job.pair.visible} is {visible.width}x{visible.height}; align them, or give --resize"
+                f" {job.pair.visible} is {visible.width}x{visible.height}; give --align, or --resize"
             )
         job.bits, job.note = output_bits(job.output, self.options.bits, max(infrared.bits, visible.bits))
         output_format(job.output, *job.size, bits=job.bits)
         needed = infrared.bytes + 2 * visible.bytes
         if job.temperature or self.threshold or infrared.bits > 8:
             needed += 4 * visible.height * visible.width  # temperatures, or levels through a gain
+        if self.options.align:
+            needed += (infrared.bits // 8 * infrared.channels + 12) * visible.height * visible.width
         working = needed + 8 * visible.height * visible.width  # and fused luma, and the encoder's copy
         if working > self.fuser.memory:
             raise UserError(
@@ -247,7 +257,9 @@ class _Run:
             start = time.perf_counter()
             try:
                 infrared, visible = self._read_infrared(job), self._read_visible(job)
-                if self.options.resize and infrared.size != visible.size:
+                if self.options.align:
+                    infrared = self._align(job, infrared, visible)
+                elif self.options.resize and infrared.size != visible.size:
                     infrared = replace(infrared, pixels=resize(infrared.pixels, *visible.size), alpha=None)
                     self._fit_levels(job, partial(resample, height=visible.size[0], width=visible.size[1]))
                 job.sources = infrared, visible
@@ -257,6 +269,18 @@ class _Run:
                 job.failure = f"{job.pair.visible}: no memory to read the pair"
             job.seconds += time.perf_counter() - start
         return False
+
+    def _align(self, job: _Job, infrared: Picture, visible: Picture) -> Picture:
+        assert self.options.align is not None
+        try:
+            job.aligned, note = align_pair(
+                infrared.pixels, visible.pixels, self.options.align, crop=self.options.crop
+            )
+        except UserError as error:
+            raise UserError(f"{job.pair.infrared}: {error}") from error
+        self._say(job, note)
+        self._fit_levels(job, job.aligned.levels)
+        return replace(infrared, pixels=job.aligned.infrared, alpha=None)
 
     def _read_infrared(self, job: _Job) -> Picture:
         reading = read_thermal(
@@ -308,6 +332,7 @@ class _Run:
         fused = self.fuser.fuse_batch(
             [picture.pixels for picture in infrared],
             [picture.pixels for picture in visible],
+            [job.aligned for job in jobs],
             color=self.options.color,
             dtype=dtype,
         )
@@ -332,12 +357,20 @@ class _Run:
             start = time.perf_counter()
             try:
                 if job.result:
+                    if self.options.crop and job.aligned:
+                        self._crop(job, job.result, job.aligned.common_part())
                     self._say(job, self._write_files(job, job.result))
             except UserError as error:
                 job.failure = str(error)
-            job.result = job.celsius = job.hot = None
+            job.result = job.celsius = job.hot = job.aligned = None
             job.seconds += time.perf_counter() - start
         return True
+
+    def _crop(self, job: _Job, result: Picture, part: Rectangle) -> None:
+        alpha = None if result.alpha is None else result.alpha[part]
+        job.result = replace(result, pixels=np.ascontiguousarray(result.pixels[part]), alpha=alpha)
+        job.celsius = None if job.celsius is None else np.ascontiguousarray(job.celsius[part])
+        job.size = job.result.size
 
     def _write_files(self, job: _Job, result: Picture) -> str:
         """Both files of a pair or none; what exists is left, unless it is to be replaced."""

@@ -29,6 +29,8 @@ from fsidfusion.pixels import Luma, Pixels, check_pixels, quantise, recolour, st
 if TYPE_CHECKING:
     from torch import nn
 
+    from fsidfusion.alignment.transform import Alignment
+    from fsidfusion.alignment.warp import Aligned
     from fsidfusion.inference.torch_runtime import TorchRuntime
 
 Colour = Literal["visible", "infrared", "gray"]
@@ -138,38 +140,57 @@ class Fuser:
         *,
         color: Colour = "visible",
         dtype: DTypeLike | None = None,
+        align: "Alignment | Literal['auto'] | None" = None,
+        crop: bool = False,
     ) -> Pixels:
         """Fuse one pair.
 
         Args:
             infrared: infrared, or CT, PET, SPECT: (H, W) or (H, W, 3) RGB; uint8, uint16 or floating 0..1.
-            visible: visible, or MRI: the same size; depth and channels may differ.
+            visible: visible, or MRI: the same size, unless ``align`` is given; depth and channels may differ.
             color: whose chroma the result carries: ``visible``, ``infrared`` (right for PET and SPECT), or
                 ``gray`` for none.
             dtype: of the result; that of ``visible`` by default.
+            align: how the infrared image lies on the visible one, or ``auto`` to estimate it
+                (:mod:`fsidfusion.alignment`). Outside the infrared field the visible image stands alone.
+            crop: cut the aligned result to what both images fill.
 
         Returns:
             (H, W, 3) if the image named by ``color`` is RGB, else (H, W).
 
         Raises:
             UserError: shapes, types or values as :func:`fsidfusion.pixels.check_pixels` says, sizes that
-                differ, or not enough memory.
+                differ, not enough memory, or images that cannot be aligned.
         """
-        return self.fuse_batch([infrared], [visible], color=color, dtype=dtype)[0]
+        if align is None:
+            return self.fuse_batch([infrared], [visible], color=color, dtype=dtype)[0]
+        from fsidfusion.alignment.warp import align_pair
+
+        check_pixels(infrared, "infrared")
+        check_pixels(visible, "visible")
+        aligned = align_pair(infrared, visible, align, crop=crop)[0]
+        part = aligned.common_part() if crop else (slice(None), slice(None))
+        return self.fuse_batch([aligned.infrared], [visible], [aligned], color=color, dtype=dtype)[0][part]
 
     def fuse_batch(
         self,
         infrared: Sequence[Pixels],
         visible: Sequence[Pixels],
+        aligned: "Sequence[Aligned | None]" = (),
         *,
         color: Colour = "visible",
         dtype: DTypeLike | None = None,
     ) -> list[Pixels]:
-        """Fuse several pairs of one size, which go through the model together; see :meth:`fuse`."""
+        """Fuse several pairs of one size, which go through the model together; see :meth:`fuse`.
+
+        ``aligned`` says for each pair, or for none, where the infrared image counts.
+        """
         if color not in get_args(Colour):
             raise UserError(f"color {color!r} is unknown; choose one of {', '.join(get_args(Colour))}")
         results = []
-        for fused, ours, theirs in zip(self.fuse_luma(infrared, visible), infrared, visible):
+        fields = aligned or [None] * len(visible)
+        for fused, ours, theirs, field in zip(self.fuse_luma(infrared, visible), infrared, visible, fields):
+            fused = fused if field is None else field.blend(fused, theirs)
             source = {"visible": theirs, "infrared": ours, "gray": None}[color]
             results.append(
                 render(fused, find_range(fused, self.range), source, np.dtype(dtype or theirs.dtype))
@@ -290,6 +311,8 @@ def fuse(
     visible: Pixels,
     *,
     color: Colour = "visible",
+    align: "Alignment | Literal['auto'] | None" = None,
+    crop: bool = False,
     model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
     precision: str = "auto",
@@ -312,7 +335,7 @@ def fuse(
         ((48, 64, 3), dtype('uint8'))
     """
     fuser = _kept_fuser(str(model), device, precision, range, tile, memory, threads, runtime)
-    return fuser.fuse(infrared, visible, color=color)
+    return fuser.fuse(infrared, visible, color=color, align=align, crop=crop)
 
 
 @lru_cache(maxsize=4)

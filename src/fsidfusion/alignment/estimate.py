@@ -1,0 +1,272 @@
+"""Estimate how the pictures of two cameras lie on each other, and tell whether it is worth applying."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsidfusion.alignment.features import similarity
+from fsidfusion.alignment.methods import by_ecc, by_mutual_information
+from fsidfusion.alignment.models import Matrix, Model, Points, fit_model, transform_points
+from fsidfusion.alignment.search import Shot, View, refine, refine_field, residual, wide_search
+from fsidfusion.alignment.transform import Alignment, Size, today
+from fsidfusion.errors import UserError
+from fsidfusion.pixels import Pixels, check_pixels
+
+Method = Literal["edges", "ecc", "mi"]
+
+MAX_PAIRS = 16  # more pairs of one rig take time, but tell hardly anything new
+SMALLEST = 32  # pixels a side
+SIDES = (160, 320, 640)  # longer sides of the pyramid, in pixels
+_SCORED_SIDE = 320
+_ANGLES = tuple(range(-12, 13, 2))  # degrees
+_SCALES = (0.94, 1.0, 1.06)  # around a scale that is known
+_UNKNOWN_SCALES = tuple(1.07**step for step in range(-8, 9))  # sizes differ, and no field of view is given
+_REACH = 0.15  # longest shift, as a share of the visible frame
+_SIGMAS = 4.0  # a score so far above those of wrong shifts is not chance
+_ABOVE_CHANCE = 0.09  # and at least by so much
+_GAIN = 0.005  # of the score, below which an estimate is no better than none
+_LONGEST = 0.5  # of the frame: a corner that moves further is no alignment
+_FLAT = 1e-3  # standard deviation of luma 0..1
+_STIFFNESS = 0.6  # cells of the residual field
+
+
+class NotBetterError(UserError):
+    """The estimate is no better than the pictures as they are, which fit to some degree."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well pictures fit under a map."""
+
+    score: float  # normalised correlation of edge directions, at most 1
+    chance: float  # the mean score of wrong shifts
+    spread: float  # their standard deviation
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the pictures share more than chance would give."""
+        above = self.score - self.chance
+        return above > max(_ABOVE_CHANCE, _SIGMAS * self.spread)
+
+
+def estimate(
+    pairs: Sequence[tuple[Pixels, Pixels]],
+    *,
+    model: Model = "affine",
+    field: bool = False,
+    method: Method = "edges",
+    infrared_fov: float | None = None,
+    visible_fov: float | None = None,
+) -> Alignment:
+    """Estimate one alignment from the pairs of one rig (or from a single pair).
+
+    A wide search by Fourier correlation of edge directions gives several starts. From each of them, ``edges``
+    matches patches that move together, ``ecc`` climbs the correlation of gradient magnitudes, ``mi`` the
+    mutual information. The best end counts, if it beats the pictures as they are.
+
+    Args:
+        pairs: (infrared, visible), of any depth, gray or RGB; one size for all infrared, and one for all
+            visible ones. Of more than 16, 16 are taken, evenly spread.
+        model: family of the transform.
+        field: also estimate a smooth field of what the family cannot follow.
+        method: see above.
+        infrared_fov: horizontal field of view in degrees; both or none. Without, equal fields are assumed,
+            and where the sizes differ, factors of 0.58 to 1.72 on that are searched.
+        visible_fov: likewise.
+
+    Raises:
+        UserError: no pairs, sizes that differ between pairs, pictures that are flat, small, or share nothing.
+        NotBetterError: the estimate is no better than none; the message gives both scores.
+    """
+    if method not in get_args(Method) or model not in get_args(Model):
+        raise UserError(
+            f"method {method!r}, model {model!r}: expected one of {get_args(Method)}, {get_args(Model)}"
+        )
+    shots = _shots(pairs)
+    visible_size, infrared_size = _size(shots[0].visible), _size(shots[0].infrared)
+    plain = _plain_resize(visible_size, infrared_size)
+    start: Matrix = plain
+    scales: Sequence[float] = _SCALES
+    if infrared_fov is not None and visible_fov is not None:
+        start = _from_fields_of_view(visible_size, infrared_size, visible_fov, infrared_fov)
+    elif (infrared_fov is None) != (visible_fov is None):
+        raise UserError("one field of view says nothing without the other; give --ir-fov and --vis-fov")
+    elif visible_size != infrared_size:
+        start, scales = _equal_areas(visible_size, infrared_size), _UNKNOWN_SCALES
+    starts = wide_search(shots, start, _ANGLES, scales, _REACH)
+    views = [View(shot, _SCORED_SIDE) for shot in shots]
+    matrix = _from_starts(views, starts, plain, model, method)
+    warp = None
+    if field:
+        warp = refine_field(shots, matrix, SIDES[1:], 4, _STIFFNESS)
+        if measure(views, matrix, warp) <= measure(views, matrix):
+            warp = None
+    with_, without = fit(views, matrix, warp), fit(views, plain)
+    _check_worth(with_, without, matrix, start, visible_size)
+    return Alignment(
+        matrix,
+        visible_size,
+        infrared_size,
+        model,
+        method,
+        warp,
+        score=with_.score,
+        score_without=without.score,
+        residual=residual(shots, matrix, warp, SIDES[-1]),
+        pairs=len(shots),
+        date=today(),
+    )
+
+
+def from_points(
+    visible: Points, infrared: Points, visible_size: Size, infrared_size: Size, model: Model = "affine"
+) -> Alignment:
+    """The alignment of matched points (N, 2) in pixels, by least squares; ``residual`` is their mean error.
+
+    Raises:
+        UserError: too few points, points on one line, or outside their picture.
+    """
+    for name, points, (height, width) in (
+        ("visible", visible, visible_size),
+        ("infrared", infrared, infrared_size),
+    ):
+        outside = ~((points > -1) & (points < (width + 1, height + 1))).all(1)
+        if outside.any():
+            x, y = points[outside][0]
+            raise UserError(
+                f"the {name} point {x:g},{y:g} lies outside the picture of {width}x{height} pixels"
+            )
+    matrix = fit_model(visible, infrared, model)
+    scale = math.sqrt(abs(float(np.linalg.det(matrix[:2, :2]))))
+    error = np.linalg.norm(transform_points(matrix, visible) - infrared, axis=1).mean() / max(scale, 1e-9)
+    return Alignment(
+        matrix, visible_size, infrared_size, model, "points", residual=float(error), date=today()
+    )
+
+
+def measure(views: Sequence[View], matrix: Matrix, field: NDArray[Any] | None = None) -> float:
+    """The score of a map: normalised correlation of edge directions where both pictures are, averaged."""
+    total = 0.0
+    for view in views:
+        features, mask = view.infrared(matrix, field)
+        total += similarity(view.features * mask, features * view.mask)
+    return total / len(views)
+
+
+def fit(views: Sequence[View], matrix: Matrix, field: NDArray[Any] | None = None) -> Fit:
+    """The score of a map beside those of the same map shifted by 7 to 16 % of the frame."""
+    height, width = views[0].shot.visible.shape
+    scores = []
+    for radius in (0.07, 0.11, 0.16):
+        for turn in np.arange(8) * math.pi / 4 + 10 * radius:
+            shift = np.eye(3)
+            shift[:2, 2] = radius * width * math.cos(turn), radius * height * math.sin(turn)
+            scores.append(measure(views, matrix @ shift))
+    return Fit(measure(views, matrix, field), float(np.mean(scores)), float(np.std(scores)))
+
+
+def _shots(pairs: Sequence[tuple[Pixels, Pixels]]) -> list[Shot]:
+    if not pairs:
+        raise UserError("no pairs to align; give an infrared and a visible picture")
+    step = max(1.0, len(pairs) / MAX_PAIRS)
+    chosen = [pairs[int(place * step)] for place in range(min(len(pairs), MAX_PAIRS))]
+    shots = []
+    for pair in chosen:
+        for name, pixels, first in zip(("infrared", "visible"), pair, chosen[0]):
+            check_pixels(pixels, name)
+            if pixels.shape[:2] != first.shape[:2]:
+                raise UserError(
+                    f"{name} pictures of {first.shape[1]}x{first.shape[0]} and"
+                    f" {pixels.shape[1]}x{pixels.shape[0]} are not of one camera; align groups of one size"
+                )
+            if min(pixels.shape[:2]) < SMALLEST:
+                raise UserError(
+                    f"the {name} picture has {pixels.shape[1]}x{pixels.shape[0]} pixels, too few to align;"
+                    f" expected {SMALLEST} a side or more"
+                )
+        shots.append(Shot.of(*pair))
+    structured = [shot for shot in shots if not _flat_side(shot)]
+    if not structured:
+        raise UserError(f"the {_flat_side(shots[0])} picture is flat: it has no edges to align by")
+    return structured
+
+
+def _flat_side(shot: Shot) -> str:
+    for name, image, mask in (
+        ("infrared", shot.infrared, shot.infrared_mask),
+        ("visible", shot.visible, shot.visible_mask),
+    ):
+        inside = image[mask > 0]
+        if inside.size < SMALLEST**2 or float(inside.std()) < _FLAT:
+            return name
+    return ""
+
+
+def _from_starts(
+    views: Sequence[View], starts: Sequence[Matrix], plain: Matrix, model: Model, method: Method
+) -> Matrix:
+    shots = [view.shot for view in views]
+    if method == "ecc":
+        return by_ecc(shots, [*starts, plain], model)
+    if method == "mi":
+        return by_mutual_information(shots, starts[:2], model)
+    ends = [refine(shots, start, model, SIDES[:1], 5) for start in starts]
+    best = max(ends, key=lambda end: measure(views, end))
+    return refine(shots, best, model, SIDES, 4)
+
+
+def _check_worth(with_: Fit, without: Fit, matrix: Matrix, start: Matrix, size: Size) -> None:
+    """Refuse what is chance, what is no better than none, and what leaves the frame."""
+    height, width = size
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
+    moved = transform_points(np.linalg.inv(start) @ matrix, corners) - corners
+    plausible = bool(np.abs(moved).max() < _LONGEST * max(size)) and float(np.linalg.det(matrix)) > 0
+    if with_.is_real and plausible and with_.score > without.score + _GAIN:
+        return
+    scores = f"score {with_.score:.3f}, without {without.score:.3f}, by chance {with_.chance:.3f}"
+    if without.is_real:
+        raise NotBetterError(f"the estimate is no better than the pictures as they are ({scores})")
+    raise UserError(
+        f"the pictures cannot be aligned: they share too few edges ({scores});"
+        " give pictures that overlap, more pairs of the rig, fields of view, or matched points (--points)"
+    )
+
+
+def _size(image: NDArray[Any]) -> Size:
+    return int(image.shape[0]), int(image.shape[1])
+
+
+def _plain_resize(visible: Size, infrared: Size) -> Matrix:
+    """Corner to corner, as resampling to the visible size does."""
+    return _about_centres(visible, infrared, infrared[1] / visible[1], infrared[0] / visible[0])
+
+
+def _equal_areas(visible: Size, infrared: Size) -> Matrix:
+    scale = math.sqrt(math.prod(infrared) / math.prod(visible))
+    return _about_centres(visible, infrared, scale, scale)
+
+
+def _from_fields_of_view(visible: Size, infrared: Size, visible_fov: float, infrared_fov: float) -> Matrix:
+    """By the focal lengths in pixels, f = width / (2 tan(fov / 2))."""
+    for fov in (visible_fov, infrared_fov):
+        if not 1 <= fov <= 160:
+            raise UserError(f"field of view {fov:g}: expected 1 to 160 degrees, across the picture's width")
+    focal = [
+        size[1] / (2 * math.tan(math.radians(fov) / 2))
+        for size, fov in ((visible, visible_fov), (infrared, infrared_fov))
+    ]
+    return _about_centres(visible, infrared, focal[1] / focal[0], focal[1] / focal[0])
+
+
+def _about_centres(visible: Size, infrared: Size, x: float, y: float) -> Matrix:
+    return np.array(
+        [
+            [x, 0, (infrared[1] - 1) / 2 - x * (visible[1] - 1) / 2],
+            [0, y, (infrared[0] - 1) / 2 - y * (visible[0] - 1) / 2],
+            [0, 0, 1],
+        ]
+    )

@@ -1,0 +1,117 @@
+"""What an alignment is estimated from: picture files, EXIF fields of view, and files of matched points."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fsidfusion.alignment.estimate import MAX_PAIRS, Method, estimate, from_points
+from fsidfusion.alignment.models import Model, Points
+from fsidfusion.alignment.transform import Alignment
+from fsidfusion.data.pairs import Pair
+from fsidfusion.errors import UserError
+from fsidfusion.images import read_header, read_picture
+
+_EXIF_IFD, _FOCAL_35MM = 0x8769, 0xA405
+_DIAGONAL_35MM = 43.27  # millimetres
+
+
+def align_files(
+    pairs: Sequence[Pair],
+    *,
+    model: Model = "affine",
+    field: bool = False,
+    method: Method = "edges",
+    infrared_fov: float | None = None,
+    visible_fov: float | None = None,
+    report: Callable[[Pair], None] = lambda pair: None,
+) -> Alignment:
+    """Estimate one alignment from files of one rig; see :func:`fsidfusion.alignment.estimate.estimate`.
+
+    Fields of view that are not given are taken from EXIF where both pictures of the first pair tell theirs.
+
+    Args:
+        pairs: of many, 16 are read, evenly spread.
+        model: family of the transform.
+        field: also a smooth field.
+        method: how it is estimated.
+        infrared_fov: horizontal, in degrees.
+        visible_fov: likewise.
+        report: called with each pair that was read.
+    """
+    step = max(1.0, len(pairs) / MAX_PAIRS)
+    chosen = [pairs[int(place * step)] for place in range(min(len(pairs), MAX_PAIRS))]
+    pictures = []
+    for pair in chosen:
+        pictures.append((read_picture(pair.infrared).pixels, read_picture(pair.visible).pixels))
+        report(pair)
+    if infrared_fov is None and visible_fov is None and chosen:
+        known = field_of_view(chosen[0].infrared), field_of_view(chosen[0].visible)
+        if None not in known:
+            infrared_fov, visible_fov = known
+    return estimate(
+        pictures,
+        model=model,
+        field=field,
+        method=method,
+        infrared_fov=infrared_fov,
+        visible_fov=visible_fov,
+    )
+
+
+def align_by_points(pair: Pair, points: Path, model: Model = "affine") -> Alignment:
+    """The alignment of a pair's sizes by a file of matched points; see :func:`read_points`."""
+    infrared, visible = read_header(pair.infrared), read_header(pair.visible)
+    return from_points(
+        *read_points(points), (visible.height, visible.width), (infrared.height, infrared.width), model
+    )
+
+
+def read_points(path: Path) -> tuple[Points, Points]:
+    """Matched points: (N, 2) of the visible and (N, 2) of the infrared picture, in pixels.
+
+    A line each: visible x, visible y, infrared x, infrared y, with commas or blanks between; empty lines and
+    what follows a ``#`` are passed over.
+
+    Raises:
+        UserError: no such file, or a line that is not four finite numbers.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read as a file of matched points ({type(error).__name__})"
+        ) from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        words = line.partition("#")[0].replace(",", " ").split()
+        if not words:
+            continue
+        try:
+            row = [float(word) for word in words]
+        except ValueError:
+            row = []
+        if len(row) != 4 or not all(map(math.isfinite, row)):
+            raise UserError(
+                f"{path}, line {number}: {line.strip()!r};"
+                " expected visible x, visible y, infrared x, infrared y"
+            )
+        rows.append(row)
+    points = np.array(rows, np.float64).reshape(-1, 4)
+    return points[:, :2], points[:, 2:]
+
+
+def field_of_view(path: Path) -> float | None:
+    """The horizontal field of view in degrees by EXIF's 35 mm equivalent focal length; None where untold."""
+    try:
+        with Image.open(path) as image:
+            focal = float(image.getexif().get_ifd(_EXIF_IFD).get(_FOCAL_35MM, 0))
+            width, height = image.size
+    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
+        return None
+    if not focal > 0:
+        return None
+    across = _DIAGONAL_35MM * width / math.hypot(width, height)
+    return math.degrees(2 * math.atan(across / (2 * focal)))

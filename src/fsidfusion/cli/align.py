@@ -1,0 +1,93 @@
+"""``fsidfusion align``: how two cameras lie on each other, estimated once and kept in a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from fsidfusion.cli.fuse import Files, progress
+from fsidfusion.data.pairs import Pair, match_pairs
+from fsidfusion.errors import UserError
+
+
+@tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
+def align(
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
+    ir: Files = (),
+    vis: Files = (),
+    model: Literal["translation", "similarity", "affine", "homography"] = "affine",
+    field: bool = False,
+    method: Literal["edges", "ecc", "mi"] = "edges",
+    ir_fov: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None,
+    vis_fov: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None,
+    points: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    alignment: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    shift: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="X Y")] = None,
+    distance: Annotated[float | None, tyro.conf.arg(metavar="METRES")] = None,
+    overwrite: bool = False,
+) -> int:
+    """Estimate how infrared pictures lie on visible ones, for 'fuse' and 'video' to apply.
+
+    One pair, or many of one rig: --ir thermal/ --vis colour/ -o alignment.json
+
+    Matched points: --ir t.png --vis c.png --points points.csv -o alignment.json
+
+    Parallax: --alignment alignment.json --shift 6 0 --distance 5 -o near.json
+
+    Another distance: --alignment near.json --distance 12 -o far.json
+
+    Args:
+        output: the file to write, JSON.
+        ir: infrared pictures: files, a folder, a glob in quotes, or a .txt list.
+        vis: visible pictures; pairs share their stem.
+        model: family of the transform; more pairs bear more freedom.
+        field: also estimate a smooth field of what the family cannot follow.
+        method: edges matches edge directions, ecc gradient magnitudes (OpenCV), mi is mutual information
+            (SimpleITK).
+        ir_fov: horizontal field of view of the infrared camera; by default EXIF's, or as the visible one's.
+        vis_fov: likewise of the visible camera.
+        points: matched points instead: a line 'visible x, visible y, infrared x, infrared y' each.
+        alignment: change this alignment instead of estimating one.
+        shift: how far things lie from where the alignment has them in the infrared picture, in its pixels.
+        distance: of the things with that shift; without --shift, scale the saved shift to this distance.
+        overwrite: replace an output that exists.
+    """
+    from fsidfusion.alignment.estimate import MAX_PAIRS
+    from fsidfusion.alignment.files import align_by_points, align_files
+    from fsidfusion.alignment.transform import read_alignment, write_alignment
+
+    if output.exists() and not overwrite:
+        raise UserError(f"{output} exists; give another name, or --overwrite")
+    if alignment is not None:
+        if ir or vis or points:
+            raise UserError("--alignment goes with --shift and --distance, not with pictures or points")
+        result = read_alignment(alignment)
+    else:
+        pairs = _pairs(ir, vis)
+        if points is not None:
+            result = align_by_points(pairs[0], points, model)
+        else:
+            with progress(min(len(pairs), MAX_PAIRS), shown=True) as report:
+                result = align_files(
+                    pairs,
+                    model=model,
+                    field=field,
+                    method=method,
+                    infrared_fov=ir_fov,
+                    visible_fov=vis_fov,
+                    report=report,
+                )
+    if shift is not None:
+        result = result.with_shift(shift, distance)
+    elif distance is not None:
+        result = result.at_distance(distance)
+    write_alignment(output, result)
+    print(f"{output}  {result.summary()}")
+    return 0
+
+
+def _pairs(ir: Files, vis: Files) -> Sequence[Pair]:
+    if not ir or not vis:
+        raise UserError("expected --ir and --vis, or --alignment with --shift or --distance")
+    return match_pairs(ir, vis).pairs
