@@ -172,3 +172,8 @@ def test_gallery_pictures_are_kept(sets, tmp_path, monkeypatch):
     gallery = build_gallery(results, models, tmp_path / "pictures")
     monkeypatch.delattr(Model, "luma")
     assert build_gallery(results, models, tmp_path / "pictures") == gallery
+
+
+def test_a_network_in_bf16_is_among_the_models():
+    with pytest.raises(UserError, match="other should compute in bf16, but the models are mean"):
+        open_models(["mean"], in_bf16=["other"])

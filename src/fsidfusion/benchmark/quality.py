@@ -147,7 +147,11 @@ class Quality:
 
 
 def open_models(
-    names: Sequence[str], device: str = "auto", precision: str = "fp32", runtime: str = "torch"
+    names: Sequence[str],
+    device: str = "auto",
+    precision: str = "fp32",
+    runtime: str = "torch",
+    in_bf16: Sequence[str] = (),
 ) -> list[Model]:
     """Load networks under all output ranges, and baselines under theirs.
 
@@ -157,12 +161,25 @@ def open_models(
         device: of networks.
         precision: of networks.
         runtime: of networks.
+        in_bf16: networks among them that compute in bf16, whatever ``precision`` says.
 
     Raises:
-        UserError: all of :class:`Model`'s, and two models of one name.
+        UserError: all of :class:`Model`'s, a network in bf16 that is not among them, two models of one name.
     """
     chosen = list(dict.fromkeys(names or _all_models()))
-    models = [Model(name, () if name in BASELINES else RANGES, device, precision, runtime) for name in chosen]
+    unknown = sorted(set(in_bf16) - set(chosen))
+    if unknown:
+        raise UserError(f"{some(unknown)} should compute in bf16, but the models are {', '.join(chosen)}")
+    models = [
+        Model(
+            name,
+            () if name in BASELINES else RANGES,
+            device,
+            "bf16" if name in in_bf16 else precision,
+            runtime,
+        )
+        for name in chosen
+    ]
     twice = [
         model.name for place, model in enumerate(models) if model.name in {m.name for m in models[:place]}
     ]

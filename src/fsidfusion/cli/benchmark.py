@@ -33,6 +33,8 @@ class Quality:
     """where networks compute"""
     precision: Annotated[str, tyro.conf.arg(metavar="auto|fp32|bf16")] = "fp32"
     """of networks; fp32 gives the same scores on every machine"""
+    bf16: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
+    """networks that compute in bf16 all the same, since fp32 would take hours on a CPU"""
     runtime: Annotated[str, tyro.conf.arg(metavar="torch|openvino|onnxruntime")] = "torch"
     """what computes networks; others than torch are faster on a CPU"""
     workers: int | None = None
@@ -53,7 +55,7 @@ class Quality:
 
         keep_large_blocks()
         sets = published_layout(self.data, self.sets)
-        models = open_models(self.models, self.device, self.precision, self.runtime)
+        models = open_models(self.models, self.device, self.precision, self.runtime, self.bf16)
         if self.write_docs:
             check_docs(CHECKOUT, sets, models)
         run = Run(sets, models, self.output)
