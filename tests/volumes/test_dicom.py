@@ -192,3 +192,21 @@ def test_damaged_files_and_empty_folders(tmp_path):
         read_series(folder)
     with pytest.raises(UserError, match="no DICOM images"):
         read_series(tmp_path)
+
+
+def test_whatever_a_damaged_header_says_one_line_comes_back(tmp_path):
+    folder = write_dicom_series(tmp_path / "a", head(SHAPE))
+    path = next(folder.iterdir())
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    lines = 0
+    for _ in range(60):
+        damaged = whole.copy()
+        damaged[rng.integers(132, len(whole), 6)] = rng.integers(0, 256, 6)
+        path.write_bytes(damaged.tobytes())
+        try:
+            read_series(folder)
+        except UserError as error:
+            assert "\n" not in str(error)
+            lines += 1
+    assert lines > 10

@@ -110,3 +110,20 @@ def test_a_failed_write_leaves_nothing(tmp_path):
         write_nifti(
             tmp_path / "file" / "a.nii", np.zeros((2, 2, 2), np.uint8), Volume("a", 0, np.eye(4)), "x"
         )
+
+
+def test_whatever_a_damaged_header_says_one_line_comes_back(tmp_path):
+    path = write_nifti_file(tmp_path / "a.nii", head((6, 5, 4)).voxels)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    lines = 0
+    for _ in range(150):
+        damaged = whole.copy()
+        damaged[rng.integers(0, 348, 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            read_nifti(path)
+        except UserError as error:
+            assert "\n" not in str(error)
+            lines += 1
+    assert lines > 10

@@ -4,7 +4,9 @@ Places come from Image Position and Image Orientation (Patient), which are in co
 however he lay in the scanner (HFS, FFP, ...); DICOM's axes point left and back, ours right and front.
 """
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +15,52 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import UserError
 from fsidfusion.images import FORMATS
-from fsidfusion.volumes.grid import Volume, check_affine, check_values
+from fsidfusion.volumes.grid import Volume, Voxels, check_affine, check_values
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.uid import UID
 
 UNEQUAL = 0.02  # of the slice spacing; steps that differ by more from the others are unequal
 ASTRAY = 0.1  # of the slice spacing; slices further from the line through the first and last are no stack
-_SAME_DIRECTION = 1e-3  # difference of direction cosines
+_SAME_DIRECTION = 1e-3  # difference of direction cosines, or of millimetres between pixels
+_SAME_PLACE = 1e-3  # mm
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # between the axes of DICOM and RAS+
+
+PATIENT = (  # of the patient and the study; every image has them, though they may be empty
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+OPTIONAL = (
+    "SpecificCharacterSet",
+    "IssuerOfPatientID",
+    "PatientAge",
+    "StudyDescription",
+    "StudyInstanceUID",
+    "FrameOfReferenceUID",
+)
+_LISTED = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality")
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """What the header of one image says."""
+
+    path: Path
+    header: "Dataset"
+    rows: int
+    columns: int
+    rgb: bool
+    place: NDArray[np.float64]  # (3,) of the first pixel, mm
+    directions: NDArray[np.float64]  # (2, 3) along a row, along a column
+    spacing: NDArray[np.float64]  # (2,) between rows, between columns, mm
 
 
 def holds_dicom(folder: Path) -> bool:
@@ -47,22 +86,13 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
             alone, or unequally spaced; no geometry; pixels that are neither MONOCHROME2 nor RGB, that are
             compressed without a decoder here, cut short, or not finite.
     """
-    slices = _sorted(folder, _choose(folder, _headers(folder), series))
-    first = slices[0][1]
-    affine = _affine(folder, slices)
-    rgb = int(first.SamplesPerPixel) == 3
-    shape = (int(first.Columns), int(first.Rows), len(slices))
-    voxels = np.empty((*shape, 3), np.uint8) if rgb else np.empty(shape, np.float32)
-    padding = np.zeros(() if rgb else shape, np.bool_)
-    for k, (path, _) in enumerate(slices):
-        pixels, padded = _pixels(path)
-        voxels[:, :, k] = pixels.swapaxes(0, 1)
-        if padded is not None:
-            padding[:, :, k] = padded.T
-    if padding.any():
-        voxels[padding] = voxels[~padding].min() if not padding.all() else 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that bend the standard, as those of many scanners do
+        slices = _sorted(folder, [_parse(*item) for item in _choose(folder, _headers(folder), series)])
+        affine = check_affine(_affine(folder, slices), str(folder))
+        voxels = _stack(slices)
     check_values(voxels, str(folder))
-    return Volume(folder.name or str(folder), voxels, check_affine(affine, str(folder)), first)
+    return Volume(folder.name or str(folder), voxels, affine, slices[0].header)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -86,6 +116,8 @@ def _headers(folder: Path) -> "list[tuple[Path, Dataset]]":
             kind = header.get("SOPClassUID") or header.file_meta.MediaStorageSOPClassUID
             if kind != MediaStorageDirectoryStorage and "SeriesInstanceUID" not in header:
                 raise ValueError("its header is cut short")
+            for name in (*_LISTED, *PATIENT, *OPTIONAL):
+                header.get(name)  # values are decoded when they are first asked for
         except (
             Exception
         ) as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
@@ -124,48 +156,41 @@ def _choose(
 
 def _describe_series(uid: str, headers: "Sequence[Dataset]") -> str:
     first = headers[0]
-    text = f"{first.get('Modality', '')} {first.get('SeriesDescription', '')}".strip() or "no description"
+    words = f"{first.get('Modality', '')} {first.get('SeriesDescription', '')}".split()
+    text = " ".join(words) or "no description"
     return f"{uid} (number {first.get('SeriesNumber') or 'none'}, {text}, {len(headers)} files)"
 
 
-def _sorted(folder: Path, slices: "Sequence[tuple[Path, Dataset]]") -> "list[tuple[Path, Dataset]]":
-    """Slices along their normal, all of one kind and with all that is needed."""
-    first = slices[0][1]
-    for path, header in slices:
-        _check_header(path, header)
-        if (header.Rows, header.Columns) != (first.Rows, first.Columns):
-            sizes = [f"{h.Columns}x{h.Rows}" for h in (first, header)]
-            raise UserError(
-                f"slices of {folder} differ in size ({sizes[0]}, {path.name} {sizes[1]}); leave scouts out"
-            )
-        turned = np.abs(np.subtract(header.ImageOrientationPatient, first.ImageOrientationPatient)).max()
-        scaled = np.abs(np.subtract(header.PixelSpacing, first.PixelSpacing)).max()
-        if turned > _SAME_DIRECTION or scaled > _SAME_DIRECTION:
-            raise UserError(
-                f"slices of {folder} differ in direction or pixel spacing ({slices[0][0].name}, {path.name});"
-                " leave scouts and other stacks out"
-            )
-    normal = np.cross(*np.reshape(np.asarray(first.ImageOrientationPatient, np.float64), (2, 3)))
-    return sorted(slices, key=lambda item: float(normal @ np.asarray(item[1].ImagePositionPatient, float)))
+def _parse(path: Path, header: "Dataset") -> _Slice:
+    """The header as numbers; UserError for what cannot be used."""
+    try:
+        geometry = []
+        for tag, length in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
+            values = header.get(tag)
+            if values is None or np.size(values) != length:
+                raise UserError(
+                    f"{path} has no geometry ({tag} is missing); export the original images of the scanner"
+                )
+            geometry.append(np.asarray(values, np.float64))
+        frames = int(header.get("NumberOfFrames") or 1)
+        if frames > 1:
+            raise UserError(f"{path} holds {frames} frames, expected single-frame files; convert it to NIfTI")
+        kind = str(header.PhotometricInterpretation)
+        if kind not in ("MONOCHROME2", "RGB") and not kind.startswith("YBR"):
+            raise UserError(f"{path} has pixels of the kind {kind}, expected MONOCHROME2 or RGB; convert it")
+        _check_decoder(path, header.file_meta.TransferSyntaxUID)
+        place, directions, spacing = geometry
+        size = int(header.Rows), int(header.Columns)
+        return _Slice(path, header, *size, kind != "MONOCHROME2", place, directions.reshape(2, 3), spacing)
+    except UserError:
+        raise
+    except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
+        raise UserError(f"{path} is damaged ({_line(error)}); copy or export it again") from error
 
 
-def _check_header(path: Path, header: "Dataset") -> None:
+def _check_decoder(path: Path, syntax: "UID") -> None:
     from pydicom.pixels import get_decoder
 
-    for tag, length in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
-        values = header.get(tag)
-        if values is None or np.size(values) != length:
-            raise UserError(
-                f"{path} has no geometry ({tag} is missing); export the original images of the scanner"
-            )
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        raise UserError(
-            f"{path} holds {header.NumberOfFrames} frames, expected single-frame files; convert it to NIfTI"
-        )
-    kind = header.get("PhotometricInterpretation")
-    if kind not in ("MONOCHROME2", "RGB") and not str(kind).startswith("YBR"):
-        raise UserError(f"{path} has pixels of the kind {kind}, expected MONOCHROME2 or RGB; convert it")
-    syntax = header.file_meta.TransferSyntaxUID
     if not syntax.is_compressed:
         return
     try:
@@ -179,17 +204,36 @@ def _check_header(path: Path, header: "Dataset") -> None:
         )
 
 
-def _affine(folder: Path, slices: "Sequence[tuple[Path, Dataset]]") -> NDArray[np.float64]:
+def _sorted(folder: Path, slices: Sequence[_Slice]) -> list[_Slice]:
+    """Slices of one size, kind and direction along their normal."""
+    first = slices[0]
+    for item in slices:
+        if (item.rows, item.columns, item.rgb) != (first.rows, first.columns, first.rgb):
+            sizes = [f"{s.columns}x{s.rows}{' RGB' if s.rgb else ''}" for s in (first, item)]
+            raise UserError(
+                f"slices of {folder} differ in size ({sizes[0]}, {item.path.name} {sizes[1]});"
+                " leave scouts out"
+            )
+        turned = np.abs(item.directions - first.directions).max()
+        scaled = np.abs(item.spacing - first.spacing).max()
+        if turned > _SAME_DIRECTION or scaled > _SAME_DIRECTION:
+            raise UserError(
+                f"slices of {folder} differ in direction or pixel spacing ({first.path.name},"
+                f" {item.path.name}); leave scouts and other stacks out"
+            )
+    normal = np.cross(*first.directions)
+    return sorted(slices, key=lambda item: float(normal @ item.place))
+
+
+def _affine(folder: Path, slices: Sequence[_Slice]) -> NDArray[np.float64]:
     """From (column, row, slice) to millimetres, RAS+; sheared where the gantry was tilted."""
     if len(slices) == 1:
         raise UserError(f"{folder} holds one slice, expected two or more of one series; fuse it as a picture")
-    places = np.array([header.ImagePositionPatient for _, header in slices], np.float64)
-    first = slices[0][1]
-    directions = np.reshape(np.asarray(first.ImageOrientationPatient, np.float64), (2, 3))
-    normal = np.cross(*directions)
-    gaps = np.diff(places @ normal)
+    first = slices[0]
+    places = np.array([item.place for item in slices])
+    gaps = np.diff(places @ np.cross(*first.directions))
     typical = float(np.median(gaps))
-    levels = 1 + int(np.count_nonzero(gaps > 1e-3))
+    levels = 1 + int(np.count_nonzero(gaps > _SAME_PLACE))
     if levels < len(slices):
         raise UserError(
             f"{folder} holds {len(slices)} slices at {levels} places: several volumes (times, echoes, 4-D);"
@@ -197,7 +241,7 @@ def _affine(folder: Path, slices: "Sequence[tuple[Path, Dataset]]") -> NDArray[n
         )
     worst = int(np.argmax(np.abs(gaps - typical)))
     if abs(gaps[worst] - typical) > UNEQUAL * typical:
-        names = [slices[worst + side][0].name for side in (0, 1)]
+        names = [slices[worst + side].path.name for side in (0, 1)]
         raise UserError(
             f"the slices of {folder} are unequally spaced: {gaps[worst]:.4g} mm from {names[0]} to"
             f" {names[1]}, elsewhere {typical:.4g} mm; add what is missing, or resample it to a NIfTI file"
@@ -205,29 +249,47 @@ def _affine(folder: Path, slices: "Sequence[tuple[Path, Dataset]]") -> NDArray[n
     step = (places[-1] - places[0]) / (len(slices) - 1)
     strayed = np.linalg.norm(places - places[0] - np.arange(len(slices))[:, None] * step, axis=1)
     if strayed.max() > ASTRAY * typical:
-        name = slices[int(strayed.argmax())][0].name
+        name = slices[int(strayed.argmax())].path.name
         raise UserError(f"the slices of {folder} do not lie in one stack ({name}); leave other stacks out")
     affine = np.eye(4)
-    down, across = map(float, first.PixelSpacing)  # between rows, between columns
-    affine[:3] = np.column_stack([directions[0] * across, directions[1] * down, step, places[0]])
+    along, across = first.directions[0] * first.spacing[1], first.directions[1] * first.spacing[0]
+    affine[:3] = np.column_stack([along, across, step, places[0]])
     return np.asarray(FLIP @ affine, np.float64)
 
 
-def _pixels(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+def _stack(slices: Sequence[_Slice]) -> Voxels:
+    """The pixels of all slices, (columns, rows, slices) float32 or with three channels of uint8."""
+    first = slices[0]
+    shape = (first.columns, first.rows, len(slices))
+    voxels = np.empty((*shape, 3), np.uint8) if first.rgb else np.empty(shape, np.float32)
+    padding = np.zeros(() if first.rgb else shape, np.bool_)
+    for k, item in enumerate(slices):
+        pixels, padded = _pixels(item)
+        voxels[:, :, k] = pixels.swapaxes(0, 1)
+        if padded is not None:
+            padding[:, :, k] = padded.T
+    if padding.any():
+        voxels[padding] = voxels[~padding].min() if not padding.all() else 0
+    return voxels
+
+
+def _pixels(item: _Slice) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """(H, W) float32 in the units of the scanner, or (H, W, 3) uint8; and where padding is, if any."""
     from pydicom import dcmread
     from pydicom.pixels import apply_modality_lut
 
     try:
-        image = dcmread(path)
+        image = dcmread(item.path)
         stored = image.pixel_array
-        if stored.ndim == 3:
+        if stored.shape[:2] != (item.rows, item.columns) or stored.ndim != 2 + item.rgb:
+            raise ValueError(f"it holds {stored.shape} samples")
+        if item.rgb:
             return (stored >> max(0, int(image.BitsStored) - 8)).astype(np.uint8), None
         values = apply_modality_lut(stored, image).astype(np.float32)
     except MemoryError:
         raise
     except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
-        raise UserError(f"{path} cannot be decoded ({_line(error)}); copy or export it again") from error
+        raise UserError(f"{item.path} cannot be decoded ({_line(error)}); copy or export it again") from error
     padding = image.get("PixelPaddingValue")
     return values, None if padding is None else stored == padding
 

@@ -36,6 +36,7 @@ def read_nifti(path: Path) -> Volume:
         image: Any = nibabel.load(path)
         header = image.header.copy()
         shape, kind = image.shape, header.get_data_dtype()
+        unit = header.get_xyzt_units()[0]
         single = len(shape) >= 3 and all(n == 1 for n in shape[3:]) and min(shape) > 0
         if single and kind.kind in "iuf":
             voxels = np.asarray(image.dataobj, np.float32).reshape(shape[:3])
@@ -60,7 +61,6 @@ def read_nifti(path: Path) -> Volume:
         raise UserError(
             f"{path} states no geometry (sform_code and qform_code are 0); convert it again from its source"
         )
-    unit = header.get_xyzt_units()[0]
     if unit not in ("mm", "unknown"):
         raise UserError(f"{path} gives its geometry in {unit}, expected mm; convert it")
     affine = check_affine(np.asarray(image.affine, np.float64), str(path))

@@ -10,31 +10,11 @@ from numpy.typing import NDArray
 
 from fsidfusion import __version__
 from fsidfusion.errors import UserError
-from fsidfusion.volumes.dicom import FLIP
+from fsidfusion.volumes.dicom import FLIP, OPTIONAL, PATIENT
 from fsidfusion.volumes.grid import Volume, Voxels, display_affine, to_display
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-_PATIENT = (  # of the patient and the study; every image has them, though they may be empty
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
-_OPTIONAL = (
-    "SpecificCharacterSet",
-    "IssuerOfPatientID",
-    "PatientAge",
-    "StudyDescription",
-    "StudyInstanceUID",
-    "FrameOfReferenceUID",
-)
 
 
 def write_series(
@@ -106,7 +86,7 @@ def _common(source: "Dataset | None") -> "Dataset":
     from pydicom.uid import generate_uid
 
     common = Dataset()
-    for name in _PATIENT:
+    for name in PATIENT:
         setattr(common, name, "")
     common.StudyInstanceUID = generate_uid()
     common.FrameOfReferenceUID = generate_uid()
@@ -115,7 +95,7 @@ def _common(source: "Dataset | None") -> "Dataset":
         common.PatientIdentityRemoved = "YES"
         common.DeidentificationMethod = "written anew by fsidfusion without data of the patient"
     else:
-        for name in (*_PATIENT, *_OPTIONAL):
+        for name in (*PATIENT, *OPTIONAL):
             if name in source:
                 common[name] = source[name]
     common.Modality = "OT"
