@@ -97,7 +97,7 @@ def _draw(picture: Frame, corners: np.ndarray, label: str, colour: tuple[int, in
     height, width = picture.shape[:2]
     scale = max(0.35, min(height, width) / 1300)
     x0, y0, x1, y1 = (round(float(value)) for value in corners)
-    cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), colour, max(1, round(2 * scale)), cv2.LINE_AA)
+    cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), colour, max(1, round(2 * scale)))
     (wide, high), _ = cv2.getTextSize(label, _TEXT, scale, 1)
     x, y = min(x0, width - wide), y0 - 2 if y0 > high + 3 else min(y1 + high + 2, height - 2)
     cv2.rectangle(picture, (x, y - high - 1), (x + wide, y + 2), (0, 0, 0), cv2.FILLED)
