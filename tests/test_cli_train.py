@@ -18,25 +18,32 @@ def progress(step: int, stage: str = "fuse") -> Progress:
 
 
 def test_without_a_terminal_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 10.0, 31.0, 32.0])
+    clock = iter([0.0, 10.0, 31.0, 32.0, 33.0, 70.0, 70.0, 71.0, 71.0])
     monkeypatch.setattr(command.time, "monotonic", lambda: next(clock))
     stream = io.StringIO()
-    with command.shown(Console(file=stream, width=40)) as show:
+    with command.shown(Console(file=stream, width=40)) as (show, show_validation):
         for step in (1, 2, 3, 4):
             show(progress(step, "reconstruct" if step == 1 else "fuse"))
+        for done in (1, 2, 3):
+            show_validation(done, 3)
     assert stream.getvalue().splitlines() == [
         "reconstruct 1/4  rec_visible 1.0000  20.0 pairs/s, 2.0 h left",
         "fuse 3/4  loss 0.7500  (intensity 0.5000  gradient 0.2500)  20.0 pairs/s, 40 min left",
         "fuse 4/4  loss 0.8000  (intensity 0.5000  gradient 0.3000)  20.0 pairs/s, 30 min left",
+        "validating 2/3",
+        "validating 3/3",
     ]
 
 
 def test_a_terminal_gets_a_bar_with_losses_and_time_left() -> None:
     stream = io.StringIO()
-    with command.shown(Console(file=stream, width=90, force_terminal=True)) as show:
+    console = Console(file=stream, width=90, force_terminal=True)
+    with command.shown(console) as (show, _):
         show(progress(3))
+    with command.shown(console) as (_, show_validation):
+        show_validation(2, 5)
     text = stream.getvalue()
-    for part in ("fuse", "3/4", "20.0 pairs/s", "40 min left", "loss 0.8000"):
+    for part in ("fuse", "3/4", "20.0 pairs/s", "40 min left", "loss 0.8000", "validating 2/5"):
         assert part in text
 
 

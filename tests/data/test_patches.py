@@ -51,18 +51,25 @@ def test_patches_lie_on_the_published_grid() -> None:
     assert all(np.array_equal(a, image[top : top + 128, left : left + 128]) for top, left, a, _ in patches)
 
 
+def test_percentiles_of_the_contrast_rule_are_options() -> None:
+    patch = np.full((10, 10), 100, np.uint8)
+    patch[0] = 0  # a tenth is dark
+    assert not has_contrast(patch, PatchSettings(low=20))
+    assert has_contrast(patch, PatchSettings(low=5))
+
+
 def test_flat_patches_are_dropped_where_either_image_is_flat() -> None:
     textured, flat = RNG.integers(0, 256, (128, 128), np.uint8), np.full((128, 128), 90, np.uint8)
     assert len(cut(textured, textured, PatchSettings())) == 1
     assert cut(textured, flat, PatchSettings()) == cut(flat, textured, PatchSettings()) == []
-    assert not has_contrast(np.zeros((8, 8), np.uint8), 0.1)
+    assert not has_contrast(np.zeros((8, 8), np.uint8), PatchSettings())
 
 
 @given(st.integers(1, 255), st.integers(0, 255))
 def test_contrast_rule_is_the_formula(low: int, rise: int) -> None:
     high = min(255, low + rise)
     patch = np.repeat(np.array([low, high], np.uint8), 50).reshape(10, 10)
-    assert has_contrast(patch, 0.1) == ((high - low) / high >= 0.1)
+    assert has_contrast(patch, PatchSettings()) == ((high - low) / high >= 0.1)
 
 
 def test_a_stopped_preparation_goes_on_and_gives_the_same_cache(tmp_path: Path) -> None:
@@ -120,6 +127,8 @@ def test_unusable_input_is_refused(tmp_path: Path) -> None:
     for settings in (PatchSettings(patch=-1), PatchSettings(stride=0), PatchSettings(min_contrast=2)):
         with pytest.raises(UserError, match="expected at least 0, at least 1"):
             prepare(pairs(), tmp_path / "none", settings)
+    with pytest.raises(UserError, match="percentiles 90 and 10: expected"):
+        prepare(pairs(), tmp_path / "none", PatchSettings(low=90, high=10))
     uneven = [SourcePair("a", "x", "train", lambda: (PICTURES[0, 0], PICTURES[0, 1, :40]))]
     with pytest.raises(UserError, match="a/x: the images differ in size, 60x50 and 60x40"):
         prepare(uneven, tmp_path / "other", PatchSettings(patch=0))

@@ -30,7 +30,9 @@ class Prepare:
     stride: int = 200
     """distance between patches in pixels"""
     min_contrast: float = 0.1
-    """drop patches in which (p90 - p10) / p90 of either image is below this"""
+    """drop patches in which (high - low) / high of either image is below this"""
+    percentiles: tuple[float, float] = (10, 90)
+    """what low and high are, of the grey levels of a patch"""
     validation: bool = True
     """hold out every 20th pair of each set, by name"""
     format: Literal["cache", "hdf5"] = "cache"
@@ -52,7 +54,7 @@ class Prepare:
             pairs, settings = published_pairs(self.hdf5, self.validation), PatchSettings(patch=0)
         else:
             pairs = source_pairs(self.data, self.ir, self.vis, self.validation)
-            settings = PatchSettings(self.patch, self.stride, self.min_contrast)
+            settings = PatchSettings(self.patch, self.stride, self.min_contrast, *self.percentiles)
         folder = self.output.with_suffix(".cache") if self.format == "hdf5" else self.output
         counts = Counter(pair.set for pair in pairs)
         print("sets: " + ", ".join(f"{name} ({number})" for name, number in counts.items()))

@@ -64,7 +64,7 @@ def train(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     first = int(os.environ.get("RANK", "0")) == 0
-    with shown(Console(stderr=True, quiet=not first)) as show:
+    with shown(Console(stderr=True, quiet=not first)) as (show, show_validation):
         reached = run_training(
             config,
             PatchCache(data),
@@ -74,6 +74,7 @@ def train(
             device=device,
             tensorboard=tensorboard,
             on_step=show,
+            on_validation=show_validation,
         )
     if first:
         print(f"weights: {reached}" if reached.suffix else f"stopped at {reached}; run again to go on")
@@ -82,8 +83,13 @@ def train(
 
 
 @contextmanager
-def shown(console: "Console") -> Iterator[Callable[["Progress"], None]]:
-    """Show a training: a bar with losses, pairs a second and time left; plain lines without a terminal."""
+def shown(
+    console: "Console",
+) -> Iterator[tuple[Callable[["Progress"], None], Callable[[int, int], None]]]:
+    """Show a training: a bar with losses, pairs a second and time left; plain lines without a terminal.
+
+    Gives what is to be called after a step, and after a validated pair with their number and that of all.
+    """
     from rich.console import Group
     from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -114,7 +120,13 @@ def shown(console: "Console") -> Iterator[Callable[["Progress"], None]]:
                 place = f"{progress.stage} {progress.step}/{progress.steps}"
                 console.print(f"{place}  {losses}  {pace(progress)}", soft_wrap=True, highlight=False)
 
-        yield tell
+        def tell_validation(done: int, number: int) -> None:
+            nonlocal said
+            if time.monotonic() - said >= PLAIN_EVERY or done == number:
+                said = time.monotonic()
+                console.print(f"validating {done}/{number}", highlight=False)
+
+        yield tell, tell_validation
         return
 
     bar = Bar(
@@ -137,8 +149,11 @@ def shown(console: "Console") -> Iterator[Callable[["Progress"], None]]:
             pace=pace(progress),
         )
 
+    def draw_validation(done: int, number: int) -> None:
+        bar.update(task, pace=f"validating {done}/{number}")
+
     with Live(Group(bar, losses), console=console, refresh_per_second=4):
-        yield draw
+        yield draw, draw_validation
 
 
 def _left(seconds: float) -> str:

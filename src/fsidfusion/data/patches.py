@@ -33,12 +33,15 @@ class PatchSettings:
     Attributes:
         patch: side of the square patches in pixels; 0 keeps each picture whole.
         stride: distance between patches in pixels.
-        min_contrast: a patch is dropped where, in either image, (p90 - p10) / p90 is below this.
+        min_contrast: a patch is dropped where, in either image, (high - low) / high is below this.
+        low, high: the percentiles of grey levels that it compares.
     """
 
     patch: int = 128
     stride: int = 200
     min_contrast: float = 0.1
+    low: float = 10
+    high: float = 90
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,10 @@ def split_of(stems: Iterable[str]) -> dict[str, str]:
     }
 
 
-def has_contrast(patch: NDArray[np.uint8], threshold: float) -> bool:
-    """The published rule: keep a patch whose (p90 - p10) / p90 reaches ``threshold``."""
-    low, high = np.percentile(patch, (10, 90))
-    return bool(high > 0 and (high - low) / high >= threshold)
+def has_contrast(patch: NDArray[np.uint8], settings: PatchSettings) -> bool:
+    """The published rule: keep a patch whose (p90 - p10) / p90 reaches the least contrast."""
+    low, high = np.percentile(patch, (settings.low, settings.high))
+    return bool(high > 0 and (high - low) / high >= settings.min_contrast)
 
 
 def cut(
@@ -91,7 +94,7 @@ def cut(
         for left in range(0, infrared.shape[1] - side + 1, settings.stride):
             window = np.s_[top : top + side, left : left + side]
             first, second = infrared[window], visible[window]
-            if has_contrast(first, settings.min_contrast) and has_contrast(second, settings.min_contrast):
+            if has_contrast(first, settings) and has_contrast(second, settings):
                 kept.append((top, left, first, second))
     return kept
 
@@ -116,6 +119,10 @@ def prepare(
         raise UserError(
             f"patch {settings.patch}, stride {settings.stride}, contrast {settings.min_contrast}: expected "
             "at least 0, at least 1, and 0..1"
+        )
+    if not 0 <= settings.low < settings.high <= 100:
+        raise UserError(
+            f"percentiles {settings.low:g} and {settings.high:g}: expected two of 0..100, the lower first"
         )
     if output.exists():
         raise UserError(f"{output} exists already; remove it or choose another folder for the patches")

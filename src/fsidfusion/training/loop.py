@@ -40,6 +40,7 @@ def train(
     device: str = "cpu",
     tensorboard: bool = False,
     on_step: Callable[[Progress], None] | None = None,
+    on_validation: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Train a network, or go on with a run that was stopped.
 
@@ -52,6 +53,7 @@ def train(
         device: ``cpu``, ``cuda`` or ``mps``; with torchrun each process takes its own GPU.
         tensorboard: also write TensorBoard's events to ``run/tensorboard``.
         on_step: called after every step on the first process.
+        on_validation: called there with the number of validated pairs, and of how many.
 
     Returns:
         ``run/weights.safetensors`` when all steps are done, else the checkpoint folder that it stopped at.
@@ -63,7 +65,9 @@ def train(
     """
     keep_large_blocks()
     with joined(device) as (rank, world):
-        return _train(config, cache, run, resume, max_minutes, device, tensorboard, on_step, rank, world)
+        return _train(
+            config, cache, run, resume, max_minutes, device, tensorboard, on_step, on_validation, rank, world
+        )
 
 
 def _train(
@@ -75,6 +79,7 @@ def _train(
     device: str,
     tensorboard: bool,
     on_step: Callable[[Progress], None] | None,
+    on_validation: Callable[[int, int], None] | None,
     rank: int,
     world: int,
 ) -> Path:
@@ -106,6 +111,10 @@ def _train(
     position, found = state.Position(), state.checkpoints(run)
     if found:
         position = state.load_checkpoint(found[-1], network, ema, optimizer)
+
+    def look(step: int) -> Validation:
+        shown = _trained(config, ema, network).to(target)
+        return validate(shown, cache, run, step, config.validate_pairs, on_pair=on_validation)
 
     started = saved = time.monotonic()
     first_step, norm_mean = position.step, 0.0
@@ -150,7 +159,7 @@ def _train(
                 if step + 1 == plan.reconstruction and plan.fusion:
                     _export(config, ema, network, run / "stage-one.safetensors", position)
                 if config.validate_every and (step + 1) % config.validate_every == 0:
-                    record.add_validation(_validate(config, ema, network, cache, run, step + 1, target))
+                    record.add_validation(look(step + 1))
             out_of_time = stop.is_set() or (max_minutes is not None and now - started > 60 * max_minutes)
             if agree(out_of_time or now - saved > 60 * config.checkpoint_minutes, world, target):
                 if rank == 0:
@@ -160,7 +169,7 @@ def _train(
                 return checkpoint
         if rank == 0:
             state.save_checkpoint(run, position, network, ema, optimizer)
-            record.add_validation(_validate(config, ema, network, cache, run, position.step, target))
+            record.add_validation(look(position.step))
             _export(config, ema, network, weights, position)
     return weights
 
@@ -278,18 +287,6 @@ def _export(
 ) -> None:
     note = {"steps": str(position.step), "seed": str(config.seed)}
     save_weights(path, _trained(config, ema, network), note)
-
-
-def _validate(
-    config: TrainConfig,
-    ema: dict[str, Tensor],
-    network: nn.Module,
-    cache: PatchCache,
-    run: Path,
-    step: int,
-    device: torch.device,
-) -> Validation:
-    return validate(_trained(config, ema, network).to(device), cache, run, step)
 
 
 def _claim(run: Path, config: TrainConfig, resume: bool, rank: int) -> None:

@@ -15,7 +15,7 @@ Schedule = Literal["step", "cosine"]
 LOSSES = ("published", "intensity", "calm", "regions", "gradient", "ssim", "edges", "information")
 
 _AT_LEAST = {
-    **dict.fromkeys(("batch", "accumulate", "halve_every"), 1),
+    **dict.fromkeys(("batch", "accumulate", "halve_every", "validate_pairs"), 1),
     "crop": 16,  # the windows of the losses need so much
     **dict.fromkeys(("reconstruction_epochs", "fusion_epochs", "steps_per_epoch", "validate_every"), 0),
     **dict.fromkeys(("learning_rate", "learning_rate_floor", "warmup_steps", "weight_decay"), 0),
@@ -59,6 +59,7 @@ class TrainConfig:
         channels_last: memory format of the network.
         seed: of weights, order and crops.
         validate_every: steps between two validations, 0: only at the end.
+        validate_pairs: held-out pairs of each set that are looked at, at most.
         checkpoint_minutes: minutes between two checkpoints.
     """
 
@@ -92,6 +93,7 @@ class TrainConfig:
     channels_last: bool = False
     seed: int = 0
     validate_every: int = 0
+    validate_pairs: int = 20
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:

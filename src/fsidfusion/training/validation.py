@@ -1,5 +1,6 @@
 """Validation during training: fuse the held-out pairs, score them, draw them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from fsidfusion.inference.contrast import RangeMode, apply_range, find_range
 from fsidfusion.metrics import mean_scores, score
 
 SHOWN = 4
-PER_SET = 20
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,28 @@ class Validation:
 
 
 def validate(
-    network: nn.Module, cache: PatchCache, run: Path, step: int, mode: RangeMode = "percentile"
+    network: nn.Module,
+    cache: PatchCache,
+    run: Path,
+    step: int,
+    per_set: int = 20,
+    mode: RangeMode = "percentile",
+    on_pair: Callable[[int, int], None] | None = None,
 ) -> Validation:
-    """Score the validation items of each set with the eleven metrics, at most 20 of a set.
+    """Score the validation items of each set with the eleven metrics, at most ``per_set`` of a set.
 
-    Draws ``run/validation/STEP.png``: sources and result, a few of each set.
+    ``on_pair`` is told how many are done, and of how many. Draws ``run/validation/STEP.png``: sources and
+    result, a few of each set.
     """
     scores: dict[str, list[dict[str, float]]] = {}
     rows: list[list[Labelled]] = []
+    by_set: dict[str, list[int]] = {}
     for position in cache.positions("validation"):
+        by_set.setdefault(cache.items[position].set, []).append(position)
+    chosen = [position for positions in by_set.values() for position in positions[:per_set]]
+    for number, position in enumerate(chosen):
         item = cache.items[position]
         done = scores.setdefault(item.set, [])
-        if len(done) >= PER_SET:
-            continue
         infrared, visible = cache[position]
         fused = fuse_luma(network, infrared, visible)
         mapped = apply_range(fused, find_range(fused, mode))
@@ -51,6 +60,8 @@ def validate(
         done.append(score(picture, infrared, visible, pair=f"{item.set}/{item.source}"))
         if len(done) <= SHOWN:
             rows.append([(f"{item.set}/{item.source}", infrared), ("", visible), ("fused", picture)])
+        if on_pair:
+            on_pair(number + 1, len(chosen))
     means = {name: mean_scores(entries)[0] for name, entries in scores.items()}
     sheet = run / "validation" / f"{step:08d}.png"
     if rows:
