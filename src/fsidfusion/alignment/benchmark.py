@@ -19,10 +19,9 @@ from fsidfusion.alignment.warp import InfraredWarp
 from fsidfusion.data.pairs import match_pairs
 from fsidfusion.data.scenes import render_scene
 from fsidfusion.errors import UserError
-from fsidfusion.images import read_picture, whole_file
+from fsidfusion.images import read_picture
 from fsidfusion.pixels import Pixels, luma, quantise
 
-BEGIN, END = "<!-- alignment:begin -->", "<!-- alignment:end -->"
 METHODS: dict[str, dict[str, object]] = {
     # row of the tables: how `estimate` is called
     "edges": {"method": "edges"},
@@ -192,8 +191,8 @@ def known_warp(size: tuple[int, int], seed: int) -> tuple[Map, Map]:
     return into, back
 
 
-def to_markdown(tables: dict[str, dict[str, list[Result]]], per_pair: str) -> str:
-    """A table of the methods for each set, and one of single pairs for the set ``per_pair``."""
+def to_markdown(tables: dict[str, dict[str, list[Result]]]) -> str:
+    """A table of the methods for each set, and one of single pairs for the first."""
     lines = []
     for name, results in tables.items():
         pairs = len(next(iter(results.values())))
@@ -219,24 +218,9 @@ def to_markdown(tables: dict[str, dict[str, list[Result]]], per_pair: str) -> st
             ]
             lines.append(f"| {method} | {' | '.join(cells)} |")
         lines.append("")
-    if per_pair in tables:
-        lines += _single_pairs(tables[per_pair])
+    for results in list(tables.values())[:1]:
+        lines += _single_pairs(results)
     return "\n".join(lines)
-
-
-def check_page(page: Path) -> tuple[str, str]:
-    """What stands before and after the markers of a page; UserError where it has none."""
-    text = page.read_text("utf-8") if page.exists() else ""
-    if not 0 <= text.find(BEGIN) < text.find(END):
-        raise UserError(f"{page} has no lines {BEGIN} and {END}; add them where the tables belong")
-    return text.split(BEGIN, 1)[0], text.split(END, 1)[1]
-
-
-def write_page(page: Path, tables: str) -> None:
-    """Put the tables between the markers of a page; UserError where it has none."""
-    before, after = check_page(page)
-    with whole_file(page) as stream:
-        stream.write(f"{before}{BEGIN}\n{tables}{END}{after}".encode())
 
 
 def _single_pairs(results: dict[str, list[Result]]) -> list[str]:

@@ -15,7 +15,7 @@ SMOOTHING = 1.0  # pixels, of the gradient
 SPREAD = 1.0  # pixels, of the directions
 NOISE = 2.0  # times the median gradient: an edge of this size counts half
 _PADDING_RIM = 3  # pixels, that resampling darkens along padding
-_PADDING_SHARE = 1e-3  # of the picture: smaller black spots at its border are taken as part of it
+_PADDING_PIXELS = 16  # smaller black spots at the border are taken as part of the picture
 
 
 def edge_directions(luma: NDArray[np.float32], mask: Mask) -> Features:
@@ -54,7 +54,7 @@ def picture_mask(pixels: Pixels) -> Mask:
     height, width = black.shape
     left, top, across, down, area = (stats[:, column] for column in range(5))
     touches = (left == 0) | (top == 0) | (left + across == width) | (top + down == height)
-    padding = touches & (area >= _PADDING_SHARE * black.size) & (np.arange(number) > 0)
+    padding = touches & (area >= _PADDING_PIXELS) & (np.arange(number) > 0)
     return grown(np.asarray(~padding[parts], np.float32), _PADDING_RIM)
 
 

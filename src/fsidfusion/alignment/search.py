@@ -17,8 +17,10 @@ from fsidfusion.alignment.features import Features, Mask, edge_directions, grown
 from fsidfusion.alignment.models import Matrix, Model, fit_model, transform_points
 from fsidfusion.alignment.sampling import sample, sample_field, shrink
 from fsidfusion.pixels import Pixels, luma
+from fsidfusion.thermal.gain import apply_gain, is_raw, parse_gain
 
 FIELD_CELLS = 20  # of the residual field along the longer side
+_GAIN = parse_gain("linear")  # for raw counts, which fill a part of their range only
 _COARSE_SIDE = 160  # longer side, in pixels, of the pictures in the wide search
 _MIN_OVERLAP = 0.35  # of the smaller picture, in the wide search
 _COUPLING = (
@@ -35,7 +37,7 @@ _PATCH = 8.0  # pixels: their Gaussian radius
 
 @dataclass(frozen=True)
 class Shot:
-    """One pair, as luma with masks."""
+    """One pair, as luma with masks; raw counts are stretched."""
 
     infrared: NDArray[np.float32]  # (h, w)
     visible: NDArray[np.float32]  # (H, W)
@@ -45,7 +47,9 @@ class Shot:
     @classmethod
     def of(cls, infrared: Pixels, visible: Pixels) -> "Shot":
         """From pixels of any depth."""
-        return cls(luma(infrared), luma(visible), picture_mask(infrared), picture_mask(visible))
+        shown = (apply_gain(pixels, _GAIN) if is_raw(pixels) else pixels for pixels in (infrared, visible))
+        ours, theirs = map(luma, shown)
+        return cls(ours, theirs, picture_mask(infrared), picture_mask(visible))
 
 
 class View:
@@ -249,7 +253,7 @@ def _patch_scores(
                 )
                 match, ours, theirs = cv2.split(_patches(planes, columns, rows))
                 total[:, :, down, across] += match / (np.sqrt(ours * theirs) + 0.3 * typical)
-    return total / len(views)
+    return np.asarray(total / len(views), np.float32)
 
 
 def _patches(planes: NDArray[Any], columns: int, rows: int) -> NDArray[Any]:

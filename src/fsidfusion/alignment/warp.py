@@ -14,7 +14,7 @@ from fsidfusion.errors import UserError
 from fsidfusion.pixels import Luma, Pixels, luma, quantise, resize, strips
 from fsidfusion.thermal.temperature import resample
 
-FEATHER = 0.04  # of the visible frame's shorter side: along its edges, the infrared picture fades out over it
+FEATHER = 0.08  # of the visible frame's shorter side: along its edges, the infrared picture fades out over it
 _LONGEST_SIDE = 32_000  # pixels of a source that OpenCV can sample
 _KEPT_PIXELS = 1 << 22  # of a frame whose sampling places are kept for the next picture
 _CROP_CELLS = 256  # along the longer side, among which the common part is sought

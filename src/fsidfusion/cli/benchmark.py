@@ -197,9 +197,48 @@ class Data:
         print_readings(measure(self.scenes, batch=self.batch, repeats=self.repeats))
 
 
+@dataclass(frozen=True)
+class Align:
+    """Measure alignment on pairs with a known truth: rendered scenes under known warps, and real pairs."""
+
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """holds vi, ir_warp and ir: the visible picture, the warped infrared one, and the true one"""
+    pairs: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """holds ir and vi, which are taken to be aligned, and warped by known maps"""
+    methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    """by default all"""
+    scenes: int = 12
+    """rendered for the known warps"""
+    write_docs: bool = False
+    """also write the tables into docs/results.md of this checkout"""
+
+    def run(self) -> None:
+        """Measure, print and write."""
+        from fsidfusion.alignment import benchmark as alignment
+        from fsidfusion.benchmark.pages import RESULTS, read_part, write_part
+
+        if self.write_docs:
+            read_part(RESULTS, "alignment")  # before measuring, whether it can be written
+        cases = {}
+        if self.data:
+            cases[self.data.name] = alignment.misaligned_cases(self.data)
+        if self.scenes > 0:
+            cases["rendered scenes under known warps"] = alignment.scene_cases(self.scenes)
+        if self.pairs:
+            name = f"{self.pairs.name} under known warps"
+            cases[name] = alignment.pair_cases(self.pairs / "ir", self.pairs / "vi")
+        methods = self.methods or tuple(alignment.METHODS)
+        with progress(len(methods) * sum(map(len, cases.values())), shown=True) as report:
+            results = {name: alignment.measure(some, methods, report) for name, some in cases.items()}
+        tables = alignment.to_markdown(results)
+        print(tables)
+        if self.write_docs:
+            write_part(RESULTS, "alignment", f"## Alignment\n\n{tables}")
+
+
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-def benchmark(task: Quality | Metrics | Speed | Train | Data) -> None:
-    """Measure quality on the test sets, the speed of networks, or that of the metrics.
+def benchmark(task: Quality | Metrics | Speed | Train | Data | Align) -> None:
+    """Measure quality on the test sets, speed, or alignment.
 
     Quality: fsidfusion benchmark quality --data datasets/ -o out/quality
 

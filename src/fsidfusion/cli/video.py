@@ -24,6 +24,7 @@ def video(
     engine: Engine = Engine(),  # noqa: B008 (frozen)
     thermal: Thermal = Thermal(),  # noqa: B008 (frozen)
     color: Literal["auto", "gray"] = "auto",
+    align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
     resize: bool = False,
     fps: float = 25.0,
     overwrite: bool = False,
@@ -46,10 +47,12 @@ def video(
         engine: the model and how it runs.
         thermal: what the infrared frames hold: counts, temperatures, false colours.
         color: auto keeps the colour of the visible video.
+        align: auto estimates once, from the first frames, how the cameras lie; FILE comes from 'align'.
         resize: resample the infrared frames where their size differs.
         fps: frames a second of picture sequences.
         overwrite: replace an output that exists.
     """
+    from fsidfusion.alignment.transform import read_align
     from fsidfusion.inference.video import fuse_video
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
@@ -67,6 +70,7 @@ def video(
             overwrite=overwrite,
             report=report,
             thermal=thermal,
+            align=read_align(align),
         )
     seconds = time.perf_counter() - start
     if summary.note:

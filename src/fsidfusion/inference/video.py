@@ -8,11 +8,13 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from queue import Full, Queue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 
+from fsidfusion.alignment.stream import AlignmentStream
+from fsidfusion.alignment.transform import Alignment
 from fsidfusion.errors import UserError
 from fsidfusion.inference.contrast import Range, find_range
 from fsidfusion.inference.fuser import Colour, Fuser, render
@@ -80,6 +82,7 @@ def fuse_video(
     overwrite: bool = False,
     report: Callable[[int, int | None], None] = lambda done, total: None,
     thermal: Thermal = Thermal(),  # noqa: B008 (frozen)
+    align: Alignment | Literal["auto"] | None = None,
 ) -> Summary:
     """Fuse two videos to one with the frames, the times and the sound of the visible one.
 
@@ -97,6 +100,7 @@ def fuse_video(
         overwrite: replace an output that exists.
         report: called with frames done, and in all where that is known.
         thermal: what the infrared frames hold, their gain, and hot targets.
+        align: how the infrared frames lie on the visible ones; ``auto`` estimates it once from the first.
 
     Raises:
         UserError: sources without frames, sizes that differ, a source that is damaged or a camera that stops
@@ -116,7 +120,16 @@ def fuse_video(
         raise UserError(f"cannot write {output}: there is no folder {output.parent}; make it first")
     read = partial(read_frame, thermal=thermal)
     sources = open_source(infrared, rate, read), open_source(visible, rate)
-    return _Run(fuser, *sources, output, color, resize, report, ThermalStream(thermal, infrared)).run()
+    return _Run(
+        fuser,
+        *sources,
+        output,
+        color,
+        resize,
+        report,
+        ThermalStream(thermal, infrared),
+        AlignmentStream(align),
+    ).run()
 
 
 def paired(infrared: "Iterator[Frame]", visible: "Iterator[Frame]", slack: float) -> Iterator[Any]:
@@ -149,9 +162,11 @@ class _Run:
         resize: bool,
         report: Callable[[int, int | None], None],
         thermal: ThermalStream,
+        alignment: AlignmentStream,
     ) -> None:
         self.fuser, self.infrared, self.visible, self.output = fuser, infrared, visible, output
         self.color, self.resize, self.report, self.thermal = color, resize, report, thermal
+        self.alignment = alignment
         self.decoded: Queue[Any] = Queue(AHEAD)
         self.fused: Queue[tuple[Pixels, float] | None] = Queue(AHEAD)
         self.stopping = threading.Event()
@@ -165,13 +180,12 @@ class _Run:
         smooth = SmoothRange(lambda fused: find_range(fused, self.fuser.range))
         writer = None
         try:
-            while (pair := self.decoded.get()) is not None and not self.stopping.is_set():
-                visible, infrared = pair
+            for visible, infrared in self._pairs():
                 pixels = self._fuse(infrared.pixels, visible.pixels, visible.seconds, smooth)
                 if writer is None:
                     size = visible.pixels.shape[:2]
                     writer = self._writer(size)
-                    note = "; ".join(filter(None, (self.thermal.note, writer.note)))
+                    note = "; ".join(filter(None, (self.alignment.note, self.thermal.note, writer.note)))
                     encoder = threading.Thread(target=self._encode, args=(writer,), daemon=True)
                     encoder.start()
                 self.fused.put((pixels, visible.seconds))
@@ -198,6 +212,19 @@ class _Run:
             raise UserError(f"{self.visible.name} and {self.infrared.name} hold no frames at the same time")
         return Summary(done, *size, stopped, note)
 
+    def _pairs(self) -> Iterator[Any]:
+        """The decoded pairs; the first ones when an alignment was learnt from them."""
+        first: list[Any] = []
+        while len(first) < self.alignment.frames_to_learn and (pair := self.decoded.get()) is not None:
+            first.append(pair)
+        if first:
+            self.alignment.learn([(infrared.pixels, visible.pixels) for visible, infrared in first])
+        yield from first
+        if len(first) < self.alignment.frames_to_learn:
+            return
+        while (pair := self.decoded.get()) is not None and not self.stopping.is_set():
+            yield pair
+
     def _total(self) -> int | None:
         """How many frames the result will have."""
         counts = (self.visible.count, self.infrared.count)
@@ -207,16 +234,20 @@ class _Run:
 
     def _fuse(self, infrared: Pixels, visible: Pixels, seconds: float, smooth: SmoothRange) -> Pixels:
         infrared, hot = self.thermal(infrared, seconds)
-        if infrared.shape[:2] != visible.shape[:2]:
-            if not self.resize:
+        aligned = self.alignment(infrared, visible)
+        if aligned:
+            infrared, hot = aligned.infrared, None if hot is None else aligned.levels(hot)
+        elif infrared.shape[:2] != visible.shape[:2]:
+            if not self.resize and not self.alignment.note:
                 sizes = [f"{pixels.shape[1]}x{pixels.shape[0]}" for pixels in (infrared, visible)]
                 raise UserError(
                     f"sizes differ: {self.infrared.name} has {sizes[0]} pixels,"
-                    f" {self.visible.name} {sizes[1]}; align them, or give --resize"
+                    f" {self.visible.name} {sizes[1]}; give --align, or --resize"
                 )
             infrared = resize(infrared, *visible.shape[:2])
             hot = None if hot is None else resample(hot, *visible.shape[:2])
         fused = self.fuser.fuse_luma([infrared], [visible])[0]
+        fused = aligned.blend(fused, visible) if aligned else fused
         source = {"visible": visible, "infrared": infrared, "gray": None}[self.color]
         pixels = render(fused, smooth(fused, seconds), source, np.dtype(np.uint8))
         if hot is None or self.thermal.threshold is None:
