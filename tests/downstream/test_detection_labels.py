@@ -107,7 +107,9 @@ def test_coco_files_are_read_with_their_own_ids(tmp_path):
     assert read.classes == ("person", "car")
     np.testing.assert_array_equal(read.boxes["a"].corners, [(10, 20, 40, 60)])
     np.testing.assert_array_equal(read.boxes["a"].classes, [1])
-    assert [str(found).split(": ")[0] for found in read.bad] == [f"{path}, annotation {n}" for n in range(3, 7)]
+    assert [str(found).split(": ")[0] for found in read.bad] == [
+        f"{path}, annotation {n}" for n in range(3, 7)
+    ]
 
 
 def test_the_fixed_split_is_every_ninth_and_then_the_last():

@@ -18,7 +18,7 @@ from fsidfusion.downstream.detection.training import Schedule, detect, train_det
 from fsidfusion.errors import UserError
 
 SIZE = (96, 128)
-SMALL = Schedule(size=SIZE, epochs=1, batch=5, width=8, average=0.95)
+SMALL = Schedule(size=SIZE, epochs=1, batch=5, width=8)
 UNCHANGED = Chances(flip=0, zoom=(1, 1), stretch=1, gain=0, offset=0)
 SMALLEST = 7  # pixels of a side of the boxes that the small frames show well enough
 

@@ -95,8 +95,8 @@ class Train:
     cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """fused pictures; OUTPUT/fused by default"""
 
-    def run(self) -> None:
-        """Train."""
+    def run(self) -> int:
+        """Train; 1 where bad labels were left out."""
         from fsidfusion.cli.downstream import fuse_inputs
         from fsidfusion.cli.fuse import progress
         from fsidfusion.downstream.detection.files import Trained, save_detector
@@ -122,6 +122,7 @@ class Train:
         path = self.output / "detector.safetensors"
         save_detector(path, Trained(detector, classes, self.input, given.weights, schedule, self.seed))
         print(f"wrote {path}, trained on {len(frames)} frames of {given.name}")
+        return 1 if found.bad else 0
 
 
 @dataclass(frozen=True)
@@ -141,14 +142,15 @@ class Evaluate:
     cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """fused pictures; beside the detector by default"""
 
-    def run(self) -> None:
-        """Score, print and write."""
+    def run(self) -> int:
+        """Score, print and write; 1 where bad labels were left out."""
         from fsidfusion.downstream.detection.scores import read_predictions, score
         from fsidfusion.downstream.detection.study import print_scores, write_scores
 
         if (self.detector is None) == (self.predictions is None):
             raise UserError("give either --detector FILE or --predictions FILE")
-        frames = self.data.open().test
+        labelled = self.data.open()
+        frames = labelled.test
         if self.predictions is not None:
             found, pictures = read_predictions(self.predictions, frames), None
         else:
@@ -179,6 +181,7 @@ class Evaluate:
         if self.output:
             for path in write_scores(self.output, frames, found, result, pictures):
                 print(f"wrote {path}")
+        return 1 if labelled.bad else 0
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,7 @@ class Compare:
     """fused pictures; OUTPUT/fused by default"""
 
     def run(self) -> int:
-        """Compare, print and write; 1 where the time ran out before all was done."""
+        """Compare, print and write; 1 where the time ran out, or bad labels were left out."""
         from fsidfusion.benchmark.pages import RESULTS, read_part
         from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, write_results
         from fsidfusion.downstream.detection.pictures import build_cards
@@ -244,18 +247,20 @@ class Compare:
         missing = len(inputs) * len(self.seeds) - len(runs)
         if missing:
             print(f"the time ran out with {missing} trainings to go; run again to go on", file=sys.stderr)
-        return 1 if missing else 0
+        return 1 if missing or found.bad else 0
 
 
 @tyro.conf.configure(
     tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes
 )
-def detect(task: Train | Evaluate | Compare) -> int | None:
+def detect(task: Train | Evaluate | Compare) -> int:
     """Find people, bicycles and cars: does fusion help? By one detector, trained alike on every input.
 
     Compare: fsidfusion detect compare --data MSRS -o out/detect
 
     Any other detector: fsidfusion detect evaluate --data MSRS --predictions coco.json
+
+    Exit status: 0 done, 1 the time ran out or bad labels were left out, 2 nothing could be done.
 
     Args:
         task: what to do.

@@ -46,7 +46,8 @@ class Study:
     title: str  # "Object detection on MSRS"
     command: str  # that computes it: "fsidfusion detect compare"
     protocol: Sequence[str]  # paragraphs: data, split, learner, schedule
-    tables: Sequence[Table]  # the first is the one that plots and differences are of
+    tables: Sequence[Table]  # the first is the one that differences and large numbers are of
+    legend: str = ""  # of the pictures
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def build_report(study: Study, runs: Sequence[Run], cards: Sequence[Card] = (), 
         shown = "".join(picture_card(card.title, card.title, card.pictures, card.chips) for card in cards)
         sections.append(
             '<section id="pictures"><div class="heading"><h2>Pictures</h2><span class="soft">open one to'
-            f' compare</span></div><div class="pairs">{shown}</div></section>'
+            f' compare. {escape(study.legend)}</span></div><div class="pairs">{shown}</div></section>'
         )
         links.append(("pictures", "Pictures"))
     seeds = len({run.seed for run in runs})
@@ -239,7 +240,7 @@ def _table_section(table: Table, runs: Sequence[Run], place: int) -> str:
         f'<section id="table-{place}"><div class="heading"><h2>{escape(table.title)}</h2>'
         f'<span class="soft">{SPREAD_NOTE}</span></div>{_html_table("input", table, body)}'
         f'<div class="legend"><span><i class="win"></i>best mean of the column</span></div>'
-        f'<h3>Means, and the spread over the seeds</h3><div class="plots">{plots}</div></section>'
+        f'<h3>Means, and the spread over the seeds</h3><div class="plots wide">{plots}</div></section>'
     )
 
 

@@ -41,7 +41,7 @@ class Chances:
 
     flip: float = 0.5
     """share that is mirrored"""
-    zoom: tuple[float, float] = (0.7, 1.6)
+    zoom: tuple[float, float] = (0.8, 1.7)
     """factor of the size"""
     stretch: float = 1.15
     """greatest ratio of the two sides' factors"""

@@ -47,7 +47,7 @@ class Detector(nn.Module):
         Args:
             classes: number of classes.
             channels: of the frames.
-            width: channels of the first layer; 16 makes 0.75 million weights.
+            width: channels of the first layer; 16 makes 0.8 million weights.
         """
         super().__init__()
         self.config = {"classes": classes, "channels": channels, "width": width}
@@ -55,13 +55,13 @@ class Detector(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
         self.quarter = _stage(4 * channels, 2 * w, 1)
-        self.eighth = _stage(2 * w, 4 * w, 2)
+        self.eighth = _stage(2 * w, 4 * w, 1)
         self.sixteenth = _stage(4 * w, 8 * w, 2)
-        self.sides = nn.ModuleList(convolution(n * w, 3 * w, size=1) for n in (2, 4, 8))
-        self.merge = nn.ModuleList(convolution(3 * w, 3 * w) for _ in range(2))
-        self.head = nn.Sequential(convolution(3 * w, 3 * w), nn.ReLU(inplace=True))
-        self.heat = _output(3 * w, classes, math.log(_RARE / (1 - _RARE)))
-        self.box = _output(3 * w, 4, 1.0)
+        self.sides = nn.ModuleList(convolution(n * w, 2 * w, size=1) for n in (2, 4, 8))
+        self.merge = nn.ModuleList(convolution(2 * w, 2 * w) for _ in range(2))
+        self.head = nn.Sequential(convolution(2 * w, 2 * w), nn.ReLU(inplace=True))
+        self.heat = _output(2 * w, classes, math.log(_RARE / (1 - _RARE)))
+        self.box = _output(2 * w, 4, 1.0)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Look at frames.
@@ -75,7 +75,7 @@ class Detector(nn.Module):
         x = (frames - self.mean[:, None, None]) / self.deviation[:, None, None]
         quarter = self.quarter(pixel_unshuffle(x, 2))  # (B, 2w, H/4, W/4)
         eighth = self.eighth(quarter)  # (B, 4w, H/8, W/8)
-        x = self.sides[2](self.sixteenth(eighth))  # (B, 3w, H/16, W/16)
+        x = self.sides[2](self.sixteenth(eighth))  # (B, 2w, H/16, W/16)
         for finer, side, merge in ((eighth, self.sides[1], 1), (quarter, self.sides[0], 0)):
             x = interpolate(x, scale_factor=2.0, mode="nearest") + side(finer)
             x = relu(self.merge[merge](relu(x)))

@@ -182,11 +182,13 @@ def describe(name: str, frames: DetectionSet, schedule: Schedule = SCHEDULE) -> 
         f" {size} pixels, {schedule.epochs} epochs, batches of {schedule.batch}, mirroring, zoom, shift,"
         " contrast and brightness by lot; 'early' stacks both cameras as four channels, the upper reference.",
         "mAP by pycocotools, at an overlap of 0.5, of 0.75, and the mean of 0.5 to 0.95; precision, recall"
-        f" and F1 at an overlap of 0.5 and the threshold of the best F1. {LEGEND}",
+        " and F1 at an overlap of 0.5 and the threshold of the best F1.",
     ]
     if frames.bad:
         protocol.append(f"{len(frames.bad)} bad labels were left out, the first: {frames.bad[0]}.")
-    return Study("detection", f"Object detection on {name}", "fsidfusion detect compare", protocol, tables)
+    return Study(
+        "detection", f"Object detection on {name}", "fsidfusion detect compare", protocol, tables, LEGEND
+    )
 
 
 def _present(frames: LabelledFrames) -> list[str]:

@@ -37,9 +37,9 @@ class Schedule:
     """of AdamW"""
     width: int = 16
     """channels of the first layer"""
-    average: float = 0.998
-    """decay of the moving average of the weights, which is the detector"""
-    box_weight: float = 2.0
+    average: float = 0.1
+    """share of the steps that the moving average of the weights, which is the detector, reaches back"""
+    box_weight: float = 4.0
     """of the loss of the boxes beside that of the likelihoods"""
 
 
@@ -106,7 +106,7 @@ def train_detector(
         if not math.isfinite(norm):
             raise UserError(f"training diverged at step {step} of {steps}; lower the learning rate")
         optimizer.step()
-        _follow(averaged, detector, min(schedule.average, (1 + step) / (10 + step)))
+        _follow(averaged, detector, min(1 - 1 / max(1.0, schedule.average * steps), (1 + step) / (10 + step)))
         tick((step + 1) / steps)
     return averaged
 
