@@ -123,7 +123,7 @@ def build_page(
     sections.append(Section("maps", "Feature maps", about, picture(_encoded(overview, "WebP"), about)))
     about = f"the {CHANNELS} channels that vary most, of {explained[0].pair}"
     sections.append(Section("channels", "Channels", about, picture(_encoded(channels, "WebP"), about)))
-    tiles = "".join(tile(holds, f"pairs: {claim}") for claim, _, holds in rows)
+    tiles = "".join(tile(holds, f"pairs: {claim}") for claim, _, holds in rows if holds != "-")
     notes = [f"{name}: {source}" for name, source in weights.items()]
     notes += [
         "Correlation: Pearson's r over pixels of each channel and its namesake, mean over channels. CKA:"
