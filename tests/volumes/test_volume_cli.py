@@ -152,6 +152,7 @@ WRONG = {
     "two volumes": (["--ct", "ct.nii", "t1.nii.gz"], "one pair at a time"),
     "three series": (["--ct", "ct.nii", "--series", "1", "2", "3"], "--series has 3 values"),
     "a patient in NIfTI": (["--ct", "ct.nii", "--keep-patient"], "is NIfTI, which holds no patient"),
+    "alignment": (["--ct", "ct.nii", "--align", "auto", "--crop"], "given --align, --crop, for pictures"),
     "a report as text": (["--ct", "ct.nii", "--report", "fused.txt"], "must end in .html"),
     "views over a folder": (["--ct", "ct.nii", "--views", "folder.png"], "is a folder; give a file"),
 }

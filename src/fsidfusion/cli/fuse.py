@@ -169,7 +169,16 @@ def fuse(
     from fsidfusion.inference.outputs import output_paths
 
     if names_volumes(inputs):
-        return fuse_volumes(inputs, engine, volumes, output, color == "gray", bits, overwrite, json)
+        for_pictures = {
+            "options for thermal pictures": thermal != Thermal(),
+            "--agc-vis": agc_vis != "off",
+            "--temperature": temperature is not None,
+            "--align": align != "none",
+            "--crop": crop,
+            "--resize": resize,
+        }
+        unfit = [name for name, given in for_pictures.items() if given]
+        return fuse_volumes(inputs, engine, volumes, output, color == "gray", bits, overwrite, json, unfit)
     start = time.perf_counter()
     try:
         if volumes != Volumes():

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from json import dumps
@@ -53,8 +54,12 @@ def fuse_volumes(
     bits: Literal["auto", "8", "16"],
     overwrite: bool,
     json: bool,
+    unfit: Sequence[str],
 ) -> int:
-    """Fuse one pair of volumes; see :func:`fsidfusion.volumes.files.fuse_volume_files`."""
+    """Fuse one pair of volumes; see :func:`fsidfusion.volumes.files.fuse_volume_files`.
+
+    ``unfit`` names the options given that are for pictures alone, which are refused.
+    """
     from fsidfusion.cli.video import counted
     from fsidfusion.volumes.files import Request, fuse_volume_files
     from fsidfusion.volumes.fuse import Modality, Options
@@ -67,6 +72,10 @@ def fuse_volumes(
             raise UserError(
                 f"given {', '.join(f'--{name}' for name in given)} with a volume; expected --mri and one of"
                 " --ct, --pet, --spect"
+            )
+        if unfit:
+            raise UserError(
+                f"given {', '.join(unfit)}, for pictures; volumes lie by their own geometry: leave it out"
             )
         other = getattr(inputs, modality)
         if len(inputs.mri) != 1 or len(other) != 1:
