@@ -12,6 +12,8 @@ from PIL import Image
 
 from fsidfusion.cli import main
 from fsidfusion.images import Picture, read_picture, write_picture
+from fsidfusion.pixels import luma
+from fsidfusion.thermal.reading import read_thermal, read_visible
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"
 
@@ -141,6 +143,26 @@ def test_scans_keep_false_colours_and_counts_unless_asked(tmp_path, capsys):
     linear = ["-o", f"{tmp_path}/d.png", "--agc", "linear"]
     assert main([*call, "--ct", f"{tmp_path}/ct.png", *linear]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_the_visible_picture_in_a_real_flir_file_has_the_view_of_the_thermal_one(data_root, tmp_path, capsys):
+    pytest.importorskip("flyr")
+    path = data_root / "formats/radiometric/flir_example.jpg"
+    call = ["--vis", "embedded", "--model", "maximum"]
+    assert main(["fuse", "--ir", str(path), *call, "-o", f"{tmp_path}/f.png"]) == 0
+    assert read_picture(tmp_path / "f.png").pixels.shape == (640, 480, 3)
+    cup = read_thermal(path).scene.celsius > 30
+    visible = luma(read_visible(path).pixels)
+
+    def contrast(down, right):  # the cup is white, and what surrounds it is not
+        moved = np.roll(cup, (down, right), (0, 1))
+        return visible[moved].mean() - visible[~moved].mean()
+
+    assert contrast(0, 0) > 0.1
+    assert all(contrast(0, 0) > contrast(*by) for by in ((60, 0), (-60, 0), (0, 60), (0, -60)))
+    assert main(["fuse", "--ir", str(path.parent), *call, "-o", f"{tmp_path}/all"]) == 1
+    assert sorted(file.name for file in (tmp_path / "all").iterdir()) == ["flir_ax8.png", "flir_example.png"]
+    assert capsys.readouterr().err.count("embeds no visible picture") == 2
 
 
 @pytest.mark.parametrize("name", ["dji_h20t", "flir_ax8", "flir_e40", "flir_example"])

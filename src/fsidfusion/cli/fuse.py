@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from json import dumps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from fsidfusion import DEFAULT_MODEL
 from fsidfusion.cli.volumes import Volumes, fuse_volumes, names_volumes
-from fsidfusion.data.pairs import Matches, Place, match_pairs, open_set
+from fsidfusion.data.pairs import Matches, Pair, Place, files_by_stem, match_pairs, open_set
 from fsidfusion.errors import UserError
 from fsidfusion.thermal.reading import Thermal
 
@@ -33,7 +34,7 @@ class Inputs:
     ir: Files = ()
     """infrared pictures"""
     vis: Files = ()
-    """visible pictures; their colour and transparency are kept"""
+    """visible pictures; their colour and transparency are kept; 'embedded' for those in FLIR's files"""
     mri: Files = ()
     """MRI pictures, with one of --ct, --pet, --spect"""
     ct: Files = ()
@@ -71,6 +72,11 @@ class Inputs:
                 f"given {options}; expected --ir and --vis, or --mri and one of --ct, --pet, --spect,"
                 " or --pairs alone"
             )
+        if self.vis == ("embedded",):
+            files = files_by_stem(self.ir, self.recursive)
+            alone = len(self.ir) == 1 and files.keys() == {Path(self.ir[0]).stem}
+            pairs = tuple(Pair(name, file, file) for name, file in sorted(files.items()))
+            return Matches(pairs, (), many=not alone), "visible"
         if given[0] == "ir":
             return match_pairs(self.ir, self.vis, self.recursive), "visible"
         return match_pairs(getattr(self, given[1]), self.mri, self.recursive), "infrared"

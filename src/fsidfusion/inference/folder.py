@@ -35,7 +35,7 @@ from fsidfusion.inference.outputs import check_outputs
 from fsidfusion.pixels import quantise, resize, unit
 from fsidfusion.thermal.gain import Levels, apply_gain, is_raw, parse_gain
 from fsidfusion.thermal.highlight import highlight
-from fsidfusion.thermal.reading import Thermal, hot_levels, read_thermal
+from fsidfusion.thermal.reading import Thermal, hot_levels, read_thermal, read_visible
 from fsidfusion.thermal.temperature import Celsius, resample, write_temperature
 
 Status = Literal["fused", "skipped", "failed"]
@@ -92,7 +92,7 @@ def fuse_files(
 
     Args:
         fuser: the model.
-        pairs: what to fuse.
+        pairs: what to fuse; one file in both places is FLIR's, with a visible picture in it.
         outputs: one path for each pair; the extension is the format.
         options: colour, depth and what to do with what exists or differs in size.
         report: called with each outcome as soon as it is known, from the calling thread.
@@ -292,7 +292,8 @@ class _Run:
         return reading.picture
 
     def _read_visible(self, job: _Job) -> Picture:
-        picture = read_picture(job.pair.visible, self.options.max_pixels)
+        embedded = job.pair.visible == job.pair.infrared
+        picture = (read_visible if embedded else read_picture)(job.pair.visible, self.options.max_pixels)
         if self.gain_visible.mode == "off":
             self._say(job, _dull(picture, "--agc-vis"))
             return picture

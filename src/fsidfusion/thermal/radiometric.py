@@ -9,13 +9,14 @@ import struct
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from fsidfusion.errors import UserError
 from fsidfusion.images import turn_upright
+from fsidfusion.pixels import Pixels
 from fsidfusion.thermal.gain import Levels
 
 Kind = Literal["FLIR", "DJI"]
@@ -66,23 +67,71 @@ def read_measurement(path: Path, kind: Kind, size: tuple[int, int], orientation:
             )
         levels = np.frombuffer(counts, "<u2").reshape(height, width).astype(np.uint16)
         return Measurement(turn_upright(levels, orientation), False)
-    if not can_read(kind):
-        raise UserError("FLIR's radiometric data need flyr (EUPL-1.2): pip install 'fsidfusion[radiometric]'")
-    import flyr
-
+    thermogram = _thermogram(path)
     try:
-        thermogram = flyr.unpack(str(path))
         celsius = np.asarray(thermogram.celsius, np.float32)
         if celsius.ndim != 2 or celsius.size == 0 or not np.isfinite(celsius).all():
             raise ValueError("they hold no finite temperatures")
     except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(
-            f"{path}: its radiometric data cannot be read ({reason}); give --agc off to use its picture"
-        ) from error
+        raise _unreadable(path, error) from error
     scaled = cv2.resize(celsius, size[::-1], interpolation=cv2.INTER_CUBIC)
     np.clip(scaled, celsius.min(), celsius.max(), out=scaled)  # cubics overshoot: no temperature is invented
     return Measurement(turn_upright(scaled, orientation), True)
+
+
+def read_embedded(path: Path, size: tuple[int, int], orientation: int = 1) -> Pixels:
+    """The picture of the visible sensor in a FLIR file, brought to the view of the thermal one.
+
+    The camera notes how much wider the visible view is, and how far its centre lies from that of the thermal
+    one (in thermal pixels); for what is nearer or farther than it was set to, a parallax remains.
+
+    Args:
+        path: the file.
+        size: (H, W) of the thermal picture shown, as stored, which the result has.
+        orientation: of EXIF, 1 to 8.
+
+    Returns:
+        (H, W, 3) uint8; black where the visible view ends.
+
+    Raises:
+        UserError: no FLIR file, none with a visible picture, or the package that reads it is missing.
+    """
+    if find_kind(path) != "FLIR":
+        raise UserError(f"{path} embeds no visible picture, as FLIR's radiometric files do; give it by --vis")
+    thermogram = _thermogram(path)
+    try:
+        optical, place = np.asarray(thermogram.optical, np.uint8), thermogram.pip_info
+        sensor = thermogram.celsius.shape
+        wider = float(place.real_to_ir)
+        offset = np.array((place.offset_x, place.offset_y)) * (optical.shape[1] / sensor[1])
+        if not 0.2 < wider < 20 or optical.ndim != 3:
+            raise ValueError("its place is not noted")
+    except Exception as error:  # flyr tells by errors of all kinds that there is none
+        raise UserError(f"{path} embeds no visible picture that can be read; give it by --vis") from error
+    height, width = size
+    scale = np.array((width, height)) / np.array(optical.shape[1::-1]) * wider
+    centre = (np.array(optical.shape[1::-1]) - 1) / 2 + offset
+    shift = (np.array((width, height)) - 1) / 2 - scale * centre
+    matrix = np.array(((scale[0], 0, shift[0]), (0, scale[1], shift[1])), np.float64)
+    return turn_upright(cv2.warpAffine(optical, matrix, (width, height)), orientation)
+
+
+def _thermogram(path: Path) -> Any:
+    if not can_read("FLIR"):
+        raise UserError("FLIR's radiometric data need flyr (EUPL-1.2): pip install 'fsidfusion[radiometric]'")
+    import flyr
+
+    try:
+        return flyr.unpack(str(path))
+    except Exception as error:  # an untrusted file
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return UserError(
+        f"{path}: its radiometric data cannot be read ({reason}); give --agc off to use its picture"
+    )
 
 
 def _segments(path: Path) -> dict[int, list[bytes]]:

@@ -13,7 +13,7 @@ from fsidfusion.pixels import Pixels, check_pixels, is_gray, luma, quantise
 from fsidfusion.thermal import palettes
 from fsidfusion.thermal.gain import Gain, Levels, apply_gain, apply_mapping, find_mapping, is_raw, parse_gain
 from fsidfusion.thermal.highlight import Threshold, parse_threshold
-from fsidfusion.thermal.radiometric import can_read, find_kind, read_measurement
+from fsidfusion.thermal.radiometric import can_read, find_kind, read_embedded, read_measurement
 from fsidfusion.thermal.temperature import Celsius, Unit, guess_unit, to_celsius
 
 
@@ -133,6 +133,16 @@ def read_scene(
         note = f"{missing} pip install 'fsidfusion[radiometric]'"
         scene = replace(scene, note="; ".join(filter(None, (note, scene.note))))
     return scene, picture
+
+
+def read_visible(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """The visible picture in a FLIR file, in the view and at the size of its thermal one, with its EXIF.
+
+    Raises:
+        UserError: as :func:`fsidfusion.thermal.radiometric.read_embedded`, or a file that cannot be read.
+    """
+    shown = decode_picture(path, max_pixels)
+    return replace(shown, pixels=read_embedded(path, *_stored(path)), alpha=None, profile=None)
 
 
 def interpret(pixels: Pixels, thermal: Thermal, name: str) -> Scene:
