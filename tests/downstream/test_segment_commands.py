@@ -107,5 +107,5 @@ def test_bad_masks_are_refused_or_skipped(root, tmp_path, capsys):
     call = ("show", "--data", copy, "-o", tmp_path / "sheet.png")
     assert segment(*call) == 2
     assert "100001D.png holds the value 77" in capsys.readouterr().err
-    assert segment(*call, "--bad", "skip") == 1
+    assert segment(*call, "--bad-labels", "skip") == 1
     assert "1 bad masks (1 unknown value) skipped" in capsys.readouterr().err

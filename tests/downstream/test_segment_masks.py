@@ -1,12 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fsidfusion.data.pairs import Pair
 from fsidfusion.downstream.segmentation.classes import IGNORED, MSRS, UNKNOWN, load_classes, parse_classes
 from fsidfusion.downstream.segmentation.evaluation import read_predictions
-from fsidfusion.downstream.segmentation.masks import condition, open_labelled, read_mask
+from fsidfusion.downstream.segmentation.masks import LabelledSet, condition, open_labelled, read_mask
 from fsidfusion.downstream.segmentation.pictures import label_sheet, legend, overlay, truth_rows
 from fsidfusion.errors import UserError
 from fsidfusion.images import Picture, write_picture
@@ -139,6 +142,17 @@ def test_wrong_class_files(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         load_classes(path)
+
+
+def test_split_holds_out_every_fifth():
+    mask = np.zeros((2, 2), np.uint8)
+    pairs = tuple(Pair(str(place), Path("i"), Path("v")) for place in range(11))
+    rest, held = LabelledSet(pairs, (mask,) * 11).split()
+    assert [pair.name for pair in held.pairs] == ["4", "9"]
+    assert len(held.masks) == 2
+    assert sorted((*rest.pairs, *held.pairs), key=lambda pair: int(pair.name)) == list(pairs)
+    with pytest.raises(UserError, match="2 pairs are too few"):
+        held.split()
 
 
 @pytest.mark.parametrize(

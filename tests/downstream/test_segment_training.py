@@ -7,11 +7,11 @@ import torch
 
 from fsidfusion.data.scenes import render_scene
 from fsidfusion.downstream.segmentation.classes import IGNORED, MSRS
+from fsidfusion.downstream.segmentation.config import SegmentConfig
 from fsidfusion.downstream.segmentation.crops import Crops
 from fsidfusion.downstream.segmentation.network import Segmenter, load_segmenter, save_segmenter
 from fsidfusion.downstream.segmentation.scores import confusion_matrix, score
 from fsidfusion.downstream.segmentation.training import (
-    SegmentConfig,
     class_weights,
     learning_rate,
     predict,

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from fsidfusion import DEFAULT_MODEL
+from fsidfusion.downstream.segmentation.config import SegmentConfig
 from fsidfusion.errors import UserError
 
 if TYPE_CHECKING:
     from fsidfusion.downstream.segmentation.classes import Classes
     from fsidfusion.downstream.segmentation.masks import LabelledSet, Split
 
-Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 
 
@@ -22,11 +26,11 @@ Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 class Data:
     """A set with masks."""
 
-    data: Path
+    data: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
     """folder with train and test, each with ir, vi and Segmentation_labels (MSRS; FMB with --classes)"""
-    classes: Path | None = None
+    classes: File = None
     """class file (YAML: values, names, colours, ignored values); the nine classes of MSRS without it"""
-    bad: Literal["refuse", "skip"] = "refuse"
+    bad_labels: Literal["refuse", "skip"] = "refuse"
     """what to do with a pair whose mask is missing, of another size, or holds unknown values"""
 
     def read_classes(self) -> "Classes":
@@ -39,7 +43,7 @@ class Data:
         """A split; what is skipped is reported."""
         from fsidfusion.downstream.segmentation.masks import count_bad, open_labelled
 
-        labelled = open_labelled(self.data, split, classes, self.bad)
+        labelled = open_labelled(self.data, split, classes, self.bad_labels)
         for error in labelled.bad:
             print(f"skipped: {error}", file=sys.stderr)
         if labelled.bad:
@@ -53,15 +57,9 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How every segmenter is trained."""
+class Machine:
+    """Where it runs."""
 
-    steps: int = 800
-    """training steps"""
-    batch: int = 8
-    """crops a step"""
-    crop: tuple[int, int] = (192, 256)
-    """height and width of the crops in pixels, multiples of 16"""
     device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
     """where to fuse, train and predict"""
     threads: int = 0
@@ -85,14 +83,15 @@ class Train:
     data: Data
     output: Output
     """folder of the run: checkpoints, weights.safetensors"""
-    schedule: Schedule
-    input: str = "fsidfusion-light"
+    schedule: SegmentConfig
+    machine: Machine
+    input: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
     """infrared, visible, early (both stacked), a baseline, a network or its .safetensors file"""
     seed: int = 0
     """of the first weights and all crops"""
-    max_minutes: float | None = None
+    max_minutes: Annotated[float | None, tyro.conf.arg(metavar="MINUTES")] = None
     """stop with a checkpoint after so many minutes"""
-    cache: Path | None = None
+    cache: Folder = None
     """folder of fused pictures; OUTPUT/fused by default"""
 
     def run(self) -> int:
@@ -101,18 +100,14 @@ class Train:
         from fsidfusion.downstream.inputs import open_inputs
         from fsidfusion.downstream.segmentation.network import save_segmenter
         from fsidfusion.downstream.segmentation.study import data_hash
-        from fsidfusion.downstream.segmentation.training import (
-            SegmentConfig,
-            SegmentProgress,
-            train_segmenter,
-        )
+        from fsidfusion.downstream.segmentation.training import SegmentProgress, train_segmenter
 
         end = time.monotonic() + 60 * self.max_minutes if self.max_minutes else float("inf")
-        self.schedule.prepare()
-        config = SegmentConfig(self.schedule.steps, self.schedule.batch, self.schedule.crop)
+        self.schedule.check()
+        self.machine.prepare()
         classes, given = self.data.read_classes(), open_inputs([self.input])[0]
         labelled = self.data.open("train", classes)
-        device = self.schedule.device
+        device = self.machine.device
         frames = fuse_inputs([given], labelled.pairs, self.cache or self.output / "fused", device)[given]
         every = 10 if sys.stderr.isatty() else 100
 
@@ -126,7 +121,7 @@ class Train:
             frames,
             labelled.masks,
             len(classes),
-            config,
+            self.schedule,
             self.seed,
             folder=self.output,
             identity={"input": given.identity, "data": data_hash(labelled)},
@@ -150,15 +145,15 @@ class Evaluate:
     data: Data
     output: Output
     """folder for scores.json, confusion.svg, the predictions and pictures.png"""
-    weights: Path | None = None
+    weights: File = None
     """that 'segment train' wrote"""
-    input: str | None = None
+    input: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
     """what the segmenter sees, where it is not what it was trained on (or lies elsewhere)"""
-    predictions: Path | None = None
+    predictions: Folder = None
     """instead of weights: a folder with NAME.png for every test pair, in the values of the masks"""
     device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
     """where to fuse and predict"""
-    cache: Path | None = None
+    cache: Folder = None
     """folder of fused pictures; OUTPUT/fused by default"""
 
     def run(self) -> int:
@@ -218,15 +213,18 @@ class Compare:
     data: Data
     output: Output
     """folder of the runs, report.html and table.md"""
-    schedule: Schedule
+    schedule: SegmentConfig
+    machine: Machine
     inputs: Names = ()
     """infrared, visible, early (both stacked), baselines, networks or .safetensors files; by default the
     three, all shipped networks and some baselines"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """one run of every input for each"""
-    max_minutes: float | None = None
+    part: Literal["test", "validation"] = "test"
+    """what to score on: the test scenes, or a fifth of the training scenes, which then are not trained on"""
+    max_minutes: Annotated[float | None, tyro.conf.arg(metavar="MINUTES")] = None
     """begin no run that would probably end later"""
-    cache: Path | None = None
+    cache: Folder = None
     """folder of fused pictures; OUTPUT/fused by default"""
     write_docs: bool = False
     """put the tables into docs/results.md of this checkout, too"""
@@ -237,15 +235,17 @@ class Compare:
         from fsidfusion.downstream.comparison import compare
         from fsidfusion.downstream.inputs import open_inputs
         from fsidfusion.downstream.segmentation.study import Segmentation, choose_cards, confusion_section
-        from fsidfusion.downstream.segmentation.training import SegmentConfig
         from fsidfusion.inference.device import choose_device
 
-        self.schedule.prepare()
+        self.schedule.check()
+        self.machine.prepare()
         classes, inputs = self.data.read_classes(), open_inputs(self.inputs)
-        train, test = (self.data.open(split, classes) for split in ("train", "test"))
-        config = SegmentConfig(self.schedule.steps, self.schedule.batch, self.schedule.crop)
-        device = str(choose_device(self.schedule.device))
-        task = Segmentation(self.data.data.name, self.data.about(), train, test, classes, config, device)
+        whole = self.data.open("train", classes)
+        train, test = whole.split() if self.part == "validation" else (whole, self.data.open("test", classes))
+        device = str(choose_device(self.machine.device))
+        task = Segmentation(
+            self.data.data.name, self.data.about(), train, test, classes, self.schedule, device
+        )
         cache = self.cache or self.output / "fused"
         seen, tested = (fuse_inputs(inputs, part.pairs, cache, device) for part in (train, test))
         runs = compare(
@@ -265,7 +265,7 @@ class Compare:
         missing = len(inputs) * len(self.seeds) - len(runs)
         if missing:
             print(f"{missing} runs are still to do: run again to go on")
-        return 1 if train.bad or test.bad else 0
+        return 1 if whole.bad or test.bad else 0
 
 
 @dataclass(frozen=True)
@@ -273,11 +273,11 @@ class Show:
     """Look at masks: colours over the visible picture, with a legend."""
 
     data: Data
-    output: Output
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE|FOLDER")]
     """a picture for one sheet of some pairs, or a folder for one overlay of every pair"""
     split: Literal["train", "test"] = "test"
     """which part of the set"""
-    predictions: Path | None = None
+    predictions: Folder = None
     """label maps NAME.png to show beside the masks"""
     number: int = 6
     """pairs on a sheet, spread over the set"""

@@ -18,6 +18,7 @@ from fsidfusion.images import read_header
 Split = Literal["train", "test"]
 Kind = Literal["missing", "unreadable", "size", "unknown value"]
 
+VALIDATE_EVERY = 5
 _CONDITION = re.compile(r"\d+([DN])(S?)")  # MSRS names, and those of rendered scenes
 
 
@@ -37,9 +38,21 @@ class LabelledSet:
     masks: tuple[Mask, ...]  # (H, W) each
     bad: tuple[BadMaskError, ...] = ()  # of pairs that were left out
 
-    def select(self, places: Sequence[int]) -> "LabelledSet":
-        """A part of it, by places."""
-        return LabelledSet(tuple(self.pairs[i] for i in places), tuple(self.masks[i] for i in places))
+    def split(self) -> "tuple[LabelledSet, LabelledSet]":
+        """Itself without every fifth pair, and these: what schedules are chosen on.
+
+        Raises:
+            UserError: fewer than five pairs.
+        """
+        if len(self.pairs) < VALIDATE_EVERY:
+            raise UserError(f"{len(self.pairs)} pairs are too few to hold out every fifth; add some")
+        parts = []
+        for held in (False, True):
+            chosen = [i for i in range(len(self.pairs)) if (i % VALIDATE_EVERY == VALIDATE_EVERY - 1) == held]
+            parts.append(
+                LabelledSet(tuple(self.pairs[i] for i in chosen), tuple(self.masks[i] for i in chosen))
+            )
+        return parts[0], parts[1]
 
 
 def read_mask(path: Path) -> Mask:
@@ -92,7 +105,9 @@ def open_labelled(
             bad.append(error)
         on_mask()
     if bad and on_bad == "refuse":
-        raise UserError(f"{bad[0]}; {count_bad(bad)} of {len(found.pairs)} pairs: mend them, or --bad skip")
+        raise UserError(
+            f"{bad[0]}; {count_bad(bad)} of {len(found.pairs)} pairs: mend them, or --bad-labels skip"
+        )
     if not pairs:
         raise UserError(f"no pair of {root / split} has a usable mask; the first: {bad[0]}")
     return LabelledSet(tuple(pairs), tuple(masks), tuple(bad))

@@ -14,7 +14,6 @@ from fsidfusion.errors import UserError
 from fsidfusion.images import whole_file
 
 WIDTHS = (24, 48, 96, 128)  # channels at 1/2, 1/4, 1/8 and 1/16 of the resolution
-STRIDE = 16  # sides of its input must be multiples of this
 
 
 def _conv(inside: int, outside: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -17,6 +17,7 @@ from fsidfusion.downstream.comparison import Run, Tick
 from fsidfusion.downstream.comparison_report import Card, Study, Table, encode_picture
 from fsidfusion.downstream.inputs import Frames, Input, pairs_hash
 from fsidfusion.downstream.segmentation.classes import Classes, Mask
+from fsidfusion.downstream.segmentation.config import SegmentConfig
 from fsidfusion.downstream.segmentation.evaluation import (
     ALL,
     CONDITIONS,
@@ -29,7 +30,7 @@ from fsidfusion.downstream.segmentation.masks import LabelledSet, condition
 from fsidfusion.downstream.segmentation.network import save_segmenter
 from fsidfusion.downstream.segmentation.pictures import confusion_plot, overlay
 from fsidfusion.downstream.segmentation.scores import SCORES, Confusion, score
-from fsidfusion.downstream.segmentation.training import SegmentConfig, train_segmenter
+from fsidfusion.downstream.segmentation.training import train_segmenter
 
 CONFUSION = "confusion.json"
 PREDICTIONS = "predictions"
@@ -37,7 +38,7 @@ MEAN, PIXELS = "mean", "pixel accuracy"
 _TRAINING_SHARE = 0.95  # of a run's time; the rest is prediction
 _CODE = tuple(
     f"downstream/segmentation/{name}.py"
-    for name in ("classes", "crops", "evaluation", "masks", "network", "scores", "training")
+    for name in ("classes", "config", "crops", "evaluation", "masks", "network", "scores", "training")
 )
 
 

@@ -17,35 +17,15 @@ from torch.nn import functional as F
 
 from fsidfusion.downstream.inputs import Frame
 from fsidfusion.downstream.segmentation.classes import IGNORED, Mask
+from fsidfusion.downstream.segmentation.config import STRIDE, SegmentConfig
 from fsidfusion.downstream.segmentation.crops import Crops
-from fsidfusion.downstream.segmentation.network import STRIDE, Segmenter
+from fsidfusion.downstream.segmentation.network import Segmenter
 from fsidfusion.errors import UserError
 from fsidfusion.inference.device import choose_device, choose_precision
 from fsidfusion.training import state
 
 CHECKPOINT_SECONDS = 60.0
 CLIP = 5.0  # of the gradient norm
-
-
-@dataclass(frozen=True)
-class SegmentConfig:
-    """How a segmenter is trained; the same for every input of a comparison."""
-
-    steps: int = 800
-    batch: int = 8
-    crop: tuple[int, int] = (192, 256)  # height and width in pixels, multiples of 16
-    learning_rate: float = 2e-3  # at its peak: it rises over the first steps, then falls as a cosine to 0
-    warmup: float = 0.05  # share of the steps
-    weight_decay: float = 0.01
-    dice: float = 1.0  # weight of the dice term beside the cross-entropy
-    rare: float = 0.5  # class weights of the cross-entropy are frequency ** -rare; 0: all equal
-
-    def check(self) -> None:
-        """UserError for values that cannot be trained with."""
-        if min(self.steps, self.batch, *self.crop) < 1:
-            raise UserError("steps, batch and crop must be at least 1")
-        if any(side % STRIDE for side in self.crop):
-            raise UserError(f"crop {self.crop[0]}x{self.crop[1]} must be of multiples of {STRIDE}")
 
 
 @dataclass(frozen=True)
