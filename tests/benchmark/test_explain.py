@@ -122,8 +122,9 @@ def test_every_claim_is_measured(tmp_path: Path) -> None:
     assert all(one.drift[TRAINED][part].distance == 0 < one.drift[FREE][part].distance for part in PARTS)
     assert set(one.reconstruction) == {TRAINED, STAGE_ONE, FREE}
     rows = claims(explained)
-    assert [holds for _, _, holds in rows][2] == "2 of 2"
-    assert "0.000 with it" in rows[2][1]
+    assert [holds for _, _, holds in rows][2:4] == ["2 of 2", "2 of 2"]
+    assert all("distance from stage I 0.000 with it" in measured for _, measured, _ in rows[2:4])
+    assert "grey levels after stage I" in rows[4][1]
 
 
 def test_networks_must_be_of_one_kind(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_command_line_writes_page_figures_and_pictures(
     line = ["explain", *sides, "--model", now, "--size", "16"]
     folder = tmp_path / "out"
     assert main([*line, "--stage-one", then, "--without-regularisation", free, "-o", str(folder)]) == 0
-    assert "holds the features against drift: relative distance" in capsys.readouterr().out
+    assert "holds the specific features against drift: distance" in capsys.readouterr().out
     page = Page()
     page.feed((folder / "report.html").read_text("utf-8"))
     assert page.ids == ["claims", "agreement", "drift", "maps", "channels"]

@@ -54,3 +54,36 @@ def test_wrong_configurations_say_what_is_wrong(preset: str, overrides: dict[str
 
 def test_defaults_are_valid() -> None:
     assert TrainConfig() == TrainConfig(**vars(TrainConfig()))
+
+
+def test_a_stored_configuration_of_fewer_fields_is_the_same_run(tmp_path: Path) -> None:
+    stored = tmp_path / "config.yaml"
+    load_config("balanced").save(stored)
+    lines = [line for line in stored.read_text().splitlines() if not line.startswith("validate_pairs")]
+    stored.write_text("\n".join(lines))
+    assert load_config(str(stored)) == load_config("balanced")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"losses": "{gradiant: 1}"}, "did you mean gradient?"),
+        ({"losses": "{}"}, "losses is empty"),
+        ({"losses": "{information: 1}", "crop": "32"}, "the information loss needs at least 33"),
+        ({"crop": "8"}, "crop is 8; it must be at least 16"),
+        ({"ema": "1"}, "ema is 1.0; it must be below 1"),
+        ({"betas": "[0.9, 1]"}, "both must be in 0..1"),
+        ({"fusion_epochs": "-1"}, "fusion_epochs is -1; it must be at least 0"),
+        ({"learning_rate": ".nan"}, "learning_rate is nan; it must be at least 0"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(overrides: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_config("light", overrides)
+    assert message in str(caught.value)
+
+
+def test_a_preset_file_holds_fields(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("- batch\n")
+    with pytest.raises(UserError, match="holds list, not fields"):
+        load_config(str(tmp_path / "own.yaml"))
