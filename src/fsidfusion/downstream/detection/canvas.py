@@ -61,14 +61,15 @@ def disturb(canvas: Canvas, chances: Chances, rng: np.random.Generator) -> Canva
     if rng.random() < chances.flip:
         across, x = -across, x + width * across
     turn = np.array([[across, 0, x], [0, down, y]])
-    mean = canvas.pixels.mean((0, 1))
+    mean = cv2.mean(canvas.pixels)[: canvas.pixels.shape[2]]
+    middle = sum(mean) / len(mean)
     gain, offset = np.exp(rng.uniform(-1, 1) * chances.gain), rng.uniform(-1, 1) * chances.offset * 255
-    levels = (np.arange(256) - mean.mean()) * gain + mean.mean() + offset
+    levels = (np.arange(256) - middle) * gain + middle + offset
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     # pixel centres lie at half coordinates, which OpenCV counts as whole ones
     shifted = turn.copy()
     shifted[:, 2] += 0.5 * (turn[:, 0] + turn[:, 1]) - 0.5
-    warped = cv2.warpAffine(canvas.pixels, shifted, (width, height), borderValue=mean.tolist())
+    warped = cv2.warpAffine(canvas.pixels, shifted, (width, height), borderValue=mean)
     return Canvas(
         np.asarray(cv2.LUT(warped, table), np.uint8), canvas.scale, _moved(canvas.boxes, turn, height, width)
     )
