@@ -83,7 +83,7 @@ def test_found_boxes_lie_in_frames_of_any_size():
     frames = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((50, 90), (200, 120))]
     for frame, boxes in zip(frames, detect(detector, frames, SIZE)):
         assert 0 < len(boxes) <= 100
-        assert boxes.corners.min() >= 0
+        assert boxes.corners.min() >= 0 and (boxes.corners[:, 2:] > boxes.corners[:, :2]).all()
         assert (boxes.corners[:, 2] <= frame.shape[1]).all() and (boxes.corners[:, 3] <= frame.shape[0]).all()
         assert (np.diff(boxes.scores) <= 0).all()
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,13 @@ class Frames(Sequence[Frame]):
         """The frames of some of the pairs."""
         return Frames(self.input, self.pairs[start:stop], self.files[start:stop])
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Frame]: ...
+
+    def __getitem__(self, index: int | slice) -> Frame | list[Frame]:
         """One frame, or a list of them for a slice. UserError for a file that cannot be read."""
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]

@@ -135,7 +135,9 @@ def detect(detector: Detector, frames: Sequence[Frame], size: tuple[int, int], b
             raw = _peaks(heat, sides)
             height, width = frame.shape[:2]
             within = np.clip(raw.corners / canvas.scale, 0, (width, height, width, height))
-            found.append(suppress(Boxes(within.astype(np.float32), raw.classes, raw.scores), OVERLAP))
+            boxes = Boxes(within.astype(np.float32), raw.classes, raw.scores)
+            beside = np.any(boxes.corners[:, 2:] <= boxes.corners[:, :2], axis=1)  # the frame
+            found.append(suppress(boxes[~beside], OVERLAP))
     return found
 
 
