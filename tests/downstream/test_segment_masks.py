@@ -118,6 +118,16 @@ def test_class_file(tmp_path):
     assert load_classes() == MSRS == parse_classes(MSRS.record(), "")
 
 
+def test_a_set_in_the_layout_of_fmb(tmp_path):
+    (tmp_path / "fmb.yaml").write_text(FMB)
+    for folder, levels in (("Infrared", 9), ("Visible", 9), ("Label", 1)):
+        values = np.full((8, 8), levels, np.uint8)
+        values[:4] *= 4  # the values 4 and 1 in the mask
+        write_picture(tmp_path / "test" / folder / "00001.png", Picture(values))
+    labelled = open_labelled(tmp_path, "test", load_classes(tmp_path / "fmb.yaml"))
+    np.testing.assert_array_equal(labelled.masks[0][:, 0], [1] * 4 + [0] * 4)
+
+
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=50))
 def test_values_and_indices_are_inverse(values):
     mask = np.array([values], np.uint8)

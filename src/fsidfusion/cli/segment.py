@@ -196,7 +196,7 @@ class Evaluate:
             assert self.predictions is not None
             predictions = read_predictions(self.predictions, labelled, classes)
         matrices = confusion_by_condition(labelled, predictions, classes)
-        print_scores(matrices, classes, f"{self.data.data.name}, {len(labelled.pairs)} test pairs")
+        print_scores(matrices, classes, f"{self.data.data.resolve().name}, {len(labelled.pairs)} test pairs")
         write_text(self.output / "scores.json", scores_json(matrices, classes))
         title = str(self.weights or self.predictions)
         write_text(self.output / "confusion.svg", confusion_plot(matrices[ALL], classes.names, title) + "\n")
@@ -237,6 +237,10 @@ class Compare:
         from fsidfusion.downstream.segmentation.study import Segmentation, choose_cards, confusion_section
         from fsidfusion.inference.device import choose_device
 
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"seeds {self.seeds} are none or not all different; give such as --seeds 0 1 2")
+        if self.write_docs and self.part != "test":
+            raise UserError("--write-docs tells of the test scenes; leave out --part")
         self.schedule.check()
         self.machine.prepare()
         classes, inputs = self.data.read_classes(), open_inputs(self.inputs)
@@ -244,7 +248,7 @@ class Compare:
         train, test = whole.split() if self.part == "validation" else (whole, self.data.open("test", classes))
         device = str(choose_device(self.machine.device))
         task = Segmentation(
-            self.data.data.name, self.data.about(), train, test, classes, self.schedule, device
+            self.data.data.resolve().name, self.data.about(), train, test, classes, self.schedule, device
         )
         cache = self.cache or self.output / "fused"
         seen, tested = (fuse_inputs(inputs, part.pairs, cache, device) for part in (train, test))
