@@ -27,10 +27,9 @@ METHODS: dict[str, dict[str, object]] = {
     "edges": {"method": "edges"},
     "edges and field": {"method": "edges", "field": True},
     "ecc": {"method": "ecc"},
-    "ecc and field": {"method": "ecc", "field": True},
     "mi": {"method": "mi"},
 }
-SCENES = 12  # rendered for the known maps
+SCENES = 6  # rendered for the known maps
 _TURN, _SHIFT, _ELASTIC = 8.0, 0.04, 1.8  # degrees; share of the width; median pixels of the elastic part
 _WAVES = (4, 5)  # random vectors down and across, that the elastic part is drawn through
 _SAME = 0.1  # pixels: a mean error that changes by less is as before

@@ -119,7 +119,8 @@ class InfraredWarp:
         source = shrink(np.asarray(levels, np.float32), self._sampled_size)
         result = np.empty(self._size, np.float32)
         for rows in strips(*self._size):
-            result[rows] = sample(source, self._places(rows), outside=float("nan"))
+            places = self._places(rows)
+            result[rows] = np.where(self._in_field(places), sample(source, places), np.nan)
         return result
 
     def _places(self, rows: slice) -> NDArray[np.float32]:
@@ -134,6 +135,12 @@ class InfraredWarp:
             self._kept_places[rows.start] = places
         return places
 
+    def _in_field(self, places: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether places (rows, W, 2) lie in the sampled picture, to the outer edges of its pixels."""
+        height, width = self._sampled_size
+        x, y = places[..., 0], places[..., 1]
+        return np.asarray((x > -0.51) & (y > -0.51) & (x < width - 0.49) & (y < height - 0.49))
+
     def _weight(self, infrared: Pixels) -> Luma:
         """(H, W): 1 inside the infrared field, falling smoothly to 0 at its edges."""
         if self._kept_weight is not None:
@@ -142,7 +149,8 @@ class InfraredWarp:
         mask = shrink(mask, self._sampled_size)
         inside = np.empty(self._size, np.uint8)
         for rows in strips(*self._size):
-            inside[rows] = sample(mask, self._places(rows), outside=0.0) > 0.99
+            places = self._places(rows)
+            inside[rows] = self._in_field(places) & (sample(mask, places) > 0.99)
         if not inside.any():
             raise UserError("the alignment leaves the two pictures no pixel in common; estimate it again")
         weight = inside.astype(np.float32)

@@ -207,7 +207,7 @@ class Align:
     """holds ir and vi, which are taken to be aligned, and warped by known maps"""
     methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
     """by default all"""
-    scenes: int = 12
+    scenes: int = 6
     """rendered for the known warps"""
     write_docs: bool = False
     """also write the tables into docs/results.md of this checkout"""

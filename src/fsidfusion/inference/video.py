@@ -215,12 +215,13 @@ class _Run:
     def _pairs(self) -> Iterator[Any]:
         """The decoded pairs; the first ones when an alignment was learnt from them."""
         first: list[Any] = []
-        while len(first) < self.alignment.frames_to_learn and (pair := self.decoded.get()) is not None:
+        wanted = self.alignment.frames_to_learn
+        while len(first) < wanted and (pair := self.decoded.get()) is not None:
             first.append(pair)
         if first:
             self.alignment.learn([(infrared.pixels, visible.pixels) for visible, infrared in first])
         yield from first
-        if len(first) < self.alignment.frames_to_learn:
+        if len(first) < wanted:  # the sources have ended
             return
         while (pair := self.decoded.get()) is not None and not self.stopping.is_set():
             yield pair
