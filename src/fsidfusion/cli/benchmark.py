@@ -204,7 +204,7 @@ class Align:
     data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """holds vi, ir_warp and ir: the visible picture, the warped infrared one, and the true one"""
     pairs: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """holds ir and vi, which are taken to be aligned, and warped by known maps"""
+    """holds ir and vi, nearly aligned, to be warped by known maps: how well are these recovered"""
     methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
     """by default all"""
     scenes: int = 6
@@ -225,7 +225,7 @@ class Align:
         if self.scenes > 0:
             cases["rendered scenes under known warps"] = alignment.scene_cases(self.scenes)
         if self.pairs:
-            name = f"{self.pairs.name} under known warps"
+            name = f"{self.pairs.name} under known warps, against the estimate without them"
             cases[name] = alignment.pair_cases(self.pairs / "ir", self.pairs / "vi")
         methods = self.methods or tuple(alignment.METHODS)
         with progress(len(methods) * sum(map(len, cases.values())), shown=True) as report:
