@@ -5,7 +5,9 @@ import sys
 import pytest
 
 from fsidfusion.cli import main
+from fsidfusion.cli.detect import Training
 from fsidfusion.data.scenes.rendered_set import write_scene_set
+from fsidfusion.downstream.detection.training import Schedule
 
 SMALL = ("--epochs", "1", "--size", "96", "128", "--threads", "1")
 
@@ -47,6 +49,10 @@ def test_a_detector_is_trained_and_scored_as_its_predictions_are(rendered, tmp_p
     assert main([*data, "--predictions", str(tmp_path / "e" / "predictions.json")]) == 0
     assert capsys.readouterr().out == table
     assert len(list((tmp_path / "e").glob("worst-*.png"))) == 3
+
+
+def test_the_command_trains_by_the_schedule_of_the_library():
+    assert Training(device="cpu").prepare()[0] == Schedule()
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Data:
 class Training:
     """How every detector is trained, and where."""
 
-    epochs: int = 60
+    epochs: int = 80
     """passes over the training frames"""
     size: tuple[int, int] = (240, 320)
     """height and width that frames are scaled to, multiples of 16"""
@@ -189,7 +189,8 @@ class Compare:
     """Train and score one detector on every input under every seed, by one protocol.
 
     Writes report.html and table.md. A stopped comparison goes on where it was; what was finished is kept
-    while data, weights, code and schedule are the same.
+    while data, weights, code and schedule are the same. Calls with different --seeds may run at the same time
+    into one folder; a last one with all seeds collects what they found.
     """
 
     data: Data

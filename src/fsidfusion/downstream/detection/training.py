@@ -27,7 +27,7 @@ class Schedule:
 
     size: tuple[int, int] = (240, 320)
     """height and width that frames are scaled to, multiples of 16"""
-    epochs: int = 60
+    epochs: int = 80
     """passes over the training frames"""
     batch: int = 8
     """frames of a step"""
