@@ -105,8 +105,9 @@ def estimate(
         warp = refine_field(shots, matrix, SIDES[1:], 4, _STIFFNESS)
         if measure(views, matrix, warp) <= measure(views, matrix):
             warp = None
-    with_, without = fit(views, matrix, warp), fit(views, plain)
-    _check_worth(with_, without, matrix, start, visible_size)
+    with_, without = fit(views, matrix, warp), measure(views, plain)
+    if not (with_.is_real and with_.score > without + _GAIN and _is_plausible(matrix, start, visible_size)):
+        raise _refusal(with_, fit(views, plain))
     return Alignment(
         matrix,
         visible_size,
@@ -115,7 +116,7 @@ def estimate(
         method,
         warp,
         score=with_.score,
-        score_without=without.score,
+        score_without=without,
         residual=residual(shots, matrix, warp, SIDES[-1]),
         pairs=len(shots),
         date=today(),
@@ -219,18 +220,19 @@ def _from_starts(
     return refine(shots, best, model, SIDES, 4)
 
 
-def _check_worth(with_: Fit, without: Fit, matrix: Matrix, start: Matrix, size: Size) -> None:
-    """Refuse what is chance, what is no better than none, and what leaves the frame."""
+def _is_plausible(matrix: Matrix, start: Matrix, size: Size) -> bool:
+    """Whether a matrix keeps the corners of the frame near where the start has them, and mirrors nothing."""
     height, width = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
     moved = transform_points(np.linalg.inv(start) @ matrix, corners) - corners
-    plausible = bool(np.abs(moved).max() < _LONGEST * max(size)) and float(np.linalg.det(matrix)) > 0
-    if with_.is_real and plausible and with_.score > without.score + _GAIN:
-        return
+    return bool(np.abs(moved).max() < _LONGEST * max(size)) and float(np.linalg.det(matrix)) > 0
+
+
+def _refusal(with_: Fit, without: Fit) -> UserError:
     scores = f"score {with_.score:.3f}, without {without.score:.3f}, by chance {with_.chance:.3f}"
     if without.is_real:
-        raise NotBetterError(f"the estimate is no better than the pictures as they are ({scores})")
-    raise UserError(
+        return NotBetterError(f"the estimate is no better than the pictures as they are ({scores})")
+    return UserError(
         f"the pictures cannot be aligned: they share too few edges ({scores});"
         " give pictures that overlap, more pairs of the rig, fields of view, or matched points (--points)"
     )
