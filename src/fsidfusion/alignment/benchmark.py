@@ -1,10 +1,8 @@
 """Measure alignment: on pairs whose true infrared picture is known, and on pairs warped by known maps."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import cv2
@@ -54,7 +52,6 @@ class Result:
     before: Error
     after: Error  # as before, where the estimate was refused
     refused: str  # why, or ""
-    seconds: float
 
     @property
     def change(self) -> int:
@@ -155,15 +152,13 @@ def align_case(case: Case, method: str) -> Result:
     if case.nominal:
         case = _with_own_truth(case, still, method)
         before = _error(case, still, case.infrared)
-    start = time.perf_counter()
     try:
         alignment: Alignment = estimate([(case.infrared, case.visible)], **METHODS[method])  # type: ignore[arg-type]
     except UserError as refusal:
-        return Result(case.name, before, before, str(refusal), time.perf_counter() - start)
-    seconds = time.perf_counter() - start
+        return Result(case.name, before, before, str(refusal))
     warp = InfraredWarp(alignment, case.infrared.shape[:2], size, feather=0.0)
     after = _error(case, alignment.place(still), warp(case.infrared, case.visible).infrared)
-    return Result(case.name, before, after, "", seconds)
+    return Result(case.name, before, after, "")
 
 
 def _with_own_truth(case: Case, still: Map, method: str) -> Case:
@@ -222,8 +217,8 @@ def to_markdown(tables: dict[str, dict[str, list[Result]]]) -> str:
             f"### {name}, {pairs} pairs",
             "",
             "| method | error before | after | median after | residual before | after | better | worse"
-            " | refused | seconds |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+            " | refused |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for method, rows in results.items():
             mean = [np.mean([getattr(row, when).mean for row in rows]) for when in ("before", "after")]
@@ -236,29 +231,28 @@ def to_markdown(tables: dict[str, dict[str, list[Result]]]) -> str:
             cells = [
                 *(f"{value:.2f}" for value in (*mean, np.median([row.after.median for row in rows]), *grey)),
                 *map(str, counts),
-                f"{np.median([row.seconds for row in rows]):.2f}",
             ]
             lines.append(f"| {method} | {' | '.join(cells)} |")
         lines.append("")
-    for results in list(tables.values())[:1]:
-        lines += _single_pairs(results)
+    for name, results in list(tables.items())[:1]:
+        lines += _single_pairs(name, results)
     return "\n".join(lines)
 
 
-def _single_pairs(results: dict[str, list[Result]]) -> list[str]:
-    names = [row.name for row in next(iter(results.values()))]
+def _single_pairs(name: str, results: dict[str, list[Result]]) -> list[str]:
+    pairs = [row.name for row in next(iter(results.values()))]
     lines = [
-        fill("Mean end-point error of each pair in pixels, before and by each method:", 110),
+        f"Mean end-point error of each pair of {name}, in pixels:",
         "",
         f"| pair | before | {' | '.join(results)} |",
         "|---" + "|---:" * (len(results) + 1) + "|",
     ]
-    for place, name in enumerate(names):
+    for place, pair in enumerate(pairs):
         cells = [
             "refused" if rows[place].refused else f"{rows[place].after.mean:.2f}" for rows in results.values()
         ]
         before = next(iter(results.values()))[place].before.mean
-        lines.append(f"| {name} | {before:.2f} | {' | '.join(cells)} |")
+        lines.append(f"| {pair} | {before:.2f} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
