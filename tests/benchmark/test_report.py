@@ -3,9 +3,9 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import browser
 import pytest
 
+import browser
 from fsidfusion.benchmark.gallery import build_gallery
 from fsidfusion.benchmark.quality import Quality, open_models, shown_models
 from fsidfusion.benchmark.report import build_report
