@@ -19,11 +19,12 @@ DEFAULT_MODEL = "fsidfusion-light"  # the shipped network that is used where non
 if TYPE_CHECKING:
     from fsidfusion.benchmark.evaluate import evaluate
     from fsidfusion.errors import UserError
-    from fsidfusion.inference.fuser import Fuser, fuse
+    from fsidfusion.inference.fuser import Fuser
+    from fsidfusion.inference.one_call import fuse
     from fsidfusion.network.checkpoint import load_model
 
 _EXPORTS = {
-    "fuse": "fsidfusion.inference.fuser",
+    "fuse": "fsidfusion.inference.one_call",
     "Fuser": "fsidfusion.inference.fuser",
     "load_model": "fsidfusion.network.checkpoint",
     "evaluate": "fsidfusion.benchmark.evaluate",

@@ -171,6 +171,16 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all. UserError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as stream:
+            stream.write(text.encode("utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror}); choose another place") from error
+
+
 def output_format(path: Path, height: int = 1, width: int = 1, bits: int = 8) -> str:
     """Name the format of an output path, having checked that it can hold the picture.
 

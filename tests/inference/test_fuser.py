@@ -15,7 +15,7 @@ from torch import nn
 import fsidfusion
 from fsidfusion.errors import UserError
 from fsidfusion.inference import fuser as fuser_module
-from fsidfusion.inference import passes
+from fsidfusion.inference import one_call, passes
 from fsidfusion.inference.contrast import Range
 from fsidfusion.inference.device import resident_memory
 from fsidfusion.inference.fuser import Fuser, render
@@ -268,22 +268,22 @@ def test_other_wrong_calls_are_named():
 def test_the_kept_model_is_loaded_once(monkeypatch):
     loaded = []
     monkeypatch.setattr("fsidfusion.network.checkpoint.load_model", lambda name: loaded.append(name) or LOCAL)
-    fuser_module._kept_fuser.cache_clear()
+    one_call._kept_fuser.cache_clear()
     pair = image(16, 16), image(16, 16, 3)
     results = [fsidfusion.fuse(*pair, device="cpu") for _ in range(3)]
-    fuser_module._kept_fuser.cache_clear()
+    one_call._kept_fuser.cache_clear()
     assert loaded == [fsidfusion.DEFAULT_MODEL]
     assert all(np.array_equal(result, results[0]) for result in results)
 
 
 def test_the_examples_in_the_documentation_run(monkeypatch):
     monkeypatch.setattr("fsidfusion.network.checkpoint.load_model", lambda name: LOCAL)
-    fuser_module._kept_fuser.cache_clear()
-    for module in (fsidfusion, fuser_module):
+    one_call._kept_fuser.cache_clear()
+    for module in (fsidfusion, fuser_module, one_call):
         results = doctest.testmod(module)
         assert results.failed == 0
         assert results.attempted > 0
-    fuser_module._kept_fuser.cache_clear()
+    one_call._kept_fuser.cache_clear()
 
 
 def test_importing_the_package_does_not_import_torch():

@@ -25,9 +25,9 @@ from fsidfusion.benchmark.published import (
 from fsidfusion.benchmark.quality import METRICS, SetScores
 from fsidfusion.benchmark.sets import MEDICAL_NOTE
 from fsidfusion.benchmark.standings import NOTES, Row, set_rows, standings
-from fsidfusion.benchmark.tables import write_text
 from fsidfusion.data.pairs import PairSet
 from fsidfusion.errors import UserError
+from fsidfusion.images import write_text
 
 README_PART, RESULTS_PART = "results", "quality"
 _README_BASELINE = "maximum"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from fsidfusion.benchmark.tables import write_text
 from fsidfusion.errors import UserError
+from fsidfusion.images import write_text
 
 CHECKOUT = Path(__file__).resolve().parents[3]  # of this project, where it runs from one
 RESULTS = CHECKOUT / "docs" / "results.md"

@@ -17,9 +17,9 @@ from fsidfusion.benchmark.baselines import BASELINES
 from fsidfusion.benchmark.evaluate import Evaluation, ScoredPair, Scores, score_pairs, versions
 from fsidfusion.benchmark.methods import Model, file_hash, some
 from fsidfusion.benchmark.published import COLUMNS
-from fsidfusion.benchmark.tables import write_text
 from fsidfusion.data.pairs import Pair, PairSet
 from fsidfusion.errors import UserError
+from fsidfusion.images import write_text
 from fsidfusion.metrics import DEFAULT
 
 RANGES = ("percentile", "none", "minmax")  # in which networks are scored; the first is their default

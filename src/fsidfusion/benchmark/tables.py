@@ -26,8 +26,7 @@ from fsidfusion.benchmark.comparison import (
 )
 from fsidfusion.benchmark.evaluate import Evaluation
 from fsidfusion.benchmark.published import REFERENCE, Verdict, cells_won, published_rows, stands
-from fsidfusion.errors import UserError
-from fsidfusion.images import whole_file
+from fsidfusion.images import write_text
 from fsidfusion.metrics import find_metric
 
 SIGNS: dict[Verdict, str] = {"above": "▲", "equal": "=", "below": "▼"}
@@ -100,6 +99,15 @@ def print_wins(evaluations: Sequence[Evaluation], console: Console | None = None
     _print_fitting(console or open_console(), build, first.metrics)
 
 
+def score_table(title: str, corner: str, columns: Sequence[str]) -> Table:
+    """An empty table to print: names at the left under ``corner``, numbers at the right under ``columns``."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column(corner, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
 def open_console() -> Console:
     """Standard output; wide where it is not a terminal, so that no table is cut."""
     console = Console(highlight=False, soft_wrap=False)
@@ -132,16 +140,6 @@ def write_json(path: Path, evaluations: Sequence[Evaluation]) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all. UserError where it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as stream:
-            stream.write(text.encode("utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); choose another place") from error
-
-
 def _comparison(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     intervals = {e.name: mean_intervals(e) for e in evaluations}
     wins: dict[str, dict[str, Any]] = {evaluation.name: {} for evaluation in evaluations}
@@ -160,12 +158,8 @@ def _comparison(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
 
 
 def _open_table(title: str, corner: str, metrics: Sequence[str], convention: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column(corner, no_wrap=True)
-    for metric in metrics:
-        lower = "" if find_metric(metric, convention).higher_is_better else " ↓"
-        table.add_column(metric + lower, justify="right", no_wrap=True)
-    return table
+    arrows = ("" if find_metric(metric, convention).higher_is_better else " ↓" for metric in metrics)
+    return score_table(title, corner, [metric + arrow for metric, arrow in zip(metrics, arrows)])
 
 
 def _print_fitting(console: Console, build: Callable[[Sequence[str]], Table], metrics: Sequence[str]) -> None:

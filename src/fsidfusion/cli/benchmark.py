@@ -50,7 +50,7 @@ class Quality:
         from fsidfusion.benchmark.report import build_report
         from fsidfusion.benchmark.sets import published_layout
         from fsidfusion.benchmark.standings import print_standings, standings
-        from fsidfusion.benchmark.tables import write_text
+        from fsidfusion.images import write_text
         from fsidfusion.inference.allocator import keep_large_blocks
 
         keep_large_blocks()
@@ -128,7 +128,7 @@ class Speed:
         from fsidfusion.benchmark import speed, speed_page
         from fsidfusion.benchmark.pages import RESULTS, read_part, write_part
         from fsidfusion.benchmark.plots import as_file
-        from fsidfusion.benchmark.tables import write_text
+        from fsidfusion.images import write_text
         from fsidfusion.inference.runtimes import installed_runtimes
         from fsidfusion.network.checkpoint import shipped_models
 

@@ -64,17 +64,13 @@ class Training:
 
     def prepare(self) -> "tuple[Schedule, str, str]":
         """Set up the process; schedule, device and precision. UserError for what is unknown or too small."""
-        import torch
-
+        from fsidfusion.cli.downstream import set_up
         from fsidfusion.downstream.detection.training import Schedule
-        from fsidfusion.inference.allocator import keep_large_blocks
         from fsidfusion.inference.device import choose_device, choose_precision
 
         if min(self.epochs, self.batch) < 1:
             raise UserError(f"{self.epochs} epochs in batches of {self.batch}: expected 1 or more of each")
-        keep_large_blocks()
-        if self.threads:
-            torch.set_num_threads(self.threads)
+        set_up(self.threads)
         device = choose_device(self.device)
         precision = choose_precision(self.precision, device)
         return Schedule(size=self.size, epochs=self.epochs, batch=self.batch), str(device), precision

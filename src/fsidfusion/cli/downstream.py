@@ -60,7 +60,7 @@ def write_results(
     write_docs: bool = False,
 ) -> None:
     """Print the tables, and write report.html and table.md into a folder and, if asked, docs/results.md."""
-    from fsidfusion.benchmark.tables import write_text
+    from fsidfusion.images import write_text
 
     print_tables(study, runs)
     pages = {"report.html": build_report(study, runs, cards, extra), "table.md": to_markdown(study, runs)}
@@ -69,3 +69,14 @@ def write_results(
         print(f"wrote {output / name}")
     if write_docs:
         print(f"wrote {write_section(study, runs)}")
+
+
+def set_up(threads: int) -> None:
+    """Prepare the process for a training: its memory, and the threads of the CPU (0: as torch chooses)."""
+    import torch
+
+    from fsidfusion.inference.allocator import keep_large_blocks
+
+    keep_large_blocks()
+    if threads:
+        torch.set_num_threads(threads)

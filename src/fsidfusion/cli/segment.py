@@ -65,16 +65,6 @@ class Machine:
     threads: int = 0
     """CPU threads, 0: as torch chooses"""
 
-    def prepare(self) -> None:
-        """Set up the process."""
-        import torch
-
-        from fsidfusion.inference.allocator import keep_large_blocks
-
-        keep_large_blocks()
-        if self.threads:
-            torch.set_num_threads(self.threads)
-
 
 @dataclass(frozen=True)
 class Train:
@@ -96,7 +86,7 @@ class Train:
 
     def run(self) -> int:
         """Train."""
-        from fsidfusion.cli.downstream import fuse_inputs
+        from fsidfusion.cli.downstream import fuse_inputs, set_up
         from fsidfusion.downstream.inputs import open_inputs
         from fsidfusion.downstream.segmentation.network import save_segmenter
         from fsidfusion.downstream.segmentation.study import data_hash
@@ -104,7 +94,7 @@ class Train:
 
         end = time.monotonic() + 60 * self.max_minutes if self.max_minutes else float("inf")
         self.schedule.check()
-        self.machine.prepare()
+        set_up(self.machine.threads)
         classes, given = self.data.read_classes(), open_inputs([self.input])[0]
         labelled = self.data.open("train", classes)
         device = self.machine.device
@@ -158,7 +148,6 @@ class Evaluate:
 
     def run(self) -> int:
         """Score, print, draw."""
-        from fsidfusion.benchmark.tables import write_text
         from fsidfusion.cli.downstream import fuse_inputs
         from fsidfusion.cli.fuse import progress
         from fsidfusion.downstream.inputs import open_inputs
@@ -172,7 +161,7 @@ class Evaluate:
         from fsidfusion.downstream.segmentation.network import load_segmenter
         from fsidfusion.downstream.segmentation.pictures import confusion_plot, label_sheet, truth_rows
         from fsidfusion.downstream.segmentation.tables import print_scores, scores_json
-        from fsidfusion.images import Picture, write_picture
+        from fsidfusion.images import Picture, write_picture, write_text
         from fsidfusion.inference.device import choose_device
 
         if (self.weights is None) == (self.predictions is None):
@@ -231,7 +220,7 @@ class Compare:
 
     def run(self) -> int:
         """Compare."""
-        from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, write_results
+        from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, set_up, write_results
         from fsidfusion.downstream.comparison import compare
         from fsidfusion.downstream.inputs import open_inputs
         from fsidfusion.downstream.segmentation.study import Segmentation, choose_cards, confusion_section
@@ -242,7 +231,7 @@ class Compare:
         if self.write_docs and self.part != "test":
             raise UserError("--write-docs tells of the test scenes; leave out --part")
         self.schedule.check()
-        self.machine.prepare()
+        set_up(self.machine.threads)
         classes, inputs = self.data.read_classes(), open_inputs(self.inputs)
         whole = self.data.open("train", classes)
         train, test = whole.split() if self.part == "validation" else (whole, self.data.open("test", classes))

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fsidfusion.benchmark.tables import write_text
 from fsidfusion.downstream.inputs import Input
 from fsidfusion.errors import UserError
+from fsidfusion.images import write_text
 
 RESULT = "result.json"
 

@@ -13,9 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich import box
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from fsidfusion import __version__
 from fsidfusion.benchmark.documents import markdown_table
@@ -23,7 +21,7 @@ from fsidfusion.benchmark.gallery import LONGEST_SIDE, QUALITY
 from fsidfusion.benchmark.pages import RESULTS, write_part
 from fsidfusion.benchmark.plots import Bar, bars
 from fsidfusion.benchmark.report import picture_card
-from fsidfusion.benchmark.tables import open_console
+from fsidfusion.benchmark.tables import open_console, score_table
 from fsidfusion.downstream.comparison import Run, Summary, differences, summarise
 from fsidfusion.downstream.inputs import Input
 
@@ -75,15 +73,7 @@ def print_tables(study: Study, runs: Sequence[Run], console: Console | None = No
     """Print every table of the study; best means are marked with a star."""
     console = console or open_console()
     for table in study.tables:
-        shown = RichTable(
-            title=f"{study.title}: {table.title}",
-            title_justify="left",
-            title_style="bold",
-            box=box.SIMPLE_HEAD,
-        )
-        shown.add_column("input", no_wrap=True)
-        for heading in table.columns:
-            shown.add_column(heading, justify="right", no_wrap=True)
+        shown = score_table(f"{study.title}: {table.title}", "input", list(table.columns))
         for given, cells in _rows(table, runs).items():
             shown.add_row(given.name, *(f"{cell}{'*' if best else ''}" for cell, best in cells))
         console.print(shown)

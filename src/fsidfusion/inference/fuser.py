@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -304,61 +304,6 @@ class Fuser:
             f"a pair of {width}x{height} pixels does not fit into {format_bytes(self.memory)} of memory;"
             " give more (--memory), or let it be cut into tiles (--tile auto)"
         )
-
-
-def fuse(
-    infrared: Pixels,
-    visible: Pixels,
-    *,
-    color: Colour = "visible",
-    align: "Alignment | Literal['auto'] | None" = None,
-    crop: bool = False,
-    model: str | Path = DEFAULT_MODEL,
-    device: str = "auto",
-    precision: str = "auto",
-    range: RangeMode = "percentile",
-    tile: Literal["auto", "off"] | int = "auto",
-    memory: str | int | None = None,
-    threads: int | None = None,
-    runtime: str = "auto",
-) -> Pixels:
-    """Fuse one pair of arrays; the loaded model is kept for the next call.
-
-    Args, result and errors are those of :meth:`Fuser.fuse` and of :class:`Fuser`:
-
-        >>> import numpy as np
-        >>> import fsidfusion
-        >>> infrared = np.zeros((48, 64), np.uint8)
-        >>> visible = np.full((48, 64, 3), 90, np.uint8)
-        >>> fused = fsidfusion.fuse(infrared, visible)
-        >>> fused.shape, fused.dtype
-        ((48, 64, 3), dtype('uint8'))
-    """
-    fuser = _kept_fuser(str(model), device, precision, range, tile, memory, threads, runtime)
-    return fuser.fuse(infrared, visible, color=color, align=align, crop=crop)
-
-
-@lru_cache(maxsize=4)
-def _kept_fuser(
-    model: str,
-    device: str,
-    precision: str,
-    range: RangeMode,
-    tile: Literal["auto", "off"] | int,
-    memory: str | int | None,
-    threads: int | None,
-    runtime: str,
-) -> Fuser:
-    return Fuser(
-        model,
-        device=device,
-        precision=precision,
-        range=range,
-        tile=tile,
-        memory=memory,
-        threads=threads,
-        runtime=runtime,
-    )
 
 
 def render(fused: Luma, range_: Range, colour: Pixels | None, dtype: np.dtype[Any]) -> Pixels:

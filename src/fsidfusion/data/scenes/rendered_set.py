@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fsidfusion.data.scenes import Scene, render_scene
 from fsidfusion.errors import UserError
-from fsidfusion.images import Picture, read_header, whole_file, write_picture
+from fsidfusion.images import Picture, read_header, write_picture, write_text
 
 ABOUT = (
     "These scenes are rendered by this project (fsidfusion data render), they are no photographs: scores on"
@@ -44,7 +44,7 @@ def write_scene_set(root: Path, train: int, test: int, size: tuple[int, int] = (
         if (header.height, header.width) != size:
             found = f"{header.height}x{header.width}"
             raise UserError(f"{root} holds scenes of {found}, not {size[0]}x{size[1]}; choose another folder")
-    _write_text(root / "about.txt", ABOUT)
+    write_text(root / "about.txt", ABOUT)
     for split, number, odd in (("train", train, 0), ("test", test, 1)):
         for place in range(number):
             seed, condition = FIRST_SEED + 2 * place + odd, _CONDITIONS[place % len(_CONDITIONS)]
@@ -58,8 +58,8 @@ def write_scene_set(root: Path, train: int, test: int, size: tuple[int, int] = (
                 write_picture(infrared, Picture(scene.infrared))
                 write_picture(visible, Picture(scene.visible))
                 write_picture(mask, Picture(scene.labels))
-                _write_text(boxes.parent / "classes.txt", "\n".join(BOXES) + "\n")
-                _write_text(boxes, yolo_boxes(scene))
+                write_text(boxes.parent / "classes.txt", "\n".join(BOXES) + "\n")
+                write_text(boxes, yolo_boxes(scene))
             yield infrared
 
 
@@ -72,12 +72,3 @@ def yolo_boxes(scene: Scene) -> str:
         shares = ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height)
         lines.append(" ".join([str(BOXES.index(thing.category)), *(f"{share:.6f}" for share in shares)]))
     return "".join(line + "\n" for line in lines)
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as stream:
-            stream.write(text.encode("utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); choose another place") from error

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion.benchmark.methods import some
-from fsidfusion.benchmark.tables import write_text
 from fsidfusion.downstream.detection.boxes import Boxes, overlap
 from fsidfusion.downstream.detection.frames import LabelledFrames, time_of_day
 from fsidfusion.errors import UserError
+from fsidfusion.images import write_text
 
 METRICS = ("mAP50", "mAP75", "mAP50:95", "precision", "recall", "F1")
 PREDICTIONS = "predictions.json"  # of a run, in its folder

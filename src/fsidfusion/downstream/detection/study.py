@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fsidfusion.benchmark.quality import code_hash
-from fsidfusion.benchmark.tables import open_console, write_text
+from fsidfusion.benchmark.tables import open_console, score_table
 from fsidfusion.downstream.comparison import Progress, Run, Tick, compare
 from fsidfusion.downstream.comparison_report import Study, Table
 from fsidfusion.downstream.detection.boxes import Boxes
@@ -23,7 +23,7 @@ from fsidfusion.downstream.detection.scores import (
 )
 from fsidfusion.downstream.detection.training import CHANCES, SCHEDULE, Schedule, detect, train_detector
 from fsidfusion.downstream.inputs import VISIBLE, Frames, Input
-from fsidfusion.images import Picture, write_picture
+from fsidfusion.images import Picture, write_picture, write_text
 
 _TITLES = {"all": "All frames", "day": "By day", "night": "By night"}
 _CODE = tuple(
@@ -101,18 +101,8 @@ def compare_inputs(
 
 def print_scores(frames: LabelledFrames, result: Score) -> None:
     """Print the scores of one detector: over all frames, by day, by night, and by class."""
-    from rich import box
-    from rich.table import Table as RichTable
-
-    table = RichTable(
-        title=f"{len(frames)} frames, {sum(map(len, frames.boxes))} objects",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("", no_wrap=True)
-    for metric in METRICS:
-        table.add_column(metric, justify="right", no_wrap=True)
+    title = f"{len(frames)} frames, {sum(map(len, frames.boxes))} objects"
+    table = score_table(title, "", METRICS)
     rows = [*_present(frames), *(f"all/{name}" for name in frames.classes)]
     for row in rows:
         values = (result.values[f"{row}/{metric}"] for metric in METRICS)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from fsidfusion.benchmark.quality import code_hash
-from fsidfusion.benchmark.tables import write_text
 from fsidfusion.downstream.comparison import Run, Tick
 from fsidfusion.downstream.comparison_report import Card, Study, Table, encode_picture
 from fsidfusion.downstream.inputs import Frames, Input, pairs_hash
@@ -31,6 +30,7 @@ from fsidfusion.downstream.segmentation.network import save_segmenter
 from fsidfusion.downstream.segmentation.pictures import confusion_plot, overlay
 from fsidfusion.downstream.segmentation.scores import SCORES, Confusion, score
 from fsidfusion.downstream.segmentation.training import train_segmenter
+from fsidfusion.images import write_text
 
 CONFUSION = "confusion.json"
 PREDICTIONS = "predictions"

@@ -4,11 +4,9 @@ import json
 import math
 from collections.abc import Mapping
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from fsidfusion.benchmark.tables import open_console
+from fsidfusion.benchmark.tables import open_console, score_table
 from fsidfusion.downstream.segmentation.classes import Classes
 from fsidfusion.downstream.segmentation.evaluation import ALL
 from fsidfusion.downstream.segmentation.scores import SCORES, Confusion, score
@@ -27,10 +25,7 @@ def print_scores(
     """
     console = console or open_console()
     result = score(matrices[ALL], classes.names)
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column("class", no_wrap=True)
-    for name in (*SCORES, "pixels"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = score_table(title, "class", (*SCORES, "pixels"))
     for place, name in enumerate(classes.names):
         cells = [_text(result.by_class[kind][place]) for kind in SCORES]
         table.add_row(name, *cells, str(result.pixels[place]))
