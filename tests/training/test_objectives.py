@@ -48,6 +48,7 @@ def test_losses_of_a_perfect_result_are_zero() -> None:
     for loss in (
         objectives.intensity_loss,
         objectives.calm_intensity_loss,
+        objectives.crushed_tones_loss,
         objectives.regional_intensity_loss,
         objectives.signed_gradient_loss,
         objectives.weighted_ssim_loss,
@@ -98,6 +99,7 @@ def test_every_loss_has_finite_gradients(seed: int, flat: bool) -> None:
     for loss in (
         objectives.intensity_loss,
         objectives.calm_intensity_loss,
+        objectives.crushed_tones_loss,
         objectives.regional_intensity_loss,
         objectives.signed_gradient_loss,
         objectives.weighted_ssim_loss,
@@ -141,3 +143,24 @@ def test_calm_regions_weigh_more_than_edges() -> None:
         fused[..., column] += 0.1
         losses.append(objectives.calm_intensity_loss(fused, torch.zeros_like(step), step).item())
     assert losses[0] > 20 * losses[1] > 0
+
+
+def test_crushing_a_faint_tone_costs_more_than_the_same_step_of_a_middle_one() -> None:
+    def cost(level: float, change: float) -> float:
+        source = torch.full((1, 1, 8, 8), level / 255)
+        return objectives.crushed_tones_loss(source + change / 255, source, source).item()
+
+    assert cost(2, -2) > 10 * cost(120, -2) > 0
+    assert cost(253, 1) > 10 * cost(135, 1) > 0
+    assert cost(2, 2) < cost(2, -2) / 50  # away from the end
+    assert cost(255, -40) < cost(215, 40) / 10  # a saturated source says nothing
+
+
+def test_pixels_outside_the_range_come_back_and_earn_nothing() -> None:
+    image = torch.tensor([-0.2, -0.2, 0.0, 0.5, 1.0, 1.3, 1.3], requires_grad=True)
+    pull = torch.tensor([-1.0, 1.0, 1.0, 1.0, -1.0, 1.0, -1.0])
+    shown = objectives.as_shown(image)
+    assert shown.tolist() == [0, 0, 0, 0.5, 1, 1, 1]
+    (shown * pull).sum().backward()
+    assert image.grad is not None
+    assert image.grad.tolist() == [-1, 0, 1, 1, -1, 1, 0]

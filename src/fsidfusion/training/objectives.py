@@ -4,11 +4,13 @@ Images are (B, 1, H, W), nominally 0..1; a loss is a scalar averaged over the ba
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+FAINT = 3 / 255  # distance from black or white at which a tone is one of the faintest
 NOISE = 12 / 255  # Sobel strength of sensor noise: a slope of one and a half grey levels a pixel
 
 
@@ -94,6 +96,30 @@ def published_fusion_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> d
 # --- the balanced recipe -------------------------------------------------------------------------------
 
 
+class _Shown(torch.autograd.Function):
+    """Clip to 0..1; the gradient passes where it leads back into the range, so that nothing stays outside."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor) -> Tensor:
+        ctx.save_for_backward(image)
+        return image.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (image,), (grad,) = ctx.saved_tensors, grads
+        stuck = (image < 0) & (grad > 0) | (image > 1) & (grad < 0)
+        return grad.masked_fill(stuck, 0.0)
+
+
+def as_shown(image: Tensor) -> Tensor:
+    """The image as it will be shown, clipped to 0..1; overshoot earns nothing.
+
+    A plain clip has no gradient outside the range: a pixel that was pulled below black, where its neighbour
+    gains contrast, would stay there for good. Here a loss that wants it back gets it back.
+    """
+    return torch.as_tensor(_Shown.apply(image))
+
+
 def lifted_maximum(infrared: Tensor, visible: Tensor, lift: float = 1.0) -> Tensor:
     """The pixel-wise maximum m, its dark and middle tones times ``lift``: m (lift - (lift - 1) m^3).
 
@@ -130,6 +156,20 @@ def calm_intensity_loss(
     difference = fused - lifted_maximum(infrared, visible, lift)
     distance = torch.sqrt(difference**2 + corner**2) - corner
     return (distance * NOISE**2 / (NOISE**2 + square)).mean()
+
+
+def crushed_tones_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+    """How far dark tones of the pixel-wise maximum are pulled towards black, and bright ones towards white.
+
+    A gain of contrast crushes the finest tones beside an edge. Terms on linear levels hardly feel it; the
+    logarithm of the distance from black or white does, ``log(1 + x / d) / log(1 + 1 / d)``, d = ``FAINT``.
+    Only the way towards the end counts. Where the maximum is white, a source is saturated and says nothing:
+    there the other one is free to show.
+    """
+    maximum = torch.maximum(visible, infrared)
+    darkened = torch.log1p(maximum / FAINT) - torch.log1p(fused / FAINT)
+    whitened = torch.log1p((1 - maximum) / FAINT) - torch.log1p((1 - fused) / FAINT)
+    return (F.relu(darkened) + F.relu(whitened)).mean() / math.log1p(1 / FAINT)
 
 
 def regional_intensity_loss(

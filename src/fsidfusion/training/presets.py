@@ -12,7 +12,7 @@ from fsidfusion.errors import UserError
 
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["step", "cosine"]
-LOSSES = ("published", "intensity", "calm", "regions", "gradient", "ssim", "edges", "information")
+LOSSES = ("published", "intensity", "calm", "tones", "regions", "gradient", "ssim", "edges", "information")
 
 _AT_LEAST = {
     **dict.fromkeys(("batch", "accumulate", "halve_every", "validate_pairs"), 1),

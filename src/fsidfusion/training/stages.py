@@ -44,11 +44,12 @@ def fusion_losses(fused: Tensor, infrared: Tensor, visible: Tensor, config: Trai
 
     The fused image is clipped to 0..1 first, as it will be shown: overshoot must not earn anything.
     """
-    images = (fused.clamp(0, 1), infrared, visible)
+    images = (objectives.as_shown(fused), infrared, visible)
     available: dict[str, Callable[[], Tensor | dict[str, Tensor]]] = {
         "published": lambda: objectives.published_fusion_loss(*images),
         "intensity": lambda: objectives.intensity_loss(*images, config.lift, config.corner),
         "calm": lambda: objectives.calm_intensity_loss(*images, config.lift, config.corner),
+        "tones": lambda: objectives.crushed_tones_loss(*images),
         "regions": lambda: objectives.regional_intensity_loss(*images, lift=config.lift),
         "gradient": lambda: objectives.signed_gradient_loss(*images, gain=config.gradient_gain),
         "ssim": lambda: objectives.weighted_ssim_loss(*images),
