@@ -5,9 +5,10 @@ import pytest
 
 from fsidfusion import UserError
 from fsidfusion.benchmark import quality
+from fsidfusion.benchmark.documents import card_scores, to_markdown
 from fsidfusion.benchmark.evaluate import evaluate_methods
 from fsidfusion.benchmark.gallery import build_gallery, choose
-from fsidfusion.benchmark.methods import Model
+from fsidfusion.benchmark.methods import Model, file_hash
 from fsidfusion.benchmark.published import COLUMNS, published_rows
 from fsidfusion.benchmark.quality import Quality, code_hash, open_models, shown_models
 from fsidfusion.benchmark.sets import published_layout
@@ -93,6 +94,29 @@ def test_a_network_is_scored_anew_with_new_weights(sets, tmp_path):
         assert run.missing == 2
         run.run()
         assert Quality(sets[1:], models, tmp_path).missing == 0
+
+
+def test_mri_is_scored_with_the_second_weights_of_a_network(sets, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from fsidfusion.network import checkpoint
+    from fsidfusion.network.light import LightFusion
+
+    for seed, name in enumerate(("net", "net-medical")):
+        torch.manual_seed(seed)
+        checkpoint.save_weights(tmp_path / f"{name}.safetensors", LightFusion(channels=4, width=4, blocks=1))
+    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    models = open_models(["net"], device="cpu")
+    results = Quality(sets, models, tmp_path).run()
+    assert [[e.name for e in result.evaluations] for result in results] == [list(models[0].rows)] * 2
+    assert [result.evaluations[0].source["model"] for result in results] == ["net", "net-medical"]
+    alone = Model("net-medical", quality.RANGES, device="cpu")
+    expected = evaluate_methods(sets[1].pairs, [alone], quality.METRICS)
+    assert results[1].evaluations[0].scores == expected[0].scores
+    text = to_markdown(results, models)
+    for name in ("net", "net-medical"):
+        assert f"| {name} | `{file_hash(tmp_path / f'{name}.safetensors')}` |" in text
+    card = {r.pairs.name: card_scores([r], models[0].suited(r.pairs.colour)) for r in results}
+    assert card["MRI_PET"]["weights_sha256"] == file_hash(tmp_path / "net-medical.safetensors")
 
 
 def test_damaged_scores_are_said(sets, tmp_path):

@@ -112,6 +112,16 @@ def test_names_shipped_networks_and_the_closest(monkeypatch, small, tmp_path) ->
         load_model("fsidfusion-mrs")
 
 
+def test_second_weights_of_a_network_are_found_for_mri(monkeypatch, small, tmp_path) -> None:
+    for name in ("light", "light-medical", "alone-medical", "plain"):
+        save_weights(tmp_path / f"{name}.safetensors", small)
+    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    assert checkpoint.shipped_networks() == ["alone-medical", "light", "plain"]
+    assert checkpoint.suited("light", medical=True) == "light-medical"
+    for name, medical in (("light", False), ("light-medical", True), ("plain", True), ("maximum", True)):
+        assert checkpoint.suited(name, medical) == name
+
+
 def test_every_shipped_network_loads_and_fuses() -> None:
     for name in shipped_models():
         model = load_model(name)

@@ -11,7 +11,7 @@ from typing import Any
 
 from fsidfusion import __version__
 from fsidfusion.benchmark.baselines import BASELINES
-from fsidfusion.benchmark.methods import Model
+from fsidfusion.benchmark.methods import SECOND_WEIGHTS, Model, all_weights
 from fsidfusion.benchmark.pages import read_part, write_part
 from fsidfusion.benchmark.published import (
     BEST,
@@ -42,7 +42,8 @@ def to_markdown(results: Sequence[SetScores], models: Sequence[Model]) -> str:
     lines = ["## Fusion quality", ""]
     lines += [f"Written by `fsidfusion benchmark quality`, fsidfusion {__version__}.", ""]
     lines += _weights(models)
-    for paragraph in (*NOTES, _LEGEND):
+    second = [SECOND_WEIGHTS] if any(model.medical for model in models) else []
+    for paragraph in (*second, *NOTES, _LEGEND):
         lines += [fill(paragraph, 110), ""]
     ranking = standings(results)
     if ranking:
@@ -90,10 +91,10 @@ def check_docs(root: Path, sets: Sequence[PairSet], models: Sequence[Model]) -> 
         UserError: a page without its markers, or a set of the published tables, a shipped network or a
             baseline that is not among what is measured.
     """
-    from fsidfusion.network.checkpoint import shipped_models
+    from fsidfusion.network.checkpoint import shipped_networks
 
     _pages(root)
-    wanted = [*published_sets(), *shipped_models(), *BASELINES]
+    wanted = [*published_sets(), *shipped_networks(), *BASELINES]
     given = {found.name for found in sets} | {model.name for model in models}
     missing = [name for name in wanted if name not in given]
     if missing:
@@ -118,10 +119,11 @@ def write_docs(root: Path, results: Sequence[SetScores], models: Sequence[Model]
     write_part(readme, README_PART, readme_table(results, models))
     write_part(page, RESULTS_PART, to_markdown(results, models))
     written = [readme, page]
-    for model in models:
+    for model in all_weights(models):
         card = root / "src" / "fsidfusion" / "weights" / f"{model.name}.json"
         if model.weights and card.exists():
-            content = {**json.loads(card.read_text("utf-8")), "scores": card_scores(results, model)}
+            scored = [r for r in results if any(m.suited(r.pairs.colour) is model for m in models)]
+            content = {**json.loads(card.read_text("utf-8")), "scores": card_scores(scored, model)}
             write_text(card, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
             written.append(card)
     return written
@@ -142,7 +144,7 @@ def readme_table(results: Sequence[SetScores], models: Sequence[Model]) -> str:
             if line.name in (*networks, _README_BASELINE, REFERENCE):
                 name = f"{line.name}, published" if line.kind == "reference" else line.name
                 body.append([result.pairs.name, name, *_cells(line, result.pairs.name)])
-    hashes = [f"Weights: {m.name} `{m.weights}`." for m in models if m.weights]
+    hashes = [f"Weights: {m.name} `{m.weights}`." for m in all_weights(models)]
     table = markdown_table(["set", "method", *COLUMNS], body)
     medical = any(result.pairs.name.startswith("MRI_") for result in results)
     remarks = [_LEGEND, *([MEDICAL_NOTE] if medical else []), *hashes]
@@ -171,7 +173,7 @@ def _pages(root: Path) -> tuple[Path, Path]:
 
 
 def _weights(models: Sequence[Model]) -> list[str]:
-    rows = [[m.name, f"`{m.weights}`", m.fuser.device, m.fuser.precision] for m in models if m.weights]
+    rows = [[m.name, f"`{m.weights}`", m.fuser.device, m.fuser.precision] for m in all_weights(models)]
     return markdown_table(["network", "sha256 of its weights", "device", "precision"], rows) if rows else []
 
 

@@ -101,7 +101,7 @@ def _pictures(result: SetScores, pair: Pair, models: Sequence[Model], folder: Pa
         label: _encoded(folder, f"{files} {place}", lambda place=place: read()[place])  # type: ignore[misc]
         for place, label in enumerate(labels)
     }
-    for model in models:
+    for model in (model.suited(result.pairs.colour) for model in models):
         key = json.dumps(identity(model, model.rows[0], files))
         pictures[model.rows[0]] = _encoded(folder, key, partial(fuse, model))
     return pictures

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 import numpy as np
 
 from fsidfusion.benchmark.baselines import BASELINES
-from fsidfusion.data.pairs import Pair, files_by_stem
+from fsidfusion.data.pairs import Pair, Place, files_by_stem
 from fsidfusion.errors import UserError
 from fsidfusion.images import read_picture
 from fsidfusion.inference.contrast import RangeMode, find_range
@@ -19,6 +19,7 @@ from fsidfusion.pixels import Luma, Pixels
 if TYPE_CHECKING:
     from torch import nn
 
+SECOND_WEIGHTS = "NAME-medical are the weights with which the network NAME fuses MRI pairs: one row for both."
 _SUFFIXES = {"none": "unstretched", "percentile": "stretched", "minmax": "min-max"}
 
 
@@ -115,6 +116,14 @@ class Model:
         self.fuser = Fuser(network, device=device, precision=precision, runtime=runtime)
         self.rows = tuple(row_name(self.name, mode, self.is_baseline) for mode in self.ranges)
         self._turn = threading.Lock()
+        self.medical: Model | None = None  # with the second weights of the network, where it has such
+        if not self.is_baseline and (second := _second_weights(model)):
+            self.medical = Model(second, self.ranges, device, precision, runtime)
+            self.medical.rows = self.rows  # one network to the user
+
+    def suited(self, colour: Place) -> "Model":
+        """The model with its weights for a set: those for MRI where the first source (PET) has the colour."""
+        return self.medical if self.medical and colour == "infrared" else self
 
     def fused(self, pair: Pair, infrared: Pixels, visible: Pixels) -> list[tuple[Pixels, str]]:
         """Fuse a pair to 8-bit gray in every range; see :class:`Method`."""
@@ -141,6 +150,12 @@ class Model:
         }
 
 
+def all_weights(models: Sequence[Model]) -> list[Model]:
+    """The networks among the models; those with second weights for MRI are followed by these."""
+    both = [part for model in models for part in (model, model.medical)]
+    return [model for model in both if model and model.weights]
+
+
 def row_name(model: str, mode: RangeMode, is_baseline: bool) -> str:
     """How a model under an output range is called: by its bare name under the range that is usual for it."""
     usual = "none" if is_baseline else "percentile"
@@ -165,6 +180,13 @@ def some(names: Sequence[str], number: int = 3) -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - number} more" if len(names) > number else ""
     return ", ".join(names[:number]) + more
+
+
+def _second_weights(model: str) -> str | None:
+    from fsidfusion.network.checkpoint import suited
+
+    name = suited(model, medical=True)
+    return None if name == model else name
 
 
 def _load_network(model: str) -> "tuple[nn.Module, str]":

@@ -62,7 +62,7 @@ class Quality:
         self.jobs: list[_Job] = []
         for pairs in sets:
             pictures = pictures_hash(pairs.pairs)
-            for model in models:
+            for model in (model.suited(pairs.colour) for model in models):
                 rows = {
                     row: self._scores(pairs.name, row, identity(model, row, pictures)) for row in model.rows
                 }
@@ -189,9 +189,9 @@ def open_models(
 
 
 def _all_models() -> list[str]:
-    from fsidfusion.network.checkpoint import shipped_models
+    from fsidfusion.network.checkpoint import shipped_networks
 
-    return [*sorted(shipped_models(), key=lambda name: name != DEFAULT_MODEL), *BASELINES]
+    return [*sorted(shipped_networks(), key=lambda name: name != DEFAULT_MODEL), *BASELINES]
 
 
 def shown_models(models: Sequence[Model]) -> list[Model]:

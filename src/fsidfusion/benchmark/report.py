@@ -8,7 +8,7 @@ from itertools import groupby
 
 from fsidfusion import __version__
 from fsidfusion.benchmark.gallery import Shown
-from fsidfusion.benchmark.methods import Model
+from fsidfusion.benchmark.methods import SECOND_WEIGHTS, Model, all_weights
 from fsidfusion.benchmark.plots import Bar, Kind, Point, bars, scatter
 from fsidfusion.benchmark.published import BEST, COLUMNS, REFERENCE, published_pairs, published_rows, stands
 from fsidfusion.benchmark.quality import SetScores
@@ -237,9 +237,9 @@ def _notes(results: Sequence[SetScores], models: Sequence[Model]) -> str:
     notes += [
         f"{escape(model.name)}: weights sha256 <code>{model.weights}</code>,"
         f" on {model.fuser.device} in {model.fuser.precision}."
-        for model in models
-        if model.weights
+        for model in all_weights(models)
     ]
+    notes += [SECOND_WEIGHTS] if any(model.medical for model in models) else []
     notes += [
         escape(
             f"{result.pairs.name}, {evaluation.name}: {metric} is undefined on {_count(len(pairs), 'pair')}."

@@ -130,9 +130,9 @@ class Speed:
         from fsidfusion.benchmark.plots import as_file
         from fsidfusion.images import write_text
         from fsidfusion.inference.runtimes import installed_runtimes
-        from fsidfusion.network.checkpoint import shipped_models
+        from fsidfusion.network.checkpoint import shipped_networks
 
-        models = self.models or tuple(shipped_models())
+        models = self.models or tuple(shipped_networks())
         if not models:
             raise UserError("no networks are shipped with this installation; name some with --models")
         chosen: tuple[str, ...] = self.runtimes or (*installed_runtimes(), speed.PLAIN)

@@ -35,12 +35,12 @@ def demo(
     from fsidfusion.inference.contact_sheet import contact_sheet
     from fsidfusion.inference.folder import Options, fuse_files
 
-    fuser = engine.load(pairs=1)  # so few that nothing is worth compiling
-    print(f"{engine.model} on {fuser.device} in {fuser.precision}")
     rows: list[list[Labelled]] = []
     for found in find_sets(EXAMPLES) or _render_examples(output / "sources"):
         other = found.pairs[0].infrared.parent.name  # ir, ct or pet
         medical = found.colour == "infrared"
+        fuser = engine.load(pairs=1, medical=medical)  # so few that nothing is worth compiling
+        print(f"{engine.name(medical)} on {fuser.device} in {fuser.precision}")
         labels = (other.upper(), "MRI") if medical else ("infrared", "visible")
         names = [f"{pair.name}_mri_{other}" if medical else pair.name for pair in found.pairs]
         paths = [output / f"{name}.png" for name in names]

@@ -77,14 +77,15 @@ def evaluate(
     chosen = choose_metrics(metrics, convention)
     if set is not None and data is not None:
         found = named_set(data, set)
-        name, pairs = found.name, found.pairs
+        name, pairs, colour = found.name, found.pairs, found.colour
     else:
-        name, pairs = "", whole_pairs(inputs.match()[0])
+        matches, colour = inputs.match()
+        name, pairs = "", whole_pairs(matches)
     names = fused if len({Path(place).name for place in fused}) < len(fused) else [""] * len(fused)
     methods: list[Method] = [FusedFiles(p, pairs, inputs.recursive, n) for p, n in zip(fused, names)]
     if model:
         keep_large_blocks()
-    methods += [Model(one, range, device, precision, runtime) for one in model]
+    methods += [Model(one, range, device, precision, runtime).suited(colour) for one in model]
     with progress(len(pairs), shown=True) as report:
         evaluations = evaluate_methods(pairs, methods, chosen, convention, workers, report)
     if csv:

@@ -87,8 +87,8 @@ class Engine:
     """The model and how it runs."""
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
-    """a shipped network ('fsidfusion models' lists them), a .safetensors file, or a rule to compare with:
-    maximum, mean, laplacian, guided, wavelet"""
+    """a shipped network ('fsidfusion models' lists them; NAME-medical, where there is one, is taken for MRI),
+    a .safetensors file, or a rule to compare with: maximum, mean, laplacian, guided, wavelet"""
     range: Literal["percentile", "minmax", "none"] = "percentile"
     """output mapping: percentile stretches with a bounded gain, minmax as published, none keeps 0..1"""
     tile: Annotated[str, tyro.conf.arg(metavar="auto|off|PIXELS")] = "auto"
@@ -104,13 +104,20 @@ class Engine:
     runtime: Literal["auto", "torch", "openvino", "onnxruntime"] = "auto"
     """what computes the network; auto is the fastest that is installed, and torch for a few pairs"""
 
-    def load(self, pairs: int | None = None) -> "Fuser":
+    def name(self, medical: bool = False) -> str:
+        """The model whose weights suit the pairs."""
+        from fsidfusion.network.checkpoint import suited
+
+        return suited(self.model, medical)
+
+    def load(self, pairs: int | None = None, medical: bool = False) -> "Fuser":
         """The fuser, for so many pairs if known; UserError for what is unknown or not available."""
         from fsidfusion.inference.allocator import keep_large_blocks
         from fsidfusion.inference.fuser import Fuser
 
         few = self.runtime == "auto" and pairs is not None and pairs < FEW_PAIRS
-        fuser = Fuser(**{**asdict(self), "runtime": "torch" if few else self.runtime})
+        chosen = {"model": self.name(medical), "runtime": "torch" if few else self.runtime}
+        fuser = Fuser(**{**asdict(self), **chosen})
         if fuser.device == "cpu":
             keep_large_blocks()
         return fuser
@@ -204,7 +211,8 @@ def fuse(
             crop,
         )
         options.check()
-        fuser = engine.load(len(paths))
+        medical = place == "infrared"
+        fuser = engine.load(len(paths), medical)
         with progress(len(paths), shown=not json) as report:
             outcomes = fuse_files(fuser, matches.pairs, paths, options, report, warm or ())
     except UserError as error:
@@ -218,7 +226,7 @@ def fuse(
     if json:
         summary = {
             "status": status,
-            "model": engine.model,
+            "model": engine.name(medical),
             "device": fuser.device,
             "precision": fuser.precision,
             "runtime": fuser.runtime,

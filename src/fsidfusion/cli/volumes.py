@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -93,7 +94,9 @@ def fuse_volumes(
         )
         options = Options(volumes.axis, volumes.window, volumes.colormap, gray, 16 if bits == "16" else 8)
         with nullcontext() if json else counted("slices", "slices/s") as report:
-            written = fuse_volume_files(engine.load, request, options, report or (lambda done, total: None))
+            written = fuse_volume_files(
+                partial(engine.load, medical=True), request, options, report or (lambda done, total: None)
+            )
     except UserError as error:
         if json:
             print(dumps({"status": 2, "error": str(error)}))
@@ -101,7 +104,7 @@ def fuse_volumes(
     if json:
         summary = {
             "status": 0,
-            "model": engine.model,
+            "model": engine.name(medical=True),
             "output": output,
             "shape": written.shape,
             "spacing_mm": written.spacing,

@@ -171,9 +171,9 @@ def pairs_hash(pairs: Sequence[Pair]) -> str:
 
 def _default_names() -> list[str]:
     from fsidfusion import DEFAULT_MODEL
-    from fsidfusion.network.checkpoint import shipped_models
+    from fsidfusion.network.checkpoint import shipped_networks
 
-    networks = sorted(shipped_models(), key=lambda name: name != DEFAULT_MODEL)
+    networks = sorted(shipped_networks(), key=lambda name: name != DEFAULT_MODEL)
     return [INFRARED, VISIBLE, EARLY, *networks, *DEFAULT_BASELINES]
 
 

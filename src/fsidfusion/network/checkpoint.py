@@ -28,12 +28,24 @@ ARCHITECTURES = {
     "fsidfusion-light": "fsidfusion.network.light.LightFusion",
 }
 WEIGHTS = Path(str(files("fsidfusion"))) / "weights"
+MEDICAL = "-medical"  # ends the name of the weights of a network that are for MRI with CT, PET or SPECT
 PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
 
 
 def shipped_models() -> list[str]:
     """The names that ``load_model`` knows."""
     return sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
+
+
+def shipped_networks() -> list[str]:
+    """The shipped names, each network once: without the second weights that ``suited`` finds."""
+    names = shipped_models()
+    return [name for name in names if name.removesuffix(MEDICAL) not in names or not name.endswith(MEDICAL)]
+
+
+def suited(name: str, medical: bool) -> str:
+    """The weights to take for MRI pairs: NAME-medical where a NAME is shipped with such, else ``name``."""
+    return name + MEDICAL if medical and name + MEDICAL in shipped_models() else name
 
 
 def model_card(name: str) -> dict[str, Any]:
