@@ -153,6 +153,7 @@ def test_crushing_a_faint_tone_costs_more_than_the_same_step_of_a_middle_one() -
     assert cost(2, -2) > 10 * cost(120, -2) > 0
     assert cost(253, 1) > 10 * cost(135, 1) > 0
     assert cost(2, 2) < cost(2, -2) / 50  # away from the end
+    assert cost(0, 2) > 10 * cost(120, 2)  # black stays black
     assert cost(255, -40) < cost(215, 40) / 10  # a saturated source says nothing
 
 

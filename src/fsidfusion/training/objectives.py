@@ -164,12 +164,14 @@ def crushed_tones_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tens
     A gain of contrast crushes the finest tones beside an edge. Terms on linear levels hardly feel it; the
     logarithm of the distance from black or white does, ``log(1 + x / d) / log(1 + 1 / d)``, d = ``FAINT``.
     Only the way towards the end counts. Where the maximum is white, a source is saturated and says nothing:
-    there the other one is free to show.
+    there the other one is free to show. Where it is black, both are, and the image has to be black too.
     """
     maximum = torch.maximum(visible, infrared)
-    darkened = torch.log1p(maximum / FAINT) - torch.log1p(fused / FAINT)
+    level = torch.log1p(fused / FAINT)
+    darkened = torch.log1p(maximum / FAINT) - level
     whitened = torch.log1p((1 - maximum) / FAINT) - torch.log1p((1 - fused) / FAINT)
-    return (F.relu(darkened) + F.relu(whitened)).mean() / math.log1p(1 / FAINT)
+    lost = torch.where(maximum == 0, level, F.relu(darkened) + F.relu(whitened))
+    return lost.mean() / math.log1p(1 / FAINT)
 
 
 def regional_intensity_loss(
