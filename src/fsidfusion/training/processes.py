@@ -10,12 +10,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from fsidfusion.errors import UserError
+
 
 @contextmanager
 def joined(device: str) -> Iterator[tuple[int, int]]:
     """This process's rank and the number of processes; joins the group that torchrun describes.
 
     The group is left together: a process that ended with its connections open would be aborted by them.
+
+    Raises:
+        UserError: in the processes that lose another one, whose own message tells why.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield 0, 1
@@ -26,6 +31,10 @@ def joined(device: str) -> Iterator[tuple[int, int]]:
     try:
         yield dist.get_rank(), dist.get_world_size()
         dist.barrier()
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "onnection" not in str(error):
+            raise
+        raise UserError(f"process {dist.get_rank()} lost another one, which tells why it ended") from error
     finally:
         dist.destroy_process_group()
 
