@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsidfusion import __version__
+from fsidfusion import DEFAULT_MODEL, __version__
 from fsidfusion.cli import COMMANDS, main
 from fsidfusion.data.phantom import render_phantom
 from fsidfusion.data.scenes import render_scene
@@ -89,6 +89,14 @@ def test_medical_pairs(tmp_path, weights, modality, channels):
     assert read_header(tmp_path / "fused.png").channels == channels
     assert fuse(*pair, "-o", tmp_path / "gray.png", "--model", weights, "--color", "gray") == 0
     assert read_header(tmp_path / "gray.png").channels == 1
+
+
+def test_mri_is_fused_with_its_own_weights(tmp_path, capsys):
+    write_picture(tmp_path / "a.png", Picture(image(20, 24)))
+    for first, second, expected in (("mri", "ct", "fsidfusion-light-medical"), ("ir", "vis", DEFAULT_MODEL)):
+        pair = (f"--{first}", tmp_path / "a.png", f"--{second}", tmp_path / "a.png")
+        assert fuse(*pair, "-o", tmp_path / f"{first}.png", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["model"] == expected
 
 
 def test_one_json_object_for_machines(scene, weights):

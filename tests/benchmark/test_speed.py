@@ -42,6 +42,7 @@ def test_what_cannot_be_combined_is_not_planned(light, published, monkeypatch):
         ("onnxruntime", "fp32", FRAMES),
     ]
     assert [row.form for row in rows if row.runtime == PLAIN] == ["luma"]
+    assert {row.form for row in rows if row.model == published} == {"luma"}
 
 
 def test_operations_are_counted(light):
@@ -61,8 +62,16 @@ def test_rows_that_take_too_long_or_too_much_are_left_out(monkeypatch):
     rows = [Row("m", "torch", "fp32", "luma", side, side) for side in (100, 200)]
     rows.append(Row("m", PLAIN, "fp32", "luma", 2000, 2000))
     result = measure(rows)
-    assert [row.note for row in result.rows] == ["", "over 60 s a pass", "needs too much memory"]
+    assert [row.note for row in result.rows] == ["", "over 20 s a pass", "needs too much memory"]
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("seconds, passes", [(0.5, 6), (4.0, 3), (20.0, 1)])
+def test_slow_calls_are_timed_less_often(monkeypatch, seconds, passes):
+    clock = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    times = speed.timed(lambda: clock.__setitem__(0, clock[0] + seconds), 3.0)
+    assert times == [seconds] * passes
 
 
 def test_speeds_follow_from_seconds():

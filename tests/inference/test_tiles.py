@@ -35,6 +35,15 @@ def test_weights_sum_to_one_and_keep_off_the_context(case):
 
 
 @given(cuts())
+def test_tiles_are_no_longer_than_their_number_asks(case):
+    size, side, overlap, multiple = case
+    tiles = spans(size, side, overlap, multiple)
+    length, shared = tiles[0].stop, 2 * overlap + 16
+    if len(tiles) > 1 and length > smallest_tile(overlap, multiple):
+        assert len(tiles) * (length - multiple) < size + (len(tiles) - 1) * (shared + multiple)
+
+
+@given(cuts())
 def test_neighbours_fade_without_a_step(case):
     for span in spans(*case):
         assert np.abs(np.diff(span.weights)).max(initial=0) < 0.1

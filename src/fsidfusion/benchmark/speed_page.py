@@ -43,7 +43,8 @@ def to_markdown(speed: Speed) -> str:
         f"3x3 convolutions of 64 channels reach on this machine: {peaks}.",
         "",
         "Luma: gray frames to fused luma. Frames: 8-bit gray and RGB frames in memory to the fused frame,",
-        "output mapping and chroma included. `plain`: the published network written down plainly, eager.",
+        "output mapping and chroma included. `plain`: the published network written down plainly, eager, the",
+        "encoder once for each source, memory as the system gives it; other rows keep large freed blocks.",
         "",
         "![Seconds a pair against its size](speed.svg)",
     ]

@@ -103,7 +103,7 @@ class Metrics:
 class Speed:
     """Time networks on this machine in every runtime, precision and size, each row in its own process.
 
-    The published network also in its plain form. Rows that would take over a minute a pass are left out.
+    The published network also in its plain form. Rows that would take over 20 seconds a pass are left out.
     """
 
     models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()

@@ -35,7 +35,7 @@ def train(
     Args:
         data: the patch cache that 'fsidfusion data prepare' made.
         output: folder of the run: configuration, log, checkpoints, validation pictures, weights, report.html.
-        preset: a shipped recipe (light, light-finish, balanced, published) or a YAML file.
+        preset: a shipped recipe (light, light-finish, light-medical, balanced, published) or a YAML file.
         set: fields of the preset to change, such as --set batch=4 learning_rate=2e-4.
         resume: auto goes on from the newest checkpoint of the folder; never refuses a folder that has one.
         max_minutes: stop with a checkpoint after so many minutes.

@@ -78,9 +78,11 @@ def smallest_tile(overlap: int, multiple: int = 1) -> int:
 def spans(size: int, side: int, overlap: int, multiple: int = 1) -> list[Span]:
     """Cover 0..size with tiles of one length, evenly placed at multiples of ``multiple``.
 
+    They are as few as ``side`` allows, and then as short as their number allows.
+
     Args:
         size: of the frame along this axis, a multiple of ``multiple``.
-        side: the length of a tile; where it covers the frame there is one tile.
+        side: the greatest length of a tile; where it covers the frame there is one tile.
         overlap: pixels of context that a tile needs at each side for its inside to be right.
         multiple: starts and lengths are multiples of it.
 
@@ -95,8 +97,11 @@ def spans(size: int, side: int, overlap: int, multiple: int = 1) -> list[Span]:
             f"tile {side} is too small: this model needs {smallest_tile(overlap, multiple)} pixels or more,"
             f" since it sees {overlap} pixels around; use a larger tile, or auto"
         )
-    stride = (side - 2 * overlap - BLEND) // multiple * multiple
-    steps = math.ceil((size - side) / stride)
+    shared = 2 * overlap + BLEND  # of two neighbours
+    steps = math.ceil((size - side) / ((side - shared) // multiple * multiple))
+    # starts are rounded down to a multiple, so that two neighbours may lie one further apart
+    shortest = math.ceil((size + steps * (shared + multiple)) / (steps + 1) / multiple) * multiple
+    side = min(side, max(shortest, smallest_tile(overlap, multiple)))
     starts = [i * (size - side) // steps // multiple * multiple for i in range(steps + 1)]
     ramp = (np.arange(BLEND, dtype=np.float32) + np.float32(0.5)) / BLEND
     ramp = ramp * ramp * (3 - 2 * ramp)
