@@ -12,7 +12,7 @@ Kind = Literal["ours", "baseline", "published", "reference", "best"]
 _BAR_WIDTH, _BAR_LEFT, _BAR_STEP, _BAR_TOP = 320, 118, 19, 26
 _PLOT = (360, 280)  # width, height
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 28, 40  # margins
-_LINES, _NAMES = (560, 320), 150  # width, height; width of the names at the right
+_LINES, _NAMES = (560, 320), 150  # width, height; least width of the names at the right
 COLOURS = ("#3b6fd4", "#d4553b", "#2f9e5b", "#9b51c4", "#c78a1b", "#1b9fb0", "#c4517f", "#6b7280")
 _LABEL_HEIGHT, _CHARACTER = 12, 6.6  # of a label, in units of the drawing
 
@@ -121,7 +121,8 @@ def lines(
     xs, ys = [x for x, _ in points] or [1.0], [y for _, y in points] or [1.0]
     x_ticks, y_ticks = (_decades(xs), _decades(ys)) if log else (_ticks(xs), _ticks(ys))
     width, height = _LINES
-    right, bottom = width - _NAMES, height - _BOTTOM
+    room = max(_NAMES, 14 + _CHARACTER * max(map(len, series), default=0))  # for the names
+    right, bottom = width - room, height - _BOTTOM
 
     def part(value: float, ticks: Sequence[float]) -> float:
         low, high, value = (
