@@ -92,9 +92,10 @@ def test_medical_pairs(tmp_path, weights, modality, channels):
 
 
 def test_mri_is_fused_with_its_own_weights(tmp_path, capsys):
-    write_picture(tmp_path / "a.png", Picture(image(20, 24)))
+    for name in ("a", "b"):
+        write_picture(tmp_path / f"{name}.png", Picture(image(20, 24)))
     for first, second, expected in (("mri", "ct", "fsidfusion-light-medical"), ("ir", "vis", DEFAULT_MODEL)):
-        pair = (f"--{first}", tmp_path / "a.png", f"--{second}", tmp_path / "a.png")
+        pair = (f"--{first}", tmp_path / "a.png", f"--{second}", tmp_path / "b.png")
         assert fuse(*pair, "-o", tmp_path / f"{first}.png", "--json") == 0
         assert json.loads(capsys.readouterr().out)["model"] == expected
 
