@@ -31,7 +31,7 @@ _ABOVE_CHANCE = 0.09  # and at least by so much
 _GAIN = 0.005  # of the score, below which an estimate is no better than none
 _LONGEST = 0.5  # of the frame: a corner that moves further is no alignment
 _FLAT = 1e-3  # standard deviation of luma 0..1
-_STIFFNESS = 0.6  # cells of the residual field
+_STIFFNESS = 0.5  # cells of the residual field
 
 
 class NotBetterError(UserError):
