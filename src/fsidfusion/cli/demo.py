@@ -36,11 +36,15 @@ def demo(
     from fsidfusion.inference.folder import Options, fuse_files
 
     rows: list[list[Labelled]] = []
+    said: set[str] = set()
     for found in find_sets(EXAMPLES) or _render_examples(output / "sources"):
         other = found.pairs[0].infrared.parent.name  # ir, ct or pet
         medical = found.colour == "infrared"
         fuser = engine.load(pairs=1, medical=medical)  # so few that nothing is worth compiling
-        print(f"{engine.name(medical)} on {fuser.device} in {fuser.precision}")
+        model = f"{engine.name(medical)} on {fuser.device} in {fuser.precision}"
+        if model not in said:
+            print(model)
+            said.add(model)
         labels = (other.upper(), "MRI") if medical else ("infrared", "visible")
         names = [f"{pair.name}_mri_{other}" if medical else pair.name for pair in found.pairs]
         paths = [output / f"{name}.png" for name in names]
