@@ -56,7 +56,7 @@ def test_fp32_is_that_of_torch(name, light, pair):
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino"])
-def test_bf16_stays_within_two_grey_levels_but_for_single_pixels(name, light, monkeypatch):
+def test_bf16_stays_within_two_grey_levels(name, light, monkeypatch):
     """Also after memory was used again: OpenVINO must not share weights that torch frees."""
     pytest.importorskip(name)
     monkeypatch.setattr("fsidfusion.inference.device.has_native_bf16", lambda device: True)
@@ -67,8 +67,7 @@ def test_bf16_stays_within_two_grey_levels_but_for_single_pixels(name, light, mo
         scene = render_scene(seed, (160, 216), time_of_day=time_of_day)
         pair = luma(scene.infrared)[None], luma(scene.visible)[None]
         difference = 255 * np.abs(runtime(*pair) - exact(*pair))
-        assert np.quantile(difference, 0.9995) < 2
-        assert difference.max() < 4
+        assert difference.max() < 2
         assert difference.mean() < 0.25
 
 

@@ -61,7 +61,8 @@ class MixedLight(nn.Module):
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """(B, 1, H, W) each, in and out."""
-        change = self.reduced.decode(self.network.features(infrared, visible).bfloat16())
+        merged = self.network.merge(self.network.features(infrared, visible))
+        change = self.reduced.decode(merged.bfloat16())
         return torch.maximum(infrared, visible) + change.float()
 
 

@@ -42,7 +42,7 @@ class LightFusion(nn.Module):
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """The fused image (B, 1, H, W), nominally 0..1: a change of the maximum may leave it a little."""
         with full_precision(infrared):  # rounding pixels to bfloat16 would alone cost up to 5 grey levels
-            x = self.features(infrared, visible)  # (B, 2C, H/2, W/2)
+            x = self.merge(self.features(infrared, visible))  # (B, width, H/2, W/2)
         return torch.maximum(infrared, visible) + self.decode(x)  # (B, 1, H, W)
 
     def features(self, infrared: Tensor, visible: Tensor) -> Tensor:
@@ -55,8 +55,8 @@ class LightFusion(nn.Module):
         return torch.cat((infrared_shared, visible_shared, infrared_specific, visible_specific), 1)
 
     def decode(self, x: Tensor) -> Tensor:
-        """From features (B, 2C, H/2, W/2) to the change of the pixel-wise maximum, (B, 1, H, W)."""
-        x = self.decoder(F.leaky_relu(self.merge(x), SLOPE))  # (B, width, H/2, W/2)
+        """From merged features (B, width, H/2, W/2) to the change of the pixel-wise maximum, (B, 1, H, W)."""
+        x = self.decoder(F.leaky_relu(x, SLOPE))  # (B, width, H/2, W/2)
         return F.pixel_shuffle(self.output(F.leaky_relu(x, SLOPE)), 2)
 
 
