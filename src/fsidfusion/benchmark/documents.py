@@ -121,7 +121,7 @@ def write_docs(root: Path, results: Sequence[SetScores], models: Sequence[Model]
     written = [readme, page]
     for model in all_weights(models):
         card = root / "src" / "fsidfusion" / "weights" / f"{model.name}.json"
-        if model.weights and card.exists():
+        if card.exists():
             scored = [r for r in results if any(m.suited(r.pairs.colour) is model for m in models)]
             content = {**json.loads(card.read_text("utf-8")), "scores": card_scores(scored, model)}
             write_text(card, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -12,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fsidfusion import DEFAULT_MODEL
 from fsidfusion.benchmark.baselines import BASELINES
 from fsidfusion.benchmark.evaluate import Evaluation, ScoredPair, Scores, score_pairs, versions
 from fsidfusion.benchmark.methods import Model, file_hash, some
@@ -191,7 +190,7 @@ def open_models(
 def _all_models() -> list[str]:
     from fsidfusion.network.checkpoint import shipped_networks
 
-    return [*sorted(shipped_networks(), key=lambda name: name != DEFAULT_MODEL), *BASELINES]
+    return [*shipped_networks(), *BASELINES]
 
 
 def shown_models(models: Sequence[Model]) -> list[Model]:

@@ -170,11 +170,9 @@ def pairs_hash(pairs: Sequence[Pair]) -> str:
 
 
 def _default_names() -> list[str]:
-    from fsidfusion import DEFAULT_MODEL
     from fsidfusion.network.checkpoint import shipped_networks
 
-    networks = sorted(shipped_networks(), key=lambda name: name != DEFAULT_MODEL)
-    return [INFRARED, VISIBLE, EARLY, *networks, *DEFAULT_BASELINES]
+    return [INFRARED, VISIBLE, EARLY, *shipped_networks(), *DEFAULT_BASELINES]
 
 
 def _open_input(name: str) -> Input:

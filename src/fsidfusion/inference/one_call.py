@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from fsidfusion.alignment.transform import Alignment
 
 
+_kept_fuser = lru_cache(maxsize=4)(Fuser)
+
+
 def fuse(
     infrared: Pixels,
     visible: Pixels,
@@ -41,23 +44,8 @@ def fuse(
         >>> fused.shape, fused.dtype
         ((48, 64, 3), dtype('uint8'))
     """
-    fuser = _kept_fuser(str(model), device, precision, range, tile, memory, threads, runtime)
-    return fuser.fuse(infrared, visible, color=color, align=align, crop=crop)
-
-
-@lru_cache(maxsize=4)
-def _kept_fuser(
-    model: str,
-    device: str,
-    precision: str,
-    range: RangeMode,
-    tile: Literal["auto", "off"] | int,
-    memory: str | int | None,
-    threads: int | None,
-    runtime: str,
-) -> Fuser:
-    return Fuser(
-        model,
+    fuser = _kept_fuser(
+        str(model),
         device=device,
         precision=precision,
         range=range,
@@ -66,3 +54,4 @@ def _kept_fuser(
         threads=threads,
         runtime=runtime,
     )
+    return fuser.fuse(infrared, visible, color=color, align=align, crop=crop)

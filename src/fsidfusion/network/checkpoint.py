@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from fsidfusion import DEFAULT_MODEL
 from fsidfusion.errors import UserError
 from fsidfusion.network.fsidfusion import FSIDFusion
 
@@ -38,9 +39,11 @@ def shipped_models() -> list[str]:
 
 
 def shipped_networks() -> list[str]:
-    """The shipped names, each network once: without the second weights that ``suited`` finds."""
+    """The shipped names, the default one first, each network once: without what ``suited`` finds."""
     names = shipped_models()
-    return [name for name in names if name.removesuffix(MEDICAL) not in names or not name.endswith(MEDICAL)]
+    second = {name + MEDICAL for name in names}
+    networks = [name for name in names if name not in second]
+    return sorted(networks, key=lambda name: name != DEFAULT_MODEL)
 
 
 def suited(name: str, medical: bool) -> str:
