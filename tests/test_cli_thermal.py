@@ -126,6 +126,18 @@ def test_a_temperature_without_its_picture_is_not_left(pair, monkeypatch, capsys
     assert sorted(path.name for path in pair.iterdir()) == ["ir.tif", "vis.jpg"]
 
 
+def test_hot_pixels_glow_in_heat_colours(pair, capsys):
+    assert fuse(pair, "--agc", "window:10..40C", "--color", "heat") == 0
+    fused = read_picture(pair / "f.jpg").pixels.astype(int)
+    person, wall = fused[30:70, 46:58], fused[:, 80:]
+    assert (person[..., 0] - person[..., 2]).min() > 60
+    assert (wall[..., 0] - wall[..., 2]).max() < 30
+    capsys.readouterr()
+    scans = ["--mri", f"{pair}/vis.jpg", "--ct", f"{pair}/f.jpg", "-o", f"{pair}/g.jpg"]
+    assert main(["fuse", *scans, "--color", "heat"]) == 2
+    assert "--color heat is for infrared pictures" in capsys.readouterr().err
+
+
 def test_scans_keep_false_colours_and_counts_unless_asked(tmp_path, capsys):
     from fsidfusion.thermal.palettes import colour
 

@@ -58,11 +58,26 @@ def test_inputs_are_known_by_name_or_file():
     assert [given.name for given in default[:4]] == ["infrared", "visible", "early", "fsidfusion-light"]
     assert [given.channels for given in default[:4]] == [3, 3, 4, 3]
     assert [given.kind for given in default[:4]] == ["published", "published", "reference", "ours"]
-    assert {given.kind for given in default[4:-3]} <= {"ours"}  # further networks that are shipped
-    assert {given.kind for given in default[-3:]} == {"baseline"}
+    assert {given.kind for given in default[4:-4]} <= {"ours"}  # further networks that are shipped
+    assert [given.name for given in default[-4:]] == ["maximum", "mean", "laplacian", "maximum+heat"]
+    assert {given.kind for given in default[-4:]} == {"baseline"}
     assert len(default[3].weights) == 64
     with pytest.raises(UserError, match="other inputs: infrared, visible, early, maximum"):
         open_inputs(["visibel"])
+
+
+def test_any_model_may_wear_heat_colours(pairs, tmp_path):
+    network, plain, heat = open_inputs(["fsidfusion-light+heat", "maximum", "maximum+heat"])
+    assert (network.name, network.kind, network.color) == ("fsidfusion-light+heat", "ours", "heat")
+    assert network.weights == open_inputs(["fsidfusion-light"])[0].weights
+    assert heat.identity != plain.identity
+    source = [read_picture(path).pixels for path in (pairs[0].infrared, pairs[0].visible)]
+    frames = prepare_frames(heat, pairs, tmp_path / "cache")
+    np.testing.assert_array_equal(frames[0], Fuser("maximum").fuse(*source, color="heat"))
+    with pytest.raises(UserError, match="a camera alone has no heat colours"):
+        open_inputs(["visible+heat"])
+    with pytest.raises(UserError, match="any model\\+heat"):
+        open_inputs(["visibel+heat"])
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):

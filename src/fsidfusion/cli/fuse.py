@@ -129,7 +129,7 @@ def fuse(
     inputs: Inputs = Inputs(),
     engine: Engine = Engine(),
     volumes: Volumes = Volumes(),  # noqa: B008 (frozen)
-    color: Literal["auto", "gray"] = "auto",
+    color: Literal["auto", "gray", "heat"] = "auto",
     bits: Literal["auto", "8", "16"] = "auto",
     format: Literal["png", "jpg", "bmp", "tif", "webp"] = "png",
     thermal: Thermal = Thermal(),  # noqa: B008 (frozen)
@@ -164,7 +164,7 @@ def fuse(
         inputs: what to fuse.
         engine: the model and how it runs.
         volumes: for NIfTI files and DICOM series.
-        color: auto keeps the colour of the visible (PET, SPECT) picture.
+        color: auto keeps the colour of the visible (PET, SPECT) picture; heat warms it where infrared is hot.
         bits: of a sample in the output; auto keeps 16 where a source has them.
         format: of the files in an output folder.
         thermal: what infrared files hold: counts, temperatures, false colours.
@@ -189,6 +189,7 @@ def fuse(
             "--align": align != "none",
             "--crop": crop,
             "--resize": resize,
+            "--color heat": color == "heat",
         }
         unfit = [name for name, given in for_pictures.items() if given]
         return fuse_volumes(inputs, engine, volumes, output, color == "gray", bits, overwrite, json, unfit)
@@ -197,10 +198,12 @@ def fuse(
         if volumes != Volumes():
             raise UserError("options for volumes are given, but no volume; see 'fsidfusion fuse --help'")
         matches, place = inputs.match()
+        if color == "heat" and place == "infrared":
+            raise UserError("--color heat is for infrared pictures; medical pairs keep their own colours")
         paths = output_paths(matches.pairs, output, matches.many, f".{format}")
         warm = None if temperature is None else output_paths(matches.pairs, temperature, matches.many, ".tif")
         options = Options(
-            "gray" if color == "gray" else place,
+            place if color == "auto" else color,
             bits,
             overwrite,
             resize,

@@ -23,7 +23,7 @@ def video(
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
     engine: Engine = Engine(),  # noqa: B008 (frozen)
     thermal: Thermal = Thermal(),  # noqa: B008 (frozen)
-    color: Literal["auto", "gray"] = "auto",
+    color: Literal["auto", "gray", "heat"] = "auto",
     align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
     resize: bool = False,
     fps: float = 25.0,
@@ -46,7 +46,7 @@ def video(
         output: .mp4, .mov, .mkv or .webm.
         engine: the model and how it runs.
         thermal: what the infrared frames hold: counts, temperatures, false colours.
-        color: auto keeps the colour of the visible video.
+        color: auto keeps the colour of the visible video; heat warms it where infrared is hot.
         align: auto estimates once, from the first frames, how the cameras lie; FILE comes from 'align'.
         resize: resample the infrared frames where their size differs.
         fps: frames a second of picture sequences.
@@ -64,7 +64,7 @@ def video(
             ir,
             vis,
             output,
-            color="gray" if color == "gray" else "visible",
+            color="visible" if color == "auto" else color,
             resize=resize,
             rate=fps,
             overwrite=overwrite,

@@ -1,5 +1,7 @@
 """The inputs that a task is learned from: a single camera, both stacked, or fused pictures.
 
+A fused input is named after its model, with ``+heat`` behind it for pictures in heat colours.
+
 Fused pictures are made once, as files in a cache whose folder is named after the model's weights and code and
 whose files are named after the content of their sources, so that nothing stale is ever read.
 """
@@ -7,9 +9,9 @@ whose files are named after the content of their sources, so that nothing stale 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +25,26 @@ from fsidfusion.errors import UserError
 from fsidfusion.images import read_picture
 from fsidfusion.pixels import Pixels, luma, quantise, unit
 
+if TYPE_CHECKING:
+    from fsidfusion.inference.fuser import Colour
+
 Frame = NDArray[np.uint8]  # (H, W, C): 3 channels, of ``early`` 4
 
 INFRARED, VISIBLE, EARLY = "infrared", "visible", "early"
-DEFAULT_BASELINES = ("maximum", "mean", "laplacian")
+HEAT = "+heat"
+DEFAULT_BASELINES = ("maximum", "mean", "laplacian", "maximum+heat")
 _RENDERING = ("inference/contrast.py", "pixels.py")  # code that every fused picture depends on
-_NETWORKS, _RULES = ("network",), ("benchmark/baselines.py",)
+_NETWORKS, _RULES, _COLOURS = ("network",), ("benchmark/baselines.py",), ("thermal/heat.py",)
 
 
 @dataclass(frozen=True)
 class Input:
     """One row of a comparison: what the learner gets to see."""
 
-    name: str  # as in the tables: "visible", "fsidfusion-light", "mine" for mine.safetensors
+    name: str  # as in the tables: "visible", "fsidfusion-light+heat", "mine" for mine.safetensors
     model: str = ""  # a baseline, a shipped network or a .safetensors file; "" for the cameras themselves
     weights: str = ""  # sha256 of a network's file
+    color: "Colour" = "visible"  # that fused pictures carry, see Fuser.fuse
 
     @property
     def channels(self) -> int:
@@ -54,7 +61,8 @@ class Input:
     @property
     def identity(self) -> dict[str, str]:
         """All that its frames depend on besides the pairs, as JSON holds it."""
-        code = code_hash((*_RENDERING, *(_NETWORKS if self.weights else _RULES))) if self.model else ""
+        rules = (*(_NETWORKS if self.weights else _RULES), *(_COLOURS if self.color == "heat" else ()))
+        code = code_hash((*_RENDERING, *rules)) if self.model else ""
         return {"name": self.name, "weights": self.weights, "code": code}
 
 
@@ -108,8 +116,9 @@ def open_inputs(names: Sequence[str] = ()) -> list[Input]:
 
     Args:
         names: ``infrared``, ``visible``, ``early`` (both stacked as channels: the upper reference), baselines
-            (``maximum``, ...), shipped networks, .safetensors files; by default the three, all shipped
-            networks, the default one first, and some baselines.
+            (``maximum``, ...), shipped networks, .safetensors files, and any model with ``+heat`` behind it;
+            by default the three, all shipped networks, the default one first and in heat colours as well,
+            and some baselines.
 
     Raises:
         UserError: an unknown name, a file that holds no network, or two inputs of one name.
@@ -154,7 +163,7 @@ def prepare_frames(
     files = [folder / f"{pair.name}-{_sources_hash(pair)}.png" for pair in pairs]
     if not all(file.exists() for file in files):
         fuser = Fuser(given.model, device=device, precision="fp32", runtime="torch")
-        outcomes = fuse_files(fuser, pairs, files, Options(color="visible", bits="8"), report)
+        outcomes = fuse_files(fuser, pairs, files, Options(color=given.color, bits="8"), report)
         failed = [outcome.message for outcome in outcomes if outcome.status == "failed"]
         if failed:
             raise UserError(f"{failed[0]} ({len(failed)} of {len(pairs)} pairs could not be fused)")
@@ -172,12 +181,18 @@ def pairs_hash(pairs: Sequence[Pair]) -> str:
 def _default_names() -> list[str]:
     from fsidfusion.network.checkpoint import shipped_networks
 
-    return [INFRARED, VISIBLE, EARLY, *shipped_networks(), *DEFAULT_BASELINES]
+    first, *others = shipped_networks()
+    return [INFRARED, VISIBLE, EARLY, first, first + HEAT, *others, *DEFAULT_BASELINES]
 
 
 def _open_input(name: str) -> Input:
     if name in (INFRARED, VISIBLE, EARLY):
         return Input(name)
+    if name.endswith(HEAT):
+        plain = _open_input(name.removesuffix(HEAT))
+        if not plain.model:
+            raise UserError(f"{name}: a camera alone has no heat colours; expected a model before {HEAT}")
+        return replace(plain, name=plain.name + HEAT, color="heat")
     if name in BASELINES:
         return Input(name, name)
     from fsidfusion.network.checkpoint import WEIGHTS, load_model
@@ -188,7 +203,7 @@ def _open_input(name: str) -> Input:
         if name.endswith(".safetensors"):
             raise
         known = ", ".join((INFRARED, VISIBLE, EARLY, *BASELINES))
-        raise UserError(f"{error}; other inputs: {known}") from error
+        raise UserError(f"{error}; other inputs: {known}; and any model{HEAT}") from error
     path = Path(name)
     if path.suffix != ".safetensors" and not path.exists():
         return Input(name, name, file_hash(WEIGHTS / f"{name}.safetensors"))

@@ -25,6 +25,7 @@ from fsidfusion.inference.device import (
 from fsidfusion.inference.passes import LumaFuser, tiled, whole
 from fsidfusion.inference.tiles import Frame, smallest_tile
 from fsidfusion.pixels import Luma, Pixels, check_pixels, quantise, recolour, strips
+from fsidfusion.thermal.heat import glow
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from fsidfusion.alignment.warp import Aligned
     from fsidfusion.inference.torch_runtime import TorchRuntime
 
-Colour = Literal["visible", "infrared", "gray"]
+Colour = Literal["visible", "infrared", "gray", "heat"]
 
 BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 23}  # most pixels of the images that go through together
 MAX_BATCH = 64
@@ -148,15 +149,16 @@ class Fuser:
         Args:
             infrared: infrared, or CT, PET, SPECT: (H, W) or (H, W, 3) RGB; uint8, uint16 or floating 0..1.
             visible: visible, or MRI: the same size, unless ``align`` is given; depth and channels may differ.
-            color: whose chroma the result carries: ``visible``, ``infrared`` (right for PET and SPECT), or
-                ``gray`` for none.
+            color: whose chroma the result carries: ``visible``, ``infrared`` (right for PET and SPECT),
+                ``gray`` for none, or ``heat``: that of ``visible``, warmed to orange by the infrared level
+                (:mod:`fsidfusion.thermal.heat`).
             dtype: of the result; that of ``visible`` by default.
             align: how the infrared image lies on the visible one, or ``auto`` to estimate it
                 (:mod:`fsidfusion.alignment`). Outside the infrared field the visible image stands alone.
             crop: cut the aligned result to what both images fill.
 
         Returns:
-            (H, W, 3) if the image named by ``color`` is RGB, else (H, W).
+            (H, W, 3) if the image named by ``color`` is RGB, and for ``heat``, else (H, W).
 
         Raises:
             UserError: shapes, types or values as :func:`fsidfusion.pixels.check_pixels` says, sizes that
@@ -191,10 +193,11 @@ class Fuser:
         fields = aligned or [None] * len(visible)
         for fused, ours, theirs, field in zip(self.fuse_luma(infrared, visible), infrared, visible, fields):
             fused = fused if field is None else field.blend(fused, theirs)
-            source = {"visible": theirs, "infrared": ours, "gray": None}[color]
-            results.append(
-                render(fused, find_range(fused, self.range), source, np.dtype(dtype or theirs.dtype))
-            )
+            source = {"infrared": ours, "gray": None}.get(color, theirs)
+            pixels = render(fused, find_range(fused, self.range), source, np.dtype(dtype or theirs.dtype))
+            if color == "heat":
+                pixels = glow(pixels, ours, None if field is None else field.weight)
+            results.append(pixels)
         return results
 
     def fuse_luma(self, infrared: Sequence[Pixels], visible: Sequence[Pixels]) -> list[Luma]:

@@ -19,6 +19,7 @@ from fsidfusion.errors import UserError
 from fsidfusion.inference.contrast import Range, find_range
 from fsidfusion.inference.fuser import Colour, Fuser, render
 from fsidfusion.pixels import Luma, Pixels, resize
+from fsidfusion.thermal.heat import glow
 from fsidfusion.thermal.highlight import highlight
 from fsidfusion.thermal.reading import Thermal
 from fsidfusion.thermal.stream import ThermalStream, read_frame
@@ -249,8 +250,10 @@ class _Run:
             hot = None if hot is None else resample(hot, *visible.shape[:2])
         fused = self.fuser.fuse_luma([infrared], [visible])[0]
         fused = aligned.blend(fused, visible) if aligned else fused
-        source = {"visible": visible, "infrared": infrared, "gray": None}[self.color]
+        source = {"infrared": infrared, "gray": None}.get(self.color, visible)
         pixels = render(fused, smooth(fused, seconds), source, np.dtype(np.uint8))
+        if self.color == "heat":
+            pixels = glow(pixels, infrared, aligned.weight if aligned else None)
         if hot is None or self.thermal.threshold is None:
             return pixels
         return highlight(pixels, hot, self.thermal.threshold)
