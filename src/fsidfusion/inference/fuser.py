@@ -24,8 +24,8 @@ from fsidfusion.inference.device import (
 )
 from fsidfusion.inference.passes import LumaFuser, tiled, whole
 from fsidfusion.inference.tiles import Frame, smallest_tile
-from fsidfusion.pixels import Luma, Pixels, check_pixels, quantise, recolour, strips
-from fsidfusion.thermal.heat import glow
+from fsidfusion.pixels import Luma, Pixels, check_pixels, luma, quantise, recolour, strips
+from fsidfusion.thermal.heat import glow, heat_range
 
 if TYPE_CHECKING:
     from torch import nn
@@ -196,7 +196,7 @@ class Fuser:
             source = {"infrared": ours, "gray": None}.get(color, theirs)
             pixels = render(fused, find_range(fused, self.range), source, np.dtype(dtype or theirs.dtype))
             if color == "heat":
-                pixels = glow(pixels, ours, None if field is None else field.weight)
+                pixels = glow(pixels, ours, heat_range(luma(ours)), None if field is None else field.weight)
             results.append(pixels)
         return results
 

@@ -18,8 +18,8 @@ from fsidfusion.alignment.transform import Alignment
 from fsidfusion.errors import UserError
 from fsidfusion.inference.contrast import Range, find_range
 from fsidfusion.inference.fuser import Colour, Fuser, render
-from fsidfusion.pixels import Luma, Pixels, resize
-from fsidfusion.thermal.heat import glow
+from fsidfusion.pixels import Luma, Pixels, luma, resize
+from fsidfusion.thermal.heat import glow, heat_range
 from fsidfusion.thermal.highlight import highlight
 from fsidfusion.thermal.reading import Thermal
 from fsidfusion.thermal.stream import ThermalStream, read_frame
@@ -167,7 +167,7 @@ class _Run:
     ) -> None:
         self.fuser, self.infrared, self.visible, self.output = fuser, infrared, visible, output
         self.color, self.resize, self.report, self.thermal = color, resize, report, thermal
-        self.alignment = alignment
+        self.alignment, self.heat = alignment, SmoothRange(heat_range)
         self.decoded: Queue[Any] = Queue(AHEAD)
         self.fused: Queue[tuple[Pixels, float] | None] = Queue(AHEAD)
         self.stopping = threading.Event()
@@ -253,7 +253,8 @@ class _Run:
         source = {"infrared": infrared, "gray": None}.get(self.color, visible)
         pixels = render(fused, smooth(fused, seconds), source, np.dtype(np.uint8))
         if self.color == "heat":
-            pixels = glow(pixels, infrared, aligned.weight if aligned else None)
+            heat = self.heat(luma(infrared), seconds)
+            pixels = glow(pixels, infrared, heat, aligned.weight if aligned else None)
         if hot is None or self.thermal.threshold is None:
             return pixels
         return highlight(pixels, hot, self.thermal.threshold)
