@@ -196,7 +196,8 @@ class Fuser:
             source = {"infrared": ours, "gray": None}.get(color, theirs)
             pixels = render(fused, find_range(fused, self.range), source, np.dtype(dtype or theirs.dtype))
             if color == "heat":
-                pixels = glow(pixels, ours, heat_range(luma(ours)), None if field is None else field.weight)
+                weight = None if field is None else field.weight
+                pixels = glow(pixels, ours, heat_range(luma(ours), weight), weight)
             results.append(pixels)
         return results
 

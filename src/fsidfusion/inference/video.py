@@ -167,7 +167,11 @@ class _Run:
     ) -> None:
         self.fuser, self.infrared, self.visible, self.output = fuser, infrared, visible, output
         self.color, self.resize, self.report, self.thermal = color, resize, report, thermal
-        self.alignment, self.heat = alignment, SmoothRange(heat_range)
+        self.alignment = alignment
+        self.weight: Luma | None = (
+            None  # of the infrared frame at hand, where it does not fill the visible one
+        )
+        self.heat = SmoothRange(lambda infrared: heat_range(infrared, self.weight))
         self.decoded: Queue[Any] = Queue(AHEAD)
         self.fused: Queue[tuple[Pixels, float] | None] = Queue(AHEAD)
         self.stopping = threading.Event()
@@ -253,8 +257,8 @@ class _Run:
         source = {"infrared": infrared, "gray": None}.get(self.color, visible)
         pixels = render(fused, smooth(fused, seconds), source, np.dtype(np.uint8))
         if self.color == "heat":
-            heat = self.heat(luma(infrared), seconds)
-            pixels = glow(pixels, infrared, heat, aligned.weight if aligned else None)
+            self.weight = aligned.weight if aligned else None
+            pixels = glow(pixels, infrared, self.heat(luma(infrared), seconds), self.weight)
         if hot is None or self.thermal.threshold is None:
             return pixels
         return highlight(pixels, hot, self.thermal.threshold)

@@ -5,21 +5,36 @@ bright before bright. Colour is free to carry what the luma has to leave out, as
 night vision (Toet and Walraven, "New false color mapping for image fusion", 1996).
 """
 
+import math
+
 import numpy as np
 
-from fsidfusion.inference.contrast import Range, apply_range, find_range
+from fsidfusion.inference.contrast import Range, apply_range
 from fsidfusion.pixels import Luma, Pixels, luma, quantise, strips, unit
 
-_ORANGE = np.array((255, 110, 0), np.float32) / 255
-_SHADE = 0.45  # of the orange where the fused picture is black
+_ORANGE = np.array((1.0, 0.43, 0.0), np.float32)
+_SHADE = np.float32(0.45)  # of the orange where the fused picture is black
+_SAMPLED_SIDE = 512  # percentiles of a large picture are of about so many rows and columns
 _STRENGTH = np.float32(0.85)  # share of the orange where the infrared picture is white
-_COOL = np.float32(0.2)  # share of the infrared range up to which nothing glows
-_MAX_GAIN = 4.0  # of the infrared picture, so that the noise of an even one does not glow
+_LEAST_SPAN = 0.2  # of infrared levels, so that the noise of an even picture does not glow
 
 
-def heat_range(infrared: Luma) -> Range:
-    """The levels from which a picture (H, W) begins and at which it is hottest; its percentiles."""
-    return find_range(infrared, "percentile", _MAX_GAIN)
+def heat_range(infrared: Luma, weight: Luma | None = None) -> Range:
+    """The levels of an infrared picture between which its glow grows: a quarter of it at most glows.
+
+    Args:
+        infrared: (H, W) in 0..1.
+        weight: (H, W) in 0..1, 0 where there is no infrared picture.
+
+    Returns:
+        the percentiles 75 and 99.5; at least 0.2 lies between them.
+    """
+    step = max(1, math.isqrt(infrared.size) // _SAMPLED_SIDE)
+    levels = infrared[::step, ::step]
+    if weight is not None and (filled := weight[::step, ::step] > 0).any():
+        levels = levels[filled]
+    warm, hot = (float(level) for level in np.percentile(levels, (75, 99.5)))
+    return Range(warm, max(hot, warm + _LEAST_SPAN))
 
 
 def glow(fused: Pixels, infrared: Pixels, range_: Range, weight: Luma | None = None) -> Pixels:
@@ -28,17 +43,16 @@ def glow(fused: Pixels, infrared: Pixels, range_: Range, weight: Luma | None = N
     Args:
         fused: (H, W) or (H, W, 3) RGB, any depth.
         infrared: (H, W) or (H, W, 3), any depth, on the grid of ``fused``, as it was fused: bright is hot.
-        range_: its coldest and its hottest level, 0..1, see :func:`heat_range`.
+        range_: the level where the glow begins and the one where it is strongest, see :func:`heat_range`.
         weight: (H, W) in 0..1, how far the infrared picture counts, where it does not fill the frame.
 
     Returns:
-        (H, W, 3) RGB of the type of ``fused``; pixels up to a fifth of the infrared range are unchanged.
+        (H, W, 3) RGB of the type of ``fused``; where the infrared level is below the range nothing changes.
     """
     result = np.empty((*fused.shape[:2], 3), fused.dtype)
     for rows in strips(*fused.shape[:2]):
         part = fused[rows]
-        heat = apply_range(luma(infrared[rows]), range_)
-        share = _STRENGTH * np.maximum((heat - _COOL) / (1 - _COOL), 0.0)
+        share = _STRENGTH * apply_range(luma(infrared[rows]), range_)
         if weight is not None:
             share *= weight[rows]
         tint = (_SHADE + (1 - _SHADE) * luma(part))[..., None] * _ORANGE
