@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,16 @@ def test_the_report_is_whole_and_fetches_nothing():
     assert page.count("<section") == page.count("</section>") == 2
     assert page.count('class="whisker"') == 3
     assert "http:" not in page and "https:" not in page and "url(" not in page
+
+
+def test_the_first_network_is_set_against_the_others_in_all_its_colours():
+    warm, other = Input("ours+heat", "ours", "f" * 64, "heat"), Input("other", "other", "e" * 64)
+    runs = [*RUNS, *(replace(RUNS[0], input=given) for given in (warm, other))]
+    titles = [f"{given} above each other input" for given in ("ours", "ours+heat")]
+    for text in (to_markdown(STUDY, runs), build_report(STUDY, runs)):
+        assert all(text.count(f"{title}<" if "<" in text[:1] else f" {title}\n") == 1 for title in titles)
+        assert "other above" not in text
+    assert "above each other input" not in to_markdown(STUDY, RUNS[:1])
 
 
 def test_an_unfinished_comparison_says_so():

@@ -97,8 +97,8 @@ def to_markdown(study: Study, runs: Sequence[Run]) -> str:
             for given, cells in _rows(table, runs).items()
         ]
         lines += [f"### {table.title}", "", *markdown_table(["input", *table.columns], body)]
-    ours, table = _ours(runs), study.tables[0]
-    if ours:
+    table = study.tables[0]
+    for ours in _ours(runs):
         body = [
             [given.name, *map(_signed, cells)] for given, cells in _differences(table, runs, ours).items()
         ]
@@ -123,10 +123,8 @@ def build_report(study: Study, runs: Sequence[Run], cards: Sequence[Card] = (), 
         cards: frames to show, best and worst.
         extra: further ``<section>`` elements, such as confusion matrices.
     """
-    ours = _ours(runs)
-    sections = [_table_section(table, runs, place) for place, table in enumerate(study.tables)]
-    if ours:
-        sections.insert(1, _difference_section(study.tables[0], runs, ours))
+    first, *others = (_table_section(table, runs, place) for place, table in enumerate(study.tables))
+    sections = [first, *(_difference_section(study.tables[0], runs, ours) for ours in _ours(runs)), *others]
     if extra:
         sections.append(extra)
     links = [(f"table-{place}", table.title) for place, table in enumerate(study.tables)]
@@ -165,9 +163,10 @@ def _inputs(runs: Sequence[Run]) -> list[Input]:
     return list(dict.fromkeys(run.input for run in runs))
 
 
-def _ours(runs: Sequence[Run]) -> Input | None:
-    """The network that the study is about: the first one."""
-    return next((given for given in _inputs(runs) if given.kind == "ours"), None)
+def _ours(runs: Sequence[Run]) -> list[Input]:
+    """The network that the study is about, the first one, in all its colours; none without a network."""
+    networks = [given for given in _inputs(runs) if given.kind == "ours"]
+    return [given for given in networks if given.weights == networks[0].weights]
 
 
 def _rows(table: Table, runs: Sequence[Run]) -> dict[Input, list[tuple[Summary, bool]]]:
