@@ -85,7 +85,7 @@ class Train:
     """where detector.safetensors is written"""
     training: Training
     input: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
-    """infrared, visible, early (both stacked), a baseline, a network or its .safetensors file"""
+    """infrared, visible, early (both stacked), a baseline, a network or its .safetensors file; MODEL+heat"""
     seed: int = 0
     """of the first weights, the order of the frames and their changes"""
     cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
@@ -194,8 +194,8 @@ class Compare:
     output: Output = Path("out/detect")
     """where everything is written"""
     inputs: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
-    """infrared, visible, early, networks, baselines; by default the first three, all shipped networks, and
-    maximum, mean and laplacian"""
+    """infrared, visible, early, networks, baselines, each of these two also as MODEL+heat, in heat colours; by
+    default the first three, all shipped networks and some baselines"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """each is one training of every input"""
     max_minutes: float | None = None

@@ -76,7 +76,7 @@ class Train:
     schedule: SegmentConfig
     machine: Machine
     input: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
-    """infrared, visible, early (both stacked), a baseline, a network or its .safetensors file"""
+    """infrared, visible, early (both stacked), a baseline, a network or its .safetensors file; MODEL+heat"""
     seed: int = 0
     """of the first weights and all crops"""
     max_minutes: Annotated[float | None, tyro.conf.arg(metavar="MINUTES")] = None
@@ -205,8 +205,8 @@ class Compare:
     schedule: SegmentConfig
     machine: Machine
     inputs: Names = ()
-    """infrared, visible, early (both stacked), baselines, networks or .safetensors files; by default the
-    three, all shipped networks and some baselines"""
+    """infrared, visible, early (both stacked), baselines, networks or .safetensors files, each of these also
+    as MODEL+heat, in heat colours; by default the three, all shipped networks and some baselines"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """one run of every input for each"""
     part: Literal["test", "validation"] = "test"
