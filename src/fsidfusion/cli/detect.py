@@ -194,8 +194,8 @@ class Compare:
     output: Output = Path("out/detect")
     """where everything is written"""
     inputs: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
-    """infrared, visible, early, networks, baselines, each of these two also as MODEL+heat, in heat colours; by
-    default the first three, all shipped networks and some baselines"""
+    """infrared, visible, early, networks, baselines, each of these two also as MODEL+heat, in heat colours;
+    by default the first three, all shipped networks and some baselines"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """each is one training of every input"""
     max_minutes: float | None = None
