@@ -137,6 +137,7 @@ def test_the_first_network_is_set_against_the_others_in_all_its_colours():
     for text in (to_markdown(STUDY, runs), build_report(STUDY, runs)):
         assert all(text.count(f"{title}<" if "<" in text[:1] else f" {title}\n") == 1 for title in titles)
         assert "other above" not in text
+        assert "marks pictures fused in heat colours" in " ".join(text.split())
     assert "above each other input" not in to_markdown(STUDY, RUNS[:1])
 
 

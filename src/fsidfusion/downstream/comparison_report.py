@@ -23,7 +23,7 @@ from fsidfusion.benchmark.plots import Bar, bars
 from fsidfusion.benchmark.report import picture_card
 from fsidfusion.benchmark.tables import open_console, score_table
 from fsidfusion.downstream.comparison import Run, Summary, differences, summarise
-from fsidfusion.downstream.inputs import Input
+from fsidfusion.downstream.inputs import HEAT, Input
 
 SPREAD_NOTE = "Mean ± standard deviation over the seeds."
 
@@ -189,16 +189,17 @@ def _signed(difference: Summary) -> str:
 
 
 def _record(runs: Sequence[Run]) -> str:
-    """Seeds, minutes, devices and versions in one sentence."""
+    """Seeds, minutes and devices in one sentence, and what heat colours are in another where there are some."""
     minutes = [run.seconds / 60 for run in runs]
     seeds = sorted({run.seed for run in runs})
     devices = ", ".join(sorted({run.device for run in runs}))
     uneven = {sum(run.input == given for run in runs) for given in _inputs(runs)}
     stopped = "" if len(uneven) == 1 else "; not every input has had all seeds yet"
+    heat = any(given.color == "heat" for given in _inputs(runs))
     return (
         f"Seeds {', '.join(map(str, seeds))}{stopped}; {np.mean(minutes):.1f} minutes a run,"
         f" {sum(minutes):.0f} in all, on {devices}."
-    )
+    ) + (f" '{HEAT}' marks pictures fused in heat colours (fuse --color heat)." if heat else "")
 
 
 def _tiles(table: Table, runs: Sequence[Run]) -> str:
