@@ -189,7 +189,7 @@ def _signed(difference: Summary) -> str:
 
 
 def _record(runs: Sequence[Run]) -> str:
-    """Seeds, minutes and devices in one sentence, and what heat colours are in another where there are some."""
+    """Seeds, minutes and devices in one sentence, and in another what heat colours are, if there are some."""
     minutes = [run.seconds / 60 for run in runs]
     seeds = sorted({run.seed for run in runs})
     devices = ", ".join(sorted({run.device for run in runs}))
