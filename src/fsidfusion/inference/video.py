@@ -168,9 +168,7 @@ class _Run:
         self.fuser, self.infrared, self.visible, self.output = fuser, infrared, visible, output
         self.color, self.resize, self.report, self.thermal = color, resize, report, thermal
         self.alignment = alignment
-        self.weight: Luma | None = (
-            None  # of the infrared frame at hand, where it does not fill the visible one
-        )
+        self.weight: Luma | None = None  # of the infrared frame at hand, if it is aligned
         self.heat = SmoothRange(lambda infrared: heat_range(infrared, self.weight))
         self.decoded: Queue[Any] = Queue(AHEAD)
         self.fused: Queue[tuple[Pixels, float] | None] = Queue(AHEAD)
