@@ -21,6 +21,17 @@ def test_bars_are_as_long_as_their_values():
     assert "a <b>" in [text.text for text in tree.iter("text")]
 
 
+@given(st.integers(1, 40), st.integers(1, 20), st.floats(0, 1), st.floats(0, 1))
+def test_names_and_values_of_bars_lie_inside_the_picture(name, text, value, spread):
+    rows = [Bar("n" * name, value, "0" * text, "ours", spread), Bar("m", 0.5, "0.5", "best")]
+    tree = xml.fromstring(bars("mAP", rows))
+    width = float(tree.get("viewBox").split()[2])
+    for label in list(tree.iter("text"))[1:]:
+        x, length = float(label.get("x")), 6.6 * len(label.text)
+        start = x - length if label.get("text-anchor") == "end" else x
+        assert start >= 0 and start + length <= width
+
+
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=30), st.booleans())
 def test_every_dot_is_inside_the_axes(places, diagonal):
     points = [Point(str(n), x, y, "ours", named=n < 3) for n, (x, y) in enumerate(places)]

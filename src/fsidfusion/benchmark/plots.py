@@ -43,23 +43,26 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
     """Horizontal bars from zero. Returns the SVG element."""
     ends = [row.value + (0.0 if math.isnan(row.spread) else row.spread) for row in rows]
     longest = max((end for end in ends if end > 0), default=1.0)
-    widest = max((len(row.text) for row in rows), default=0)
-    space = _BAR_WIDTH - _BAR_LEFT - max(44, _CHARACTER * widest)  # right of the longest bar stands its value
+    names = _CHARACTER * max((len(row.label) for row in rows), default=0)
+    values = _CHARACTER * max((len(row.text) for row in rows), default=0)
+    left = max(_BAR_LEFT, 12 + names)
+    space = max(100.0, _BAR_WIDTH - left - max(44, 10 + values))  # right of the longest bar stands its value
+    width = math.ceil(max(_BAR_WIDTH, left + space + 10 + values))
     parts = [_text("title", 0, 14, title)]
     for place, row in enumerate(rows):
         top = _BAR_TOP + place * _BAR_STEP
         length = 0.0 if math.isnan(row.value) else max(0.0, row.value) / longest * space
         parts += [
-            _text(f"name {row.kind}", _BAR_LEFT - 6, top + 11, row.label, "end"),
-            f'<rect class="{row.kind}" x="{_BAR_LEFT}" y="{top}" width="{length:.1f}" height="14" rx="2"/>',
+            _text(f"name {row.kind}", left - 6, top + 11, row.label, "end"),
+            f'<rect class="{row.kind}" x="{left:.1f}" y="{top}" width="{length:.1f}" height="14" rx="2"/>',
         ]
         if not math.isnan(row.spread + row.value):
             whisker = row.spread / longest * space
-            end = _BAR_LEFT + length
-            parts.append(_line("whisker", max(_BAR_LEFT, end - whisker), top + 7, end + whisker, top + 7))
+            end = left + length
+            parts.append(_line("whisker", max(left, end - whisker), top + 7, end + whisker, top + 7))
             length += whisker
-        parts.append(_text("value", _BAR_LEFT + length + 5, top + 11, row.text))
-    return _svg(f"{title} by method", _BAR_WIDTH, _BAR_TOP + len(rows) * _BAR_STEP, parts)
+        parts.append(_text("value", left + length + 5, top + 11, row.text))
+    return _svg(f"{title} by method", width, _BAR_TOP + len(rows) * _BAR_STEP, parts)
 
 
 def scatter(title: str, x_name: str, y_name: str, points: Sequence[Point], diagonal: bool = False) -> str:
