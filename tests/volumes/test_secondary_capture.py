@@ -43,9 +43,10 @@ def test_nothing_of_the_patient_is_written(tmp_path, scan):
     write_series(tmp_path / "fused", noise(SHAPE), scan, DESCRIPTION, "MRI and CT")
     images = [dcmread(path) for path in sorted((tmp_path / "fused").iterdir())]
     uids = {str(scan.header[name].value) for name in ("StudyInstanceUID", "FrameOfReferenceUID")}
+    secrets = ("Doe", "MR-4711", "19700101", *uids)  # none that the digits of a random UID may hold
     for image in images:
         content = str(image) + str(image.file_meta)
-        assert not any(text in content for text in ("Doe", "4711", "1970", *uids))
+        assert not any(text in content for text in secrets)
         assert image.PatientName == ""
         assert image.PatientIdentityRemoved == "YES"
         assert image.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7"

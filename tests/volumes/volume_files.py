@@ -62,7 +62,7 @@ def write_dicom_series(folder, volume, slope=1.0, intercept=0.0, order=None, ser
         image.SOPInstanceUID = generate_uid()
         image.StudyInstanceUID, image.SeriesInstanceUID, image.FrameOfReferenceUID = study, uid, frame
         image.Modality, image.SeriesDescription, image.SeriesNumber = "MR", "t1", 3
-        image.PatientName, image.PatientID, image.PatientBirthDate = "Doe^Jane", "4711", "19700101"
+        image.PatientName, image.PatientID, image.PatientBirthDate = "Doe^Jane", "MR-4711", "19700101"
         image.PatientPosition = "HFS"
         image.ImageOrientationPatient = decimals((affine[:3, :2] / steps).T.ravel())
         image.ImagePositionPatient = decimals(affine[:3, 3] + k * affine[:3, 2])
