@@ -193,7 +193,7 @@ class Fuser:
         fields = aligned or [None] * len(visible)
         for fused, ours, theirs, field in zip(self.fuse_luma(infrared, visible), infrared, visible, fields):
             fused = fused if field is None else field.blend(fused, theirs)
-            source = {"infrared": ours, "gray": None}.get(color, theirs)
+            source = chroma_source(color, ours, theirs)
             pixels = render(fused, find_range(fused, self.range), source, np.dtype(dtype or theirs.dtype))
             if color == "heat":
                 weight = None if field is None else field.weight
@@ -308,6 +308,11 @@ class Fuser:
             f"a pair of {width}x{height} pixels does not fit into {format_bytes(self.memory)} of memory;"
             " give more (--memory), or let it be cut into tiles (--tile auto)"
         )
+
+
+def chroma_source(color: Colour, infrared: Pixels, visible: Pixels) -> Pixels | None:
+    """The picture whose chroma :func:`render` carries; heat colours begin with that of the visible one."""
+    return {"infrared": infrared, "gray": None}.get(color, visible)
 
 
 def render(fused: Luma, range_: Range, colour: Pixels | None, dtype: np.dtype[Any]) -> Pixels:

@@ -17,7 +17,7 @@ from fsidfusion.alignment.stream import AlignmentStream
 from fsidfusion.alignment.transform import Alignment
 from fsidfusion.errors import UserError
 from fsidfusion.inference.contrast import Range, find_range
-from fsidfusion.inference.fuser import Colour, Fuser, render
+from fsidfusion.inference.fuser import Colour, Fuser, chroma_source, render
 from fsidfusion.pixels import Luma, Pixels, luma, resize
 from fsidfusion.thermal.heat import glow, heat_range
 from fsidfusion.thermal.highlight import highlight
@@ -48,16 +48,16 @@ class Summary:
 class SmoothRange:
     """The output range of a video: it follows the scene slowly, and at a cut it jumps."""
 
-    def __init__(self, find: Callable[[Luma], Range] = find_range, smoothing: float = SMOOTHING) -> None:
-        """``find`` gives the range of one frame by itself; ``smoothing`` is in seconds."""
+    def __init__(self, find: Callable[..., Range] = find_range, smoothing: float = SMOOTHING) -> None:
+        """``find(frame, *more)`` gives the range of one frame by itself; ``smoothing`` is in seconds."""
         self._find, self._smoothing = find, smoothing
         self._range: Range | None = None
         self._seconds = 0.0
         self._thumbnail: Pixels | None = None
 
-    def __call__(self, fused: Luma, seconds: float) -> Range:
-        """The range for the fused frame (H, W) that is shown from ``seconds`` on."""
-        target = self._find(fused)
+    def __call__(self, fused: Luma, seconds: float, *more: Any) -> Range:
+        """The range for the frame (H, W) that is shown from ``seconds`` on; ``more`` goes to ``find``."""
+        target = self._find(fused, *more)
         thumbnail = cv2.resize(fused, _THUMBNAIL, interpolation=cv2.INTER_AREA)
         known, before = self._range, self._thumbnail
         if known is None or before is None or float(np.abs(thumbnail - before).mean()) > CUT:
@@ -168,8 +168,7 @@ class _Run:
         self.fuser, self.infrared, self.visible, self.output = fuser, infrared, visible, output
         self.color, self.resize, self.report, self.thermal = color, resize, report, thermal
         self.alignment = alignment
-        self.weight: Luma | None = None  # of the infrared frame at hand, if it is aligned
-        self.heat = SmoothRange(lambda infrared: heat_range(infrared, self.weight))
+        self.heat = SmoothRange(heat_range)
         self.decoded: Queue[Any] = Queue(AHEAD)
         self.fused: Queue[tuple[Pixels, float] | None] = Queue(AHEAD)
         self.stopping = threading.Event()
@@ -252,11 +251,11 @@ class _Run:
             hot = None if hot is None else resample(hot, *visible.shape[:2])
         fused = self.fuser.fuse_luma([infrared], [visible])[0]
         fused = aligned.blend(fused, visible) if aligned else fused
-        source = {"infrared": infrared, "gray": None}.get(self.color, visible)
+        source = chroma_source(self.color, infrared, visible)
         pixels = render(fused, smooth(fused, seconds), source, np.dtype(np.uint8))
         if self.color == "heat":
-            self.weight = aligned.weight if aligned else None
-            pixels = glow(pixels, infrared, self.heat(luma(infrared), seconds), self.weight)
+            weight = aligned.weight if aligned else None
+            pixels = glow(pixels, infrared, self.heat(luma(infrared), seconds, weight), weight)
         if hot is None or self.thermal.threshold is None:
             return pixels
         return highlight(pixels, hot, self.thermal.threshold)
