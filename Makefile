@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench train-smoke clean
+.PHONY: demo test fast lint bench train-smoke clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -16,10 +16,13 @@ $(VENV)/.installed-test: $(VENV)/.installed
 demo: $(VENV)/.installed  ## fuse the example pairs into out/demo
 	$(BIN)/python -m fsidfusion demo --output out/demo
 
-test: $(VENV)/.installed-test  ## format, lint, types and the whole suite
+lint: $(VENV)/.installed-test  ## format, lint, types, and which room may import which
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint  ## lint and the whole suite
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.installed-test  ## time the metrics and the networks; ratios within one run

@@ -17,20 +17,36 @@ __version__ = "0.1.0"
 DEFAULT_MODEL = "fsidfusion-light"  # the shipped network that is used where none is named
 
 if TYPE_CHECKING:
-    from fsidfusion.benchmark.evaluate import evaluate
-    from fsidfusion.errors import UserError
-    from fsidfusion.inference.fuser import Fuser
-    from fsidfusion.inference.one_call import fuse
+    from fsidfusion.errors import FusionError, InputError, MissingDependency, ModelError, NotEnoughMemory
+    from fsidfusion.evaluation.evaluate import evaluate
+    from fsidfusion.fusion.fuser import Fuser
+    from fsidfusion.fusion.one_call import fuse
     from fsidfusion.network.checkpoint import load_model
 
 _EXPORTS = {
-    "fuse": "fsidfusion.inference.one_call",
-    "Fuser": "fsidfusion.inference.fuser",
+    "fuse": "fsidfusion.fusion.one_call",
+    "Fuser": "fsidfusion.fusion.fuser",
     "load_model": "fsidfusion.network.checkpoint",
-    "evaluate": "fsidfusion.benchmark.evaluate",
-    "UserError": "fsidfusion.errors",
+    "evaluate": "fsidfusion.evaluation.evaluate",
+    "FusionError": "fsidfusion.errors",
+    "InputError": "fsidfusion.errors",
+    "MissingDependency": "fsidfusion.errors",
+    "ModelError": "fsidfusion.errors",
+    "NotEnoughMemory": "fsidfusion.errors",
 }
-__all__ = ["DEFAULT_MODEL", "Fuser", "UserError", "__version__", "evaluate", "fuse", "load_model"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Fuser",
+    "FusionError",
+    "InputError",
+    "MissingDependency",
+    "ModelError",
+    "NotEnoughMemory",
+    "__version__",
+    "evaluate",
+    "fuse",
+    "load_model",
+]
 
 
 def __getattr__(name: str) -> Any:

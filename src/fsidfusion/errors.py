@@ -1,9 +1,24 @@
-"""The one exception that is the user's to mend, and how it reads."""
+"""The exceptions that are the user's to mend: one line that says what was given, expected, and what to do.
+
+The command line prints that line and exits with status 2; in Python they are raised as they are.
+"""
 
 
-class UserError(Exception):
-    """Something the caller gave cannot be used.
+class FusionError(ValueError):
+    """Anything that this package raises on purpose."""
 
-    The message is one line that says what was given, what was expected and what to do. The command
-    line prints it and exits with status 2; in the Python API it is raised as it is.
-    """
+
+class InputError(FusionError):
+    """A file, an array, an option or a combination of them that cannot be used."""
+
+
+class ModelError(FusionError):
+    """Weights or a network that cannot be used, or that give no sound result."""
+
+
+class MissingDependency(FusionError):
+    """A part of the package that is not installed; the message says how to install it."""
+
+
+class NotEnoughMemory(FusionError):
+    """The memory limit does not hold what was asked for."""

@@ -6,8 +6,8 @@ import pytest
 
 from fsidfusion.alignment.estimate import NotBetterError, estimate, from_points
 from fsidfusion.alignment.sampling import pixel_grid, sample
-from fsidfusion.data.scenes import render_scene
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
+from fsidfusion.studies.scenes import render_scene
 
 STILL = pixel_grid((240, 320))
 
@@ -78,7 +78,7 @@ def test_what_is_aligned_is_left_alone(scene):
 def test_pictures_that_share_nothing_are_refused(scene):
     generator = np.random.default_rng(0)
     noise = cv2.GaussianBlur(generator.integers(0, 256, (240, 320), np.uint8), (0, 0), 3)
-    with pytest.raises(UserError, match="share too few edges") as caught:
+    with pytest.raises(FusionError, match="share too few edges") as caught:
         estimate([(noise, scene.visible)])
     assert not isinstance(caught.value, NotBetterError)
 
@@ -87,25 +87,25 @@ def test_pictures_that_share_nothing_are_refused(scene):
 def test_flat_pictures_are_named(scene, flat, name):
     pair = [scene.infrared, scene.visible]
     pair[flat] = np.full_like(pair[flat], 70)
-    with pytest.raises(UserError, match=f"the {name} picture is flat"):
+    with pytest.raises(FusionError, match=f"the {name} picture is flat"):
         estimate([tuple(pair)])
 
 
 def test_wrong_calls_are_refused(scene):
     pair = (scene.infrared, scene.visible)
-    with pytest.raises(UserError, match="no pairs"):
+    with pytest.raises(FusionError, match="no pairs"):
         estimate([])
-    with pytest.raises(UserError, match="not of one camera"):
+    with pytest.raises(FusionError, match="not of one camera"):
         estimate([pair, (scene.infrared[:100], scene.visible)])
-    with pytest.raises(UserError, match="too few to align"):
+    with pytest.raises(FusionError, match="too few to align"):
         estimate([(scene.infrared[:20], scene.visible)])
-    with pytest.raises(UserError, match="one field of view says nothing"):
+    with pytest.raises(FusionError, match="one field of view says nothing"):
         estimate([pair], infrared_fov=40)
-    with pytest.raises(UserError, match="1 to 160 degrees"):
+    with pytest.raises(FusionError, match="1 to 160 degrees"):
         estimate([pair], infrared_fov=40, visible_fov=300)
-    with pytest.raises(UserError, match="choose one of them"):
+    with pytest.raises(FusionError, match="choose one of them"):
         estimate([pair], method="mi", model="homography")
-    with pytest.raises(UserError, match="method 'magic'"):
+    with pytest.raises(FusionError, match="method 'magic'"):
         estimate([pair], method="magic")
 
 
@@ -115,7 +115,7 @@ def test_matched_points_give_their_transform():
     alignment = from_points(visible, infrared, (240, 320), (130, 170))
     assert alignment.residual == pytest.approx(0, abs=1e-9)
     assert np.allclose(alignment.place(visible), infrared, atol=1e-4)
-    with pytest.raises(UserError, match="infrared point 153,14 lies outside"):
+    with pytest.raises(FusionError, match="infrared point 153,14 lies outside"):
         from_points(visible, infrared, (240, 320), (130, 140))
 
 

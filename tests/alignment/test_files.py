@@ -4,9 +4,9 @@ from PIL import Image
 
 from fsidfusion.alignment import files
 from fsidfusion.alignment.files import align_by_points, align_files, field_of_view, read_points
-from fsidfusion.data.pairs import Pair
-from fsidfusion.errors import UserError
-from fsidfusion.images import Picture, write_picture
+from fsidfusion.errors import FusionError
+from fsidfusion.images.files import Picture, write_picture
+from fsidfusion.images.pairs import Pair
 
 
 def test_points_are_read_with_commas_blanks_and_remarks(tmp_path):
@@ -21,9 +21,9 @@ def test_points_are_read_with_commas_blanks_and_remarks(tmp_path):
 def test_a_line_that_is_no_match_is_named(tmp_path, line):
     path = tmp_path / "points.csv"
     path.write_text(f"1,2,3,4\n{line}\n")
-    with pytest.raises(UserError, match="line 2"):
+    with pytest.raises(FusionError, match="line 2"):
         read_points(path)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(FusionError, match="cannot be read"):
         read_points(tmp_path / "none.csv")
 
 
@@ -36,7 +36,7 @@ def test_points_align_pictures_of_unequal_sizes(tmp_path):
     assert (alignment.visible_size, alignment.infrared_size) == ((100, 120), (50, 60))
     assert np.allclose(alignment.place(np.array([[60.0, 50.0]])), [[30, 25]])
     (tmp_path / "points.csv").write_text("10,10,5,5\n110,10,55,5\n")
-    with pytest.raises(UserError, match="2 matched points"):
+    with pytest.raises(FusionError, match="2 matched points"):
         align_by_points(pair, tmp_path / "points.csv")
 
 

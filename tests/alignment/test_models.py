@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsidfusion.alignment.models import FEWEST_POINTS, fit_model, transform_points
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 
 MATRICES = {
     "translation": [[1, 0, 12.5], [0, 1, -7], [0, 0, 1]],
@@ -47,15 +47,15 @@ def test_points_without_weight_count_for_nothing():
 @pytest.mark.parametrize("model", ["similarity", "affine", "homography"])
 def test_too_few_points_are_refused(model):
     points = np.random.default_rng(0).uniform(0, 100, (FEWEST_POINTS[model] - 1, 2))
-    with pytest.raises(UserError, match=f"{model} needs {FEWEST_POINTS[model]}"):
+    with pytest.raises(FusionError, match=f"{model} needs {FEWEST_POINTS[model]}"):
         fit_model(points, points, model)
 
 
 @pytest.mark.parametrize("model", ["affine", "homography"])
 def test_points_on_a_line_are_refused(model):
     points = np.stack((np.arange(6.0), 2 * np.arange(6.0)), 1)
-    with pytest.raises(UserError, match="one line"):
+    with pytest.raises(FusionError, match="one line"):
         fit_model(points, points + 1, model)
     assert np.allclose(fit_model(points, points + 1, "similarity"), [[1, 0, 1], [0, 1, 1], [0, 0, 1]])
-    with pytest.raises(UserError, match="one spot"):
+    with pytest.raises(FusionError, match="one spot"):
         fit_model(np.ones((3, 2)), points[:3], "similarity")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fsidfusion.alignment.models import transform_points
 from fsidfusion.alignment.transform import Alignment, read_align, read_alignment, write_alignment
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 
 FIELD = np.random.default_rng(0).normal(size=(4, 6, 2)).astype(np.float32).round(2)
 
@@ -61,9 +61,9 @@ def test_other_sizes_of_the_same_cameras_see_the_same(visible, infrared):
 
 
 def test_other_shapes_are_other_cameras(alignment):
-    with pytest.raises(UserError, match="visible pictures of 320x240, this one is 320x200"):
+    with pytest.raises(FusionError, match="visible pictures of 320x240, this one is 320x200"):
         alignment.fitted((200, 320), (200, 300))
-    with pytest.raises(UserError, match="infrared pictures of 300x200, this one is 300x300"):
+    with pytest.raises(FusionError, match="infrared pictures of 300x200, this one is 300x300"):
         alignment.fitted((240, 320), (300, 300))
 
 
@@ -71,11 +71,11 @@ def test_parallax_falls_off_with_distance(alignment):
     near = alignment.with_shift((8.0, -2.0), 5.0)
     assert near.at_distance(20.0).shift == (2.0, -0.5)
     assert "shift 8,-2 pixels at 5 m" in near.summary()
-    with pytest.raises(UserError, match="no parallax shift with a distance"):
+    with pytest.raises(FusionError, match="no parallax shift with a distance"):
         alignment.at_distance(3.0)
-    with pytest.raises(UserError, match="above 0"):
+    with pytest.raises(FusionError, match="above 0"):
         near.at_distance(0.0)
-    with pytest.raises(UserError, match="above 0"):
+    with pytest.raises(FusionError, match="above 0"):
         alignment.with_shift((1.0, 1.0), -1.0)
 
 
@@ -96,7 +96,7 @@ def test_a_damaged_file_is_named(alignment, tmp_path, change, reason):
     path = tmp_path / "a.json"
     write_alignment(path, alignment)
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(UserError, match=reason) as caught:
+    with pytest.raises(FusionError, match=reason) as caught:
         read_alignment(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -106,7 +106,7 @@ def test_a_damaged_file_is_named(alignment, tmp_path, change, reason):
 def test_no_alignment_file_is_refused(tmp_path, text):
     path = tmp_path / "a.json"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"a\.json"):
+    with pytest.raises(FusionError, match=r"a\.json"):
         read_alignment(path)
 
 
@@ -115,7 +115,7 @@ def test_what_align_may_ask_for(alignment, tmp_path):
     assert read_align("none") is None
     assert read_align("auto") == "auto"
     assert read_align(str(tmp_path / "a.json")).model == "homography"
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(FusionError, match="does not exist"):
         read_align(str(tmp_path / "b.json"))
-    with pytest.raises(UserError, match="--crop goes with --align"):
+    with pytest.raises(FusionError, match="--crop goes with --align"):
         read_align("none", crop=True)

@@ -7,8 +7,8 @@ from fsidfusion import Fuser
 from fsidfusion.alignment.features import picture_mask
 from fsidfusion.alignment.transform import Alignment
 from fsidfusion.alignment.warp import InfraredWarp, align_pair, largest_rectangle
-from fsidfusion.errors import UserError
-from fsidfusion.pixels import luma
+from fsidfusion.errors import FusionError
+from fsidfusion.images.pixels import luma
 
 SIZE = (60, 80)
 
@@ -124,13 +124,13 @@ def test_pairs_that_fit_already_are_fused_as_they_are(scene):
 
 
 def test_what_cannot_be_applied_is_refused():
-    with pytest.raises(UserError, match="no pixel in common"):
+    with pytest.raises(FusionError, match="no pixel in common"):
         InfraredWarp(shifted(500, 0), SIZE, SIZE)(picture(*SIZE), picture(*SIZE))
-    with pytest.raises(UserError, match="another shape"):
+    with pytest.raises(FusionError, match="another shape"):
         InfraredWarp(shifted(0, 0), (60, 60), SIZE)
-    with pytest.raises(UserError, match="limit is 32000"):
+    with pytest.raises(FusionError, match="limit is 32000"):
         InfraredWarp(shifted(0, 0), (30, 40_000), SIZE)
-    with pytest.raises(UserError, match="infrared has the shape"):
+    with pytest.raises(FusionError, match="infrared has the shape"):
         Fuser("mean").fuse(np.zeros((4, 5, 2), np.uint8), picture(*SIZE), align=shifted(0, 0))
 
 
@@ -146,7 +146,7 @@ def test_the_largest_rectangle_is_that_of_exhaustive_search(seed, height, width)
         if mask[top:bottom, left:right].all()
     ]
     if not areas:
-        with pytest.raises(UserError, match="no rectangle in common"):
+        with pytest.raises(FusionError, match="no rectangle in common"):
             largest_rectangle(mask)
         return
     part = largest_rectangle(mask)

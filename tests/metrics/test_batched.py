@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from fsidfusion.benchmark.metrics_speed import rendered_triple
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 from fsidfusion.metrics import batched, score
 from fsidfusion.metrics.batched import BATCHED, score_batch
+from fsidfusion.studies.speed.metrics import rendered_triple
 
 TRIPLES = [rendered_triple(50, 61, seed=seed) for seed in range(3)]
 DIFFERENTIABLE = [name for name in BATCHED if name not in ("EN", "MI")]
@@ -127,13 +127,13 @@ def test_small_and_degenerate_images_agree_with_numpy(size):
 
 def test_wrong_tensors_are_refused():
     image = torch.zeros(2, 1, 8, 8)
-    with pytest.raises(UserError, match=r"\(B, 1, H, W\), got \(2, 1, 8, 8\), \(2, 8, 8\)"):
+    with pytest.raises(FusionError, match=r"\(B, 1, H, W\), got \(2, 1, 8, 8\), \(2, 8, 8\)"):
         batched.correlation(image, image[:, 0], image)
-    with pytest.raises(UserError, match=r"one shape"):
+    with pytest.raises(FusionError, match=r"one shape"):
         batched.correlation(image, image[:1], image)
-    with pytest.raises(UserError, match=r"\(2, 3, 8, 8\)"):
+    with pytest.raises(FusionError, match=r"\(2, 3, 8, 8\)"):
         batched.entropy(image.expand(2, 3, 8, 8))
-    with pytest.raises(UserError, match=r"floating-point.*torch.uint8"):
+    with pytest.raises(FusionError, match=r"floating-point.*torch.uint8"):
         batched.entropy(image.to(torch.uint8))
-    with pytest.raises(UserError, match=r"no batched metric 'Qcb'; there are EN"):
+    with pytest.raises(FusionError, match=r"no batched metric 'Qcb'; there are EN"):
         score_batch(image, image, image, ["Qcb"])

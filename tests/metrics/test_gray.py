@@ -5,7 +5,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 from fsidfusion.metrics import gray as gray_module
 from fsidfusion.metrics import score, to_gray8
 from fsidfusion.metrics.gray import GrayImage, as_gray, strips
@@ -54,7 +54,7 @@ def test_gray_input_stays_as_it_is():
 )
 def test_wrong_images_are_refused_by_name(image, told):
     good = np.zeros((4, 4), np.uint8)
-    with pytest.raises(UserError) as error:
+    with pytest.raises(FusionError) as error:
         score(good, good, image)
     assert told in str(error.value)
     assert str(error.value).startswith("second ")
@@ -62,7 +62,7 @@ def test_wrong_images_are_refused_by_name(image, told):
 
 
 def test_sizes_that_differ_are_told():
-    with pytest.raises(UserError, match=r"fused 4x5, first 4x5, second 5x4"):
+    with pytest.raises(FusionError, match=r"fused 4x5, first 4x5, second 5x4"):
         score(np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.uint8), np.zeros((5, 4), np.uint8))
 
 

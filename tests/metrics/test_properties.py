@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fsidfusion.benchmark.metrics_speed import TOTAL, measure, print_speed, rendered_triple
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 from fsidfusion.metrics import DEFAULT, METRICS, find_metric, mean_scores, score
+from fsidfusion.studies.speed.metrics import TOTAL, measure, print_speed, rendered_triple
 
 ALL = tuple(dict.fromkeys(metric.name for metric in METRICS))
 PLAIN = tuple(name for name in ALL if not name.startswith("FMI"))  # FMI is slow
@@ -210,9 +210,9 @@ def test_the_order_asked_for_is_the_order_given():
 
 
 def test_unknown_names_are_told():
-    with pytest.raises(UserError, match=r"'VIFF'.*the metrics are EN, SD"):
+    with pytest.raises(FusionError, match=r"'VIFF'.*the metrics are EN, SD"):
         score(*RENDERED, metrics=["VIFF"])
-    with pytest.raises(UserError, match=r"'matlab'; choose one of cddfuse, tang"):
+    with pytest.raises(FusionError, match=r"'matlab'; choose one of cddfuse, tang"):
         score(*RENDERED, convention="matlab")
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_reference import reference_network, small_network
 
 from fsidfusion.network.fsidfusion import FSIDFusion
+from network_reference import reference_network, small_network
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_reference import pair, reference_checkpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 from fsidfusion.network import checkpoint
 from fsidfusion.network.checkpoint import (
     from_published,
@@ -21,6 +20,7 @@ from fsidfusion.network.checkpoint import (
     to_published,
 )
 from fsidfusion.network.fsidfusion import FSIDFusion
+from network_reference import pair, reference_checkpoint
 
 
 def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
@@ -82,7 +82,7 @@ def test_a_failed_save_leaves_the_old_file(small, tmp_path, monkeypatch) -> None
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(UserError, match="No space left on device"):
+    with pytest.raises(FusionError, match="No space left on device"):
         save_weights(path, small, {"recipe": "another"})
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["small.safetensors"]
@@ -93,7 +93,7 @@ def test_a_failed_save_leaves_the_old_file(small, tmp_path, monkeypatch) -> None
     [("weights.pth", "should end in .safetensors"), ("no/weights.safetensors", "no folder")],
 )
 def test_refuses_where_it_cannot_save(small, tmp_path, name, complaint) -> None:
-    with pytest.raises(UserError, match=complaint):
+    with pytest.raises(FusionError, match=complaint):
         save_weights(tmp_path / name, small)
 
 
@@ -107,7 +107,7 @@ def test_names_shipped_networks_and_the_closest(monkeypatch, small, tmp_path) ->
     assert checkpoint.model_card("fsidfusion-msrs") == {"licence": "MIT"}
     assert checkpoint.model_card("light") == {}
     with pytest.raises(
-        UserError, match=r"did you mean 'fsidfusion-msrs'.*shipped networks: fsidfusion-msrs, light"
+        FusionError, match=r"did you mean 'fsidfusion-msrs'.*shipped networks: fsidfusion-msrs, light"
     ):
         load_model("fsidfusion-mrs")
 
@@ -133,7 +133,7 @@ def test_every_shipped_network_loads_and_fuses() -> None:
 def test_never_unpickles(tmp_path) -> None:
     for name in ("a.pth", "b.pt", "c.ckpt", "d.PTH"):
         (tmp_path / name).write_bytes(b"\x80\x02")
-        with pytest.raises(UserError, match="import-weights"):
+        with pytest.raises(FusionError, match="import-weights"):
             load_model(tmp_path / name)
 
 
@@ -172,7 +172,7 @@ def test_says_what_does_not_fit(small, tmp_path, metadata, changes, complaint) -
     path = tmp_path / "weights.safetensors"
     save_weights(path, small)
     rewrite(path, metadata, **changes)
-    with pytest.raises(UserError, match=complaint) as caught:
+    with pytest.raises(FusionError, match=complaint) as caught:
         load_model(path)
     assert "\n" not in str(caught.value)
 
@@ -181,7 +181,7 @@ def test_says_what_does_not_fit(small, tmp_path, metadata, changes, complaint) -
 def test_refuses_files_that_are_not_safetensors(tmp_path, content) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(FusionError, match="not a whole safetensors file"):
         load_model(path)
 
 
@@ -189,7 +189,7 @@ def test_refuses_half_a_file(small, tmp_path) -> None:
     path = tmp_path / "weights.safetensors"
     save_weights(path, small)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(FusionError, match="not a whole safetensors file"):
         load_model(path)
-    with pytest.raises(UserError, match="there is no file"):
+    with pytest.raises(FusionError, match="there is no file"):
         load_model(tmp_path / "absent.safetensors")

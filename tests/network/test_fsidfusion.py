@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from network_reference import pair, small_network
 from torch import Tensor
 
 from fsidfusion.network import blocks
 from fsidfusion.network.fsidfusion import FSIDFusion
+from network_reference import pair, small_network
 
 TOLERANCE = 1e-5
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_reference import pair, reference_checkpoint, reference_network
 
 from fsidfusion.cli import main
 from fsidfusion.network import checkpoint
 from fsidfusion.network.checkpoint import load_model, save_weights
+from network_reference import pair, reference_checkpoint, reference_network
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from network_reference import pair
 
 from fsidfusion.network import blocks
 from fsidfusion.network.fsidfusion import FSIDFusion
 from fsidfusion.network.statistics import Statistics
+from network_reference import pair
 
 
 def record(network: FSIDFusion, infrared: torch.Tensor, visible: torch.Tensor) -> Statistics:

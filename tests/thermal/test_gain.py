@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 from fsidfusion.thermal.gain import (
     LINEAR_SHARE,
     Gain,
@@ -55,7 +55,7 @@ def test_modes_are_read(text, gain):
     ],
 )
 def test_modes_that_make_no_sense_are_named(text, words):
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(FusionError, match=words):
         parse_gain(text)
 
 
@@ -140,7 +140,7 @@ def test_colour_keeps_its_chroma_and_its_luma_is_mapped():
 
 
 def test_a_window_beside_the_picture_is_refused_with_both_ranges():
-    with pytest.raises(UserError, match=r"100\.\.200.*7\d{3}"):
+    with pytest.raises(FusionError, match=r"100\.\.200.*7\d{3}"):
         find_mapping(thermal_scene(), Gain("window", 100, 200))
 
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 import fsidfusion
 from fsidfusion.alignment.transform import Alignment
-from fsidfusion.inference.contrast import Range
-from fsidfusion.pixels import luma, quantise
+from fsidfusion.images.output_range import Range
+from fsidfusion.images.pixels import luma, quantise
 from fsidfusion.thermal.heat import glow, heat_range
 
 WARM = Range(0.4, 1.0)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 from fsidfusion.thermal.highlight import Threshold, highlight, parse_threshold
 
 
@@ -13,7 +13,7 @@ def test_thresholds_are_read():
     assert parse_threshold("80%") == Threshold(80, "%")
     assert parse_threshold("9000") == Threshold(9000, "")
     for wrong in ("hot", "35F", "120%", "C", ""):
-        with pytest.raises(UserError):
+        with pytest.raises(FusionError):
             parse_threshold(wrong)
 
 

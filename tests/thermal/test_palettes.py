@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fsidfusion.data.scenes import render_scene
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
+from fsidfusion.studies.scenes import render_scene
 from fsidfusion.thermal.palettes import GRAY_PALETTES, PALETTES, colour, find_palette, levels_of, palette
 
 COLOURED = [name for name in PALETTES if name not in GRAY_PALETTES]
@@ -63,5 +63,5 @@ def test_photographs_and_gray_pictures_are_no_false_colours(seed, scene):
 
 
 def test_unknown_palettes_are_named():
-    with pytest.raises(UserError, match="ironbow"):
+    with pytest.raises(FusionError, match="ironbow"):
         palette("sunset")

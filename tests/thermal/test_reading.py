@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from radiometric_files import centikelvin, warm_scene, write_deep, write_dji, write_jpeg_with_segments
 
-from fsidfusion.errors import UserError
-from fsidfusion.images import Picture, read_picture, write_picture
+from fsidfusion.errors import FusionError
+from fsidfusion.images.files import Picture, read_picture, write_picture
 from fsidfusion.thermal import radiometric
 from fsidfusion.thermal.gain import Gain, apply_gain
 from fsidfusion.thermal.palettes import colour
 from fsidfusion.thermal.reading import Thermal, hot_levels, read_thermal
 from fsidfusion.thermal.temperature import read_temperature, resample, to_celsius, write_temperature
+from radiometric_files import centikelvin, warm_scene, write_deep, write_dji, write_jpeg_with_segments
 
 
 @pytest.mark.parametrize("channels", [(), (3,)])
@@ -50,16 +50,16 @@ def test_floating_temperatures_need_their_unit(tmp_path):
     celsius = warm_scene()
     write_temperature(tmp_path / "t.tif", celsius)
     np.testing.assert_array_equal(read_temperature(tmp_path / "t.tif"), celsius)
-    with pytest.raises(UserError, match="--unit celsius"):
+    with pytest.raises(FusionError, match="--unit celsius"):
         read_thermal(tmp_path / "t.tif")
     reading = read_thermal(tmp_path / "t.tif", Thermal(unit="celsius", agc="linear"))
     np.testing.assert_array_equal(reading.scene.celsius, celsius)
     assert reading.picture.pixels.max() == pytest.approx(1.0)
-    with pytest.raises(UserError, match="gain control"):
+    with pytest.raises(FusionError, match="gain control"):
         read_thermal(tmp_path / "t.tif", Thermal(unit="celsius", agc="off"))
     celsius[3, 4] = np.nan
     write_temperature(tmp_path / "t.tif", celsius)
-    with pytest.raises(UserError, match="NaN"):
+    with pytest.raises(FusionError, match="NaN"):
         read_thermal(tmp_path / "t.tif", Thermal(unit="celsius"))
 
 
@@ -74,15 +74,15 @@ def test_raw_counts_have_a_gain_but_no_temperature(tmp_path):
         (Thermal(highlight="35C"), False, "--highlight 35C"),
         (Thermal(), True, "--temperature"),
     ):
-        with pytest.raises(UserError, match=f"no temperatures.*{option}.*--unit"):
+        with pytest.raises(FusionError, match=f"no temperatures.*{option}.*--unit"):
             read_thermal(path, thermal, temperature=temperature)
-    with pytest.raises(UserError, match=r"a\.tif: window 100\.\.200"):
+    with pytest.raises(FusionError, match=r"a\.tif: window 100\.\.200"):
         read_thermal(path, Thermal(agc="window:100..200"))
 
 
 def test_options_that_cannot_be_read_are_named():
     for thermal in (Thermal(agc="x"), Thermal(palette="x"), Thermal(highlight="x")):
-        with pytest.raises(UserError, match="'x' is unknown"):
+        with pytest.raises(FusionError, match="'x' is unknown"):
             thermal.check()
     Thermal("clahe", "kelvin", "ironbow", "80%").check()
 
@@ -98,7 +98,7 @@ def test_false_colours_become_levels(tmp_path):
     assert hot_levels(kept.scene, Thermal(highlight="80%").threshold()).ndim == 2
     scan = read_thermal(tmp_path / "a.png", Thermal().of_scan())  # PET in false colours keeps them
     assert scan.picture.pixels.ndim == 3
-    with pytest.raises(UserError, match="in colour"):
+    with pytest.raises(FusionError, match="in colour"):
         read_thermal(tmp_path / "a.png", Thermal(unit="centikelvin"))
 
 
@@ -126,14 +126,14 @@ def test_radiometric_data_that_are_cut_are_refused(tmp_path, monkeypatch):
     path = write_dji(tmp_path / "a.jpg", np.zeros((20, 30), np.uint16))
     picture = np.full((40, 50, 3), 9, np.uint8)
     write_jpeg_with_segments(path, picture, [(0xE1, b"xmp DJI"), (0xE3, bytes(1200))])
-    with pytest.raises(UserError, match=r"1200 bytes .* expected 4000 for 50x40.*--agc off"):
+    with pytest.raises(FusionError, match=r"1200 bytes .* expected 4000 for 50x40.*--agc off"):
         read_thermal(path)
     assert read_thermal(path, Thermal(agc="off")).picture.size == (40, 50)
     broken = write_jpeg_with_segments(tmp_path / "b.jpg", picture, [(0xE1, b"FLIR\0\1\0\0" + bytes(300))])
     monkeypatch.setattr(radiometric, "can_read", lambda kind: kind == "DJI")
     monkeypatch.setattr("fsidfusion.thermal.reading.can_read", lambda kind: kind == "DJI")
     assert "pip install 'fsidfusion[radiometric]'" in read_thermal(broken).note
-    with pytest.raises(UserError, match=r"no temperatures.*flyr.*--temperature"):
+    with pytest.raises(FusionError, match=r"no temperatures.*flyr.*--temperature"):
         read_thermal(broken, temperature=True)
 
 
@@ -141,7 +141,7 @@ def test_records_of_flir_that_are_damaged_are_refused(tmp_path):
     pytest.importorskip("flyr")
     picture = np.full((40, 50, 3), 9, np.uint8)
     broken = write_jpeg_with_segments(tmp_path / "b.jpg", picture, [(0xE1, b"FLIR\0\1\0\0" + bytes(300))])
-    with pytest.raises(UserError, match=r"b\.jpg: its radiometric data cannot be read.*--agc off") as error:
+    with pytest.raises(FusionError, match=r"b\.jpg: its radiometric data cannot be read.*--agc off") as error:
         read_thermal(broken)
     assert "\n" not in str(error.value)
     assert read_thermal(broken, Thermal(agc="off")).picture.size == (40, 50)
@@ -201,6 +201,6 @@ def test_maps_of_temperatures(tmp_path):
     larger = resample(celsius, 96, 100)
     assert larger.shape == (96, 100)
     assert celsius.min() <= larger.min() <= larger.max() <= celsius.max()
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(FusionError, match="cannot be written"):
         write_temperature(path / "below.tif", celsius)
     assert [file.name for file in Path(path.parent).iterdir()] == ["t.tiff"]

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import tifffile
-from radiometric_files import centikelvin, warm_scene, write_dji
 
-from fsidfusion.errors import UserError
-from fsidfusion.inference.fuser import Fuser
+from fsidfusion.errors import FusionError
+from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.thermal.palettes import colour
 from fsidfusion.thermal.reading import Thermal
 from fsidfusion.thermal.stream import ThermalStream, read_frame
+from radiometric_files import centikelvin, warm_scene, write_dji
 
 
 def test_8_bit_frames_pass_as_they_are():
@@ -49,7 +49,7 @@ def test_what_does_not_fit_the_frames_is_named():
         (Thermal(highlight="35C"), "cam 0 holds no temperatures.*--highlight"),
         (Thermal(agc="window:1..2"), "cam 0: window"),
     ):
-        with pytest.raises(UserError, match=words):
+        with pytest.raises(FusionError, match=words):
             ThermalStream(thermal, "cam 0")(counts, 0.0)
 
 
@@ -68,7 +68,7 @@ def test_frames_of_radiometric_and_floating_files(tmp_path):
 def test_a_video_of_temperatures_is_steady_and_shows_what_is_hot(tmp_path):
     """Pictures in centikelvin; in every second one something far hotter stands at the edge."""
     av = pytest.importorskip("av")
-    from fsidfusion.inference.video import fuse_video
+    from fsidfusion.fusion.video import fuse_video
 
     for i in range(8):
         celsius = warm_scene()
@@ -85,7 +85,7 @@ def test_a_video_of_temperatures_is_steady_and_shows_what_is_hot(tmp_path):
     assert all(frame[person][..., 0].mean() > frame[person][..., 2].mean() + 60 for frame in frames)
     assert all(np.ptp(frame[wall].mean(axis=(0, 1))) < 8 for frame in frames)  # gray: nothing is hot
     assert np.abs(np.diff([frame[wall].mean() for frame in frames])).max() < 8
-    with pytest.raises(UserError, match="no temperatures"):
+    with pytest.raises(FusionError, match="no temperatures"):
         thermal = Thermal(unit="counts", agc="window:20..40C")
         fuse_video(fuser, *sources, tmp_path / "g.mkv", thermal=thermal)
     assert not list(tmp_path.glob("*g.mkv*")) + list(tmp_path.glob(".fsidfusion*"))

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from training_pairs import source_pairs
 
-from fsidfusion.data.patches import PatchCache, PatchSettings, prepare
+from fsidfusion.training.patches import PatchCache, PatchSettings, prepare
 from fsidfusion.training.presets import TrainConfig
+from training_pairs import source_pairs
 
 
 @pytest.fixture

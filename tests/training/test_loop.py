@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fsidfusion.data.patches import CropSampler, PatchCache
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 from fsidfusion.metrics.table import DEFAULT
 from fsidfusion.network.checkpoint import build_model, load_model
 from fsidfusion.training import loop, state
 from fsidfusion.training.loop import train
+from fsidfusion.training.patches import CropSampler, PatchCache
 from fsidfusion.training.presets import TrainConfig, load_config
 from fsidfusion.training.record import Progress
 from fsidfusion.training.schedule import Plan, learning_rate, plan_of
@@ -141,7 +141,7 @@ def test_a_diverging_run_stops_and_says_where(
 
     monkeypatch.setattr(loop.stages, "fuse", poisoned)
     config = replace(tiny, checkpoint_minutes=0.0)
-    with pytest.raises(UserError, match=r"diverged at step 3: gradient norm nan.*00000003"):
+    with pytest.raises(FusionError, match=r"diverged at step 3: gradient norm nan.*00000003"):
         train(config, cache, tmp_path / "run")
     monkeypatch.undo()
     assert train(config, cache, tmp_path / "run").name == "weights.safetensors"
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(
 
     monkeypatch.setattr(state, "save_file", full)
     config = replace(tiny, checkpoint_minutes=0.0)
-    with pytest.raises(UserError, match=r"No space left on device.*resume"):
+    with pytest.raises(FusionError, match=r"No space left on device.*resume"):
         train(config, cache, tmp_path / "run")
     monkeypatch.undo()
     kept = state.checkpoints(tmp_path / "run")
@@ -180,7 +180,7 @@ def test_a_log_that_cannot_be_written_stops_the_run_and_loses_nothing(
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
-        with pytest.raises(UserError, match="make room and run again"):
+        with pytest.raises(FusionError, match="make room and run again"):
             train(config, cache, tmp_path / "run", on_step=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -198,19 +198,19 @@ def test_a_checkpoint_of_another_network_is_refused(
     train(other, cache, tmp_path / "other")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     shutil.copytree(tmp_path / "other" / "checkpoints", tmp_path / "run" / "checkpoints")
-    with pytest.raises(UserError, match=r"cannot be resumed.*of another network"):
+    with pytest.raises(FusionError, match=r"cannot be resumed.*of another network"):
         train(tiny, cache, tmp_path / "run")
 
 
 def test_runs_are_not_mixed_up(cache: PatchCache, tiny: TrainConfig, tmp_path: Path) -> None:
     train(tiny, cache, tmp_path / "run")
-    with pytest.raises(UserError, match="another configuration"):
+    with pytest.raises(FusionError, match="another configuration"):
         train(replace(tiny, learning_rate=1.0), cache, tmp_path / "run")
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(FusionError, match="holds a run already"):
         train(tiny, cache, tmp_path / "run", resume=False)
     broken = state.checkpoints(tmp_path / "run")[-1] / "weights-0.safetensors"
     broken.write_bytes(broken.read_bytes()[:100])
-    with pytest.raises(UserError, match="cannot be resumed"):
+    with pytest.raises(FusionError, match="cannot be resumed"):
         train(tiny, cache, tmp_path / "run")
 
 
@@ -219,7 +219,7 @@ def test_init_continues_from_weights(cache: PatchCache, tiny: TrainConfig, tmp_p
     second = replace(tiny, init=str(first), learning_rate=0.0, learning_rate_floor=0.0)
     again = load_file(train(second, cache, tmp_path / "second"))
     assert all(torch.allclose(a, again[name], atol=1e-6) for name, a in load_file(first).items())
-    with pytest.raises(UserError, match="holds fsidfusion-light, but the run trains fsidfusion"):
+    with pytest.raises(FusionError, match="holds fsidfusion-light, but the run trains fsidfusion"):
         train(replace(second, network="fsidfusion", network_options={}), cache, tmp_path / "third")
 
 
@@ -235,7 +235,7 @@ def test_published_rates_halve_apart() -> None:
 def test_crops_of_the_cache_are_those_of_the_sampler(cache: PatchCache, tiny: TrainConfig) -> None:
     plan = plan_of(replace(tiny, steps_per_epoch=0), CropSampler(cache, 16, 2, 0))
     assert plan.steps == 3  # five training pictures, two a step
-    with pytest.raises(UserError, match="nothing to train"):
+    with pytest.raises(FusionError, match="nothing to train"):
         plan_of(replace(tiny, fusion_epochs=0), CropSampler(cache, 16, 2, 0))
 
 

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_pairs import textured
 
 from fsidfusion.metrics import score
 from fsidfusion.training import objectives
+from training_pairs import textured
 
 
 def batch(*seeds: int) -> torch.Tensor:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 from fsidfusion.training.presets import TrainConfig, load_config, preset_names
 
 
@@ -47,7 +47,7 @@ def test_overrides_are_read_as_yaml() -> None:
     ],
 )
 def test_wrong_configurations_say_what_is_wrong(preset: str, overrides: dict[str, str], message: str) -> None:
-    with pytest.raises(UserError, match=None) as caught:
+    with pytest.raises(FusionError, match=None) as caught:
         load_config(preset, overrides)
     assert message in str(caught.value)
 
@@ -78,12 +78,12 @@ def test_a_stored_configuration_of_fewer_fields_is_the_same_run(tmp_path: Path) 
     ],
 )
 def test_values_that_cannot_work_are_refused(overrides: dict[str, str], message: str) -> None:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(FusionError) as caught:
         load_config("light", overrides)
     assert message in str(caught.value)
 
 
 def test_a_preset_file_holds_fields(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("- batch\n")
-    with pytest.raises(UserError, match="holds list, not fields"):
+    with pytest.raises(FusionError, match="holds list, not fields"):
         load_config(str(tmp_path / "own.yaml"))

@@ -5,15 +5,15 @@ import sys
 
 LOST = """
 import torch
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError
 from fsidfusion.training.processes import agree, joined
 try:
     with joined("cpu") as (rank, world):
         assert agree(rank == 0, world, torch.device("cpu"))
         if rank == 0:
-            raise UserError("the disk is full")
+            raise InputError("the disk is full")
         agree(False, world, torch.device("cpu"))
-except UserError as error:
+except InputError as error:
     print(error)
 """
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 from fsidfusion.training.record import Progress, Record, disk_errors, read_lines
 from fsidfusion.training.validation import Validation
 
@@ -60,11 +60,11 @@ def test_absent_tensorboard_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
         return original(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(UserError, match=r"pip install 'fsidfusion\[tensorboard\]'"):
+    with pytest.raises(FusionError, match=r"pip install 'fsidfusion\[tensorboard\]'"):
         Record(tmp_path, 0, tensorboard=True)
 
 
 def test_a_failed_write_says_that_the_checkpoints_are_whole(tmp_path: Path) -> None:
     words = "No space left on device.*checkpoints are untouched"
-    with pytest.raises(UserError, match=words), disk_errors(tmp_path):
+    with pytest.raises(FusionError, match=words), disk_errors(tmp_path):
         raise OSError(28, "No space left on device")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError, InputError
 from fsidfusion.metrics.table import DEFAULT
 from fsidfusion.training.presets import TrainConfig
 from fsidfusion.training.run_report import BINS, reported, write_run_report
@@ -82,10 +82,10 @@ def test_report_of_a_young_run(tmp_path: Path) -> None:
 
 def test_report_is_written_however_a_run_ends(tmp_path: Path) -> None:
     logged(tmp_path, steps=2, validations=0)
-    with pytest.raises(UserError, match="diverged"), reported(tmp_path):
-        raise UserError("diverged")
+    with pytest.raises(FusionError, match="diverged"), reported(tmp_path):
+        raise InputError("diverged")
     assert (tmp_path / "report.html").exists()
     with reported(tmp_path / "nothing"):  # no run there, and no error that would hide another
         pass
-    with pytest.raises(UserError, match="holds no step of a run"):
+    with pytest.raises(FusionError, match="holds no step of a run"):
         write_run_report(tmp_path / "nothing")

@@ -13,8 +13,8 @@ from fsidfusion.alignment.methods import by_ecc, by_mutual_information
 from fsidfusion.alignment.models import Matrix, Model, Points, fit_model, transform_points
 from fsidfusion.alignment.search import Shot, View, refine, refine_field, residual, wide_search
 from fsidfusion.alignment.transform import Alignment, Size, today
-from fsidfusion.errors import UserError
-from fsidfusion.pixels import Pixels, check_pixels
+from fsidfusion.errors import FusionError, InputError
+from fsidfusion.images.pixels import Pixels, check_pixels
 
 Method = Literal["edges", "ecc", "mi"]
 
@@ -34,7 +34,7 @@ _FLAT = 1e-3  # standard deviation of luma 0..1
 _STIFFNESS = 0.5  # cells of the residual field
 
 
-class NotBetterError(UserError):
+class NotBetterError(InputError):
     """The estimate is no better than the pictures as they are, which fit to some degree."""
 
 
@@ -79,11 +79,12 @@ def estimate(
         visible_fov: likewise.
 
     Raises:
-        UserError: no pairs, sizes that differ between pairs, pictures that are flat, small, or share nothing.
+        InputError: no pairs, sizes that differ between pairs, pictures that are flat, small, or share
+            nothing.
         NotBetterError: the estimate is no better than none; the message gives both scores.
     """
     if method not in get_args(Method) or model not in get_args(Model):
-        raise UserError(
+        raise InputError(
             f"method {method!r}, model {model!r}: expected one of {get_args(Method)}, {get_args(Model)}"
         )
     shots = _shots(pairs)
@@ -94,7 +95,7 @@ def estimate(
     if infrared_fov is not None and visible_fov is not None:
         start = _from_fields_of_view(visible_size, infrared_size, visible_fov, infrared_fov)
     elif (infrared_fov is None) != (visible_fov is None):
-        raise UserError("one field of view says nothing without the other; give --ir-fov and --vis-fov")
+        raise InputError("one field of view says nothing without the other; give --ir-fov and --vis-fov")
     elif visible_size != infrared_size:
         start, scales = _equal_areas(visible_size, infrared_size), _UNKNOWN_SCALES
     starts = wide_search(shots, start, _ANGLES, scales, _REACH)
@@ -129,7 +130,7 @@ def from_points(
     """The alignment of matched points (N, 2) in pixels, by least squares; ``residual`` is their mean error.
 
     Raises:
-        UserError: too few points, points on one line, or outside their picture.
+        InputError: too few points, points on one line, or outside their picture.
     """
     for name, points, (height, width) in (
         ("visible", visible, visible_size),
@@ -138,7 +139,7 @@ def from_points(
         outside = ~((points > -1) & (points < (width + 1, height + 1))).all(1)
         if outside.any():
             x, y = points[outside][0]
-            raise UserError(
+            raise InputError(
                 f"the {name} point {x:g},{y:g} lies outside the picture of {width}x{height} pixels"
             )
     matrix = fit_model(visible, infrared, model)
@@ -172,7 +173,7 @@ def fit(views: Sequence[View], matrix: Matrix, field: NDArray[Any] | None = None
 
 def _shots(pairs: Sequence[tuple[Pixels, Pixels]]) -> list[Shot]:
     if not pairs:
-        raise UserError("no pairs to align; give an infrared and a visible picture")
+        raise InputError("no pairs to align; give an infrared and a visible picture")
     step = max(1.0, len(pairs) / MAX_PAIRS)
     chosen = [pairs[int(place * step)] for place in range(min(len(pairs), MAX_PAIRS))]
     shots = []
@@ -180,19 +181,19 @@ def _shots(pairs: Sequence[tuple[Pixels, Pixels]]) -> list[Shot]:
         for name, pixels, first in zip(("infrared", "visible"), pair, chosen[0]):
             check_pixels(pixels, name)
             if pixels.shape[:2] != first.shape[:2]:
-                raise UserError(
+                raise InputError(
                     f"{name} pictures of {first.shape[1]}x{first.shape[0]} and"
                     f" {pixels.shape[1]}x{pixels.shape[0]} are not of one camera; align groups of one size"
                 )
             if min(pixels.shape[:2]) < SMALLEST:
-                raise UserError(
+                raise InputError(
                     f"the {name} picture has {pixels.shape[1]}x{pixels.shape[0]} pixels, too few to align;"
                     f" expected {SMALLEST} a side or more"
                 )
         shots.append(Shot.of(*pair))
     structured = [shot for shot in shots if not _flat_side(shot)]
     if not structured:
-        raise UserError(f"the {_flat_side(shots[0])} picture is flat: it has no edges to align by")
+        raise InputError(f"the {_flat_side(shots[0])} picture is flat: it has no edges to align by")
     return structured
 
 
@@ -228,11 +229,11 @@ def _is_plausible(matrix: Matrix, start: Matrix, size: Size) -> bool:
     return bool(np.abs(moved).max() < _LONGEST * max(size)) and float(np.linalg.det(matrix)) > 0
 
 
-def _refusal(with_: Fit, without: Fit) -> UserError:
+def _refusal(with_: Fit, without: Fit) -> FusionError:
     scores = f"score {with_.score:.3f}, without {without.score:.3f}, by chance {with_.chance:.3f}"
     if without.is_real:
         return NotBetterError(f"the estimate is no better than the pictures as they are ({scores})")
-    return UserError(
+    return InputError(
         f"the pictures cannot be aligned: they share too few edges ({scores});"
         " give pictures that overlap, more pairs of the rig, fields of view, or matched points (--points)"
     )
@@ -256,7 +257,7 @@ def _from_fields_of_view(visible: Size, infrared: Size, visible_fov: float, infr
     """By the focal lengths in pixels, f = width / (2 tan(fov / 2))."""
     for fov in (visible_fov, infrared_fov):
         if not 1 <= fov <= 160:
-            raise UserError(f"field of view {fov:g}: expected 1 to 160 degrees, across the picture's width")
+            raise InputError(f"field of view {fov:g}: expected 1 to 160 degrees, across the picture's width")
     focal = [
         size[1] / (2 * math.tan(math.radians(fov) / 2))
         for size, fov in ((visible, visible_fov), (infrared, infrared_fov))

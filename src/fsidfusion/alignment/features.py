@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.pixels import Pixels
+from fsidfusion.images.pixels import Pixels
 
 Features = NDArray[np.float32]  # (4, H, W): cos and sin of two and of four times the edge direction
 Mask = NDArray[np.float32]  # (H, W), 1 where there is a picture

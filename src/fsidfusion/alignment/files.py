@@ -10,9 +10,9 @@ from PIL import Image
 from fsidfusion.alignment.estimate import MAX_PAIRS, Method, estimate, from_points
 from fsidfusion.alignment.models import Model, Points
 from fsidfusion.alignment.transform import Alignment
-from fsidfusion.data.pairs import Pair
-from fsidfusion.errors import UserError
-from fsidfusion.images import read_header, read_picture
+from fsidfusion.errors import InputError
+from fsidfusion.images.files import read_header, read_picture
+from fsidfusion.images.pairs import Pair
 
 _EXIF_IFD, _FOCAL_35MM = 0x8769, 0xA405
 _DIAGONAL_35MM = 43.27  # millimetres
@@ -76,12 +76,12 @@ def read_points(path: Path) -> tuple[Points, Points]:
     what follows a ``#`` are passed over.
 
     Raises:
-        UserError: no such file, or a line that is not four finite numbers.
+        InputError: no such file, or a line that is not four finite numbers.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise UserError(
+        raise InputError(
             f"{path} cannot be read as a file of matched points ({type(error).__name__})"
         ) from error
     rows = []
@@ -94,7 +94,7 @@ def read_points(path: Path) -> tuple[Points, Points]:
         except ValueError:
             row = []
         if len(row) != 4 or not all(map(math.isfinite, row)):
-            raise UserError(
+            raise InputError(
                 f"{path}, line {number}: {line.strip()!r};"
                 " expected visible x, visible y, infrared x, infrared y"
             )

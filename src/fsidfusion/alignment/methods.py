@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fsidfusion.alignment.models import Matrix, Model, fit_model, transform_points
 from fsidfusion.alignment.sampling import shrink
 from fsidfusion.alignment.search import Shot, View
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError, MissingDependency
 
 _SIDES = (160, 320, 640)  # longer sides of the pyramid
 _STEPS = 60  # of the optimiser on each size
@@ -25,7 +25,7 @@ def by_ecc(shots: Sequence[Shot], starts: Sequence[Matrix], model: Model) -> Mat
     Each pair takes the start that ends best; over several pairs the median counts.
 
     Raises:
-        UserError: where no start of any pair converges.
+        InputError: where no start of any pair converges.
     """
     return _median([_best_ecc(shot, starts, model) for shot in shots], shots[0], model)
 
@@ -34,12 +34,12 @@ def by_mutual_information(shots: Sequence[Shot], starts: Sequence[Matrix], model
     """Mattes mutual information of intensities over a pyramid; starts and pairs as in :func:`by_ecc`.
 
     Raises:
-        UserError: SimpleITK is missing, or a homography is asked for.
+        InputError: SimpleITK is missing, or a homography is asked for.
     """
     if not find_spec("SimpleITK"):
-        raise UserError("--method mi needs SimpleITK: pip install 'fsidfusion[align]'")
+        raise MissingDependency("--method mi needs SimpleITK: pip install 'fsidfusion[align]'")
     if model == "homography":
-        raise UserError("--method mi estimates translation, similarity or affine; choose one of them")
+        raise InputError("--method mi estimates translation, similarity or affine; choose one of them")
     return _median([_best_information(shot, starts, model) for shot in shots], shots[0], model)
 
 
@@ -132,7 +132,7 @@ def _median(matrices: Sequence[Matrix | None], shot: Shot, model: Model) -> Matr
     """The matrix of a family nearest to the median of where several take the frame."""
     found = [matrix for matrix in matrices if matrix is not None]
     if not found:
-        raise UserError(
+        raise InputError(
             "the pictures share no gradients that could be aligned; try --method edges, or --points"
         )
     if len(found) == 1:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError
 
 Model = Literal["translation", "similarity", "affine", "homography"]
 Points = NDArray[np.float64]  # (N, 2), x then y in pixels; the centre of the first pixel is (0, 0)
@@ -36,11 +36,11 @@ def fit_model(source: Points, target: Points, model: Model, weights: NDArray[Any
         weights: (N,) >= 0; equal by default.
 
     Raises:
-        UserError: fewer points than the family needs, or points on one line where it needs more.
+        InputError: fewer points than the family needs, or points on one line where it needs more.
     """
     needed = FEWEST_POINTS[model]
     if len(source) < needed:
-        raise UserError(f"{len(source)} matched points; a {model} needs {needed} or more: add some")
+        raise InputError(f"{len(source)} matched points; a {model} needs {needed} or more: add some")
     weights = np.ones(len(source)) if weights is None else np.asarray(weights, np.float64)
     if model == "translation":
         shift = np.average(target - source, axis=0, weights=weights)
@@ -84,7 +84,7 @@ def _check_spread(points: Points, weights: NDArray[Any], model: Model) -> None:
     centred = used - used.mean(0) if len(used) else np.zeros((1, 2))
     length, thickness = (*np.linalg.svd(centred, compute_uv=False), 0.0)[:2]
     if length < 1e-9 or (model != "similarity" and thickness < _COLLINEAR * length):
-        raise UserError(
+        raise InputError(
             f"the matched points lie on one line or one spot, which leaves a {model} open;"
             " add points elsewhere, or choose a simpler model"
         )

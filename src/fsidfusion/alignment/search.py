@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fsidfusion.alignment.features import Features, Mask, edge_directions, grown, picture_mask
 from fsidfusion.alignment.models import Matrix, Model, fit_model, transform_points
 from fsidfusion.alignment.sampling import sample, sample_field, shrink
-from fsidfusion.pixels import Pixels, luma
+from fsidfusion.images.pixels import Pixels, luma
 from fsidfusion.thermal.gain import apply_gain, is_raw, parse_gain
 
 FIELD_CELLS = 20  # of the residual field along the longer side

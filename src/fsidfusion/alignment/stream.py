@@ -5,7 +5,7 @@ from typing import Literal
 
 from fsidfusion.alignment.transform import Alignment
 from fsidfusion.alignment.warp import Aligned, InfraredWarp
-from fsidfusion.pixels import Pixels
+from fsidfusion.images.pixels import Pixels
 
 FIRST_FRAMES = 48  # pairs that are read before an estimate
 _USED = 5  # of them, evenly spread
@@ -29,7 +29,7 @@ class AlignmentStream:
         """Estimate from the first (infrared, visible) pairs; no better than none means none.
 
         Raises:
-            UserError: frames that cannot be aligned.
+            InputError: frames that cannot be aligned.
         """
         from fsidfusion.alignment.estimate import NotBetterError, estimate
 
@@ -44,7 +44,7 @@ class AlignmentStream:
         """One infrared frame in the visible frame, or None where nothing is to be aligned.
 
         Raises:
-            UserError: frames of another shape than the alignment's cameras have.
+            InputError: frames of another shape than the alignment's cameras have.
         """
         if not isinstance(self._choice, Alignment):
             return None

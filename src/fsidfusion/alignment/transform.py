@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fsidfusion.alignment.models import Matrix, transform_points
 from fsidfusion.alignment.sampling import sample_field
-from fsidfusion.errors import UserError
-from fsidfusion.images import whole_file
+from fsidfusion.errors import InputError
+from fsidfusion.images.atomic import whole_file
 
 FORMAT = "fsidfusion alignment 1"
 _ASPECT_SLACK = 0.01  # relative difference of aspect ratios that still are the same camera at another size
@@ -54,14 +54,14 @@ class Alignment:
         """The same for pictures of other sizes of the same two cameras.
 
         Raises:
-            UserError: an aspect ratio that differs by over 1 %: another camera, or a crop.
+            InputError: an aspect ratio that differs by over 1 %: another camera, or a crop.
         """
         ours, theirs = (self.visible_size, self.infrared_size), (visible_size, infrared_size)
         if ours == theirs:
             return self
         for name, saved, given in zip(("visible", "infrared"), ours, theirs):
             if abs(math.log(given[0] * saved[1] / (given[1] * saved[0]))) > _ASPECT_SLACK:
-                raise UserError(
+                raise InputError(
                     f"the alignment is for {name} pictures of {saved[1]}x{saved[0]}, this one is"
                     f" {given[1]}x{given[0]}, of another shape; estimate one for this camera"
                 )
@@ -82,14 +82,14 @@ class Alignment:
         """The same with its parallax shift for another distance: it falls off as 1 / distance.
 
         Raises:
-            UserError: no distance was saved with the shift, or one that is not positive.
+            InputError: no distance was saved with the shift, or one that is not positive.
         """
         if self.distance is None:
-            raise UserError(
+            raise InputError(
                 "the alignment has no parallax shift with a distance; save one (--shift, --distance)"
             )
         if not metres > 0:
-            raise UserError(f"distance {metres:g}: expected metres above 0")
+            raise InputError(f"distance {metres:g}: expected metres above 0")
         factor = self.distance / metres
         return replace(self, shift=(self.shift[0] * factor, self.shift[1] * factor), distance=metres)
 
@@ -97,10 +97,10 @@ class Alignment:
         """The same with the parallax shift (x, y) in infrared pixels of things at a distance in metres.
 
         Raises:
-            UserError: a distance that is not positive.
+            InputError: a distance that is not positive.
         """
         if distance is not None and not distance > 0:
-            raise UserError(f"distance {distance:g}: expected metres above 0")
+            raise InputError(f"distance {distance:g}: expected metres above 0")
         return replace(self, shift=shift, distance=distance)
 
     def summary(self) -> str:
@@ -126,7 +126,7 @@ def write_alignment(path: Path, alignment: Alignment) -> None:
     """Write a JSON file, whole or not at all.
 
     Raises:
-        UserError: the file cannot be written.
+        InputError: the file cannot be written.
     """
     content = {"format": FORMAT, **asdict(alignment)}
     content["matrix"] = alignment.matrix.tolist()
@@ -140,38 +140,38 @@ def write_alignment(path: Path, alignment: Alignment) -> None:
         with whole_file(path) as stream:
             stream.write((json.dumps(content, indent=1) + "\n").encode())
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); choose another output") from error
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose another output") from error
 
 
 def read_alignment(path: Path) -> Alignment:
     """Read what :func:`write_alignment` wrote.
 
     Raises:
-        UserError: no such file, or one that holds no sound alignment.
+        InputError: no such file, or one that holds no sound alignment.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; write one with 'fsidfusion align'") from error
+        raise InputError(f"{path} does not exist; write one with 'fsidfusion align'") from error
     except (OSError, ValueError) as error:
-        raise UserError(
+        raise InputError(
             f"{path} is no readable JSON file ({type(error).__name__}); estimate it again"
         ) from error
     try:
         return _parse(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} holds no sound alignment ({error}); estimate it again") from error
+        raise InputError(f"{path} holds no sound alignment ({error}); estimate it again") from error
 
 
 def read_align(choice: str, crop: bool = False) -> Alignment | Literal["auto"] | None:
     """What ``--align`` asks for: none, ``auto``, or an alignment from a file.
 
     Raises:
-        UserError: as :func:`read_alignment`, or ``crop`` without an alignment.
+        InputError: as :func:`read_alignment`, or ``crop`` without an alignment.
     """
     if choice == "none":
         if crop:
-            raise UserError("--crop goes with --align auto or --align FILE; give one, or leave it out")
+            raise InputError("--crop goes with --align auto or --align FILE; give one, or leave it out")
         return None
     return "auto" if choice == "auto" else read_alignment(Path(choice))
 

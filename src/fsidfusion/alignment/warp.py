@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from fsidfusion.alignment.features import picture_mask
 from fsidfusion.alignment.sampling import pixel_grid, sample, shrink
 from fsidfusion.alignment.transform import Alignment, Size
-from fsidfusion.errors import UserError
-from fsidfusion.pixels import Luma, Pixels, luma, quantise, resize, strips
+from fsidfusion.errors import InputError
+from fsidfusion.images.pixels import Luma, Pixels, luma, quantise, resize, strips
 from fsidfusion.thermal.temperature import resample
 
 FEATHER = 0.08  # of the visible frame's shorter side: along its edges, the infrared picture fades out over it
@@ -46,7 +46,7 @@ class Aligned:
         """The largest rectangle that both pictures fill.
 
         Raises:
-            UserError: there is none.
+            InputError: there is none.
         """
         return largest_rectangle(self.weight > 0)
 
@@ -74,10 +74,10 @@ class InfraredWarp:
                 outside of its field. Off, the field is the same for every picture.
 
         Raises:
-            UserError: sizes of another shape, or an infrared side of over 32,000 pixels.
+            InputError: sizes of another shape, or an infrared side of over 32,000 pixels.
         """
         if max(infrared_size) > _LONGEST_SIDE:
-            raise UserError(
+            raise InputError(
                 f"an infrared picture of {infrared_size[1]}x{infrared_size[0]} cannot be aligned;"
                 f" the limit is {_LONGEST_SIDE} pixels a side"
             )
@@ -99,7 +99,7 @@ class InfraredWarp:
             visible: (H, W) or (H, W, 3); its luma is what the infrared picture fades to.
 
         Raises:
-            UserError: no pixel in common.
+            InputError: no pixel in common.
         """
         weight = self._weight(infrared)
         source = infrared.astype(np.float32) if infrared.dtype.kind == "f" else infrared
@@ -152,7 +152,7 @@ class InfraredWarp:
             places = self._places(rows)
             inside[rows] = self._in_field(places) & (sample(mask, places) > 0.99)
         if not inside.any():
-            raise UserError("the alignment leaves the two pictures no pixel in common; estimate it again")
+            raise InputError("the alignment leaves the two pictures no pixel in common; estimate it again")
         weight = inside.astype(np.float32)
         if self._feather and not inside.all():
             depth = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5), np.float32)
@@ -178,7 +178,7 @@ def align_pair(
         the aligned infrared picture, and one line on what was refused, or "".
 
     Raises:
-        UserError: pictures that cannot be aligned, or an alignment of other cameras.
+        InputError: pictures that cannot be aligned, or an alignment of other cameras.
     """
     note = ""
     if alignment == "auto":
@@ -199,7 +199,7 @@ def largest_rectangle(mask: NDArray[np.bool_]) -> Rectangle:
     """The rectangle of most pixels in which a mask (H, W) holds, found on a grid and grown to the pixel.
 
     Raises:
-        UserError: it holds nowhere on a whole cell of the grid.
+        InputError: it holds nowhere on a whole cell of the grid.
     """
     height, width = mask.shape
     if mask.all():
@@ -210,7 +210,7 @@ def largest_rectangle(mask: NDArray[np.bool_]) -> Rectangle:
     cells = np.asarray(blocks.all((1, 3)))
     top, left, bottom, right = (cell * side for side in _largest_box(cells))
     if bottom == top:
-        raise UserError("the two pictures have no rectangle in common; leave out --crop")
+        raise InputError("the two pictures have no rectangle in common; leave out --crop")
     while top > 0 and mask[top - 1, left:right].all():
         top -= 1
     while bottom < height and mask[bottom, left:right].all():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from fsidfusion import __version__
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # command: (module.function below fsidfusion.cli, what it does)
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(status or 0)
     except SystemExit as exit_:  # tyro: 0 after --help, 2 after a wrong option
         return int(exit_.code or 0) if not isinstance(exit_.code, str) else 2
-    except UserError as error:
+    except FusionError as error:
         print(f"fsidfusion {name}: {error}", file=sys.stderr)
         return 2
     except MemoryError:

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fsidfusion.cli.fuse import Files, progress
-from fsidfusion.data.pairs import Pair, match_pairs
-from fsidfusion.errors import UserError
+from fsidfusion.cli.options import Files
+from fsidfusion.cli.progress import progress
+from fsidfusion.errors import InputError
+from fsidfusion.images.pairs import Pair, match_pairs
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
@@ -58,10 +59,10 @@ def align(
     from fsidfusion.alignment.transform import read_alignment, write_alignment
 
     if output.exists() and not overwrite:
-        raise UserError(f"{output} exists; give another name, or --overwrite")
+        raise InputError(f"{output} exists; give another name, or --overwrite")
     if alignment is not None:
         if ir or vis or points:
-            raise UserError("--alignment goes with --shift and --distance, not with pictures or points")
+            raise InputError("--alignment goes with --shift and --distance, not with pictures or points")
         result = read_alignment(alignment)
     else:
         pairs = _pairs(ir, vis)
@@ -89,5 +90,5 @@ def align(
 
 def _pairs(ir: Files, vis: Files) -> Sequence[Pair]:
     if not ir or not vis:
-        raise UserError("expected --ir and --vis, or --alignment with --shift or --distance")
+        raise InputError("expected --ir and --vis, or --alignment with --shift or --distance")
     return match_pairs(ir, vis).pairs

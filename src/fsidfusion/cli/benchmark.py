@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fsidfusion.cli.fuse import progress
-from fsidfusion.errors import UserError
+from fsidfusion.cli.progress import progress
+from fsidfusion.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Quality:
 
     def run(self) -> None:
         """Measure and write."""
-        from fsidfusion.benchmark.documents import check_docs, to_csv, to_markdown, write_docs
-        from fsidfusion.benchmark.gallery import build_gallery
-        from fsidfusion.benchmark.pages import CHECKOUT
-        from fsidfusion.benchmark.quality import Quality as Run
-        from fsidfusion.benchmark.quality import open_models, shown_models
-        from fsidfusion.benchmark.report import build_report
-        from fsidfusion.benchmark.sets import published_layout
-        from fsidfusion.benchmark.standings import print_standings, standings
-        from fsidfusion.images import write_text
-        from fsidfusion.inference.allocator import keep_large_blocks
+        from fsidfusion.evaluation.sets import published_layout
+        from fsidfusion.images.atomic import write_text
+        from fsidfusion.runtime.allocator import keep_large_blocks
+        from fsidfusion.studies.pages import CHECKOUT
+        from fsidfusion.studies.quality.documents import check_docs, to_csv, to_markdown, write_docs
+        from fsidfusion.studies.quality.gallery import build_gallery
+        from fsidfusion.studies.quality.report import build_report
+        from fsidfusion.studies.quality.scores import Quality as Run
+        from fsidfusion.studies.quality.scores import open_models, shown_models
+        from fsidfusion.studies.quality.standings import print_standings, standings
 
         keep_large_blocks()
         sets = published_layout(self.data, self.sets)
@@ -90,10 +90,10 @@ class Metrics:
 
     def run(self) -> None:
         """Measure and print."""
-        from fsidfusion.benchmark.metrics_speed import measure, print_speed
+        from fsidfusion.studies.speed.metrics import measure, print_speed
 
         if min(self.height, self.width, self.repeats) < 1:
-            raise UserError(
+            raise InputError(
                 f"{self.width}x{self.height} pixels, {self.repeats} repeats: expected 1 or more of each"
             )
         print_speed(measure(self.height, self.width, self.repeats, self.naive))
@@ -125,16 +125,17 @@ class Speed:
 
     def run(self) -> None:
         """Measure, print and write."""
-        from fsidfusion.benchmark import speed, speed_page
-        from fsidfusion.benchmark.pages import RESULTS, read_part, write_part
-        from fsidfusion.benchmark.plots import as_file
-        from fsidfusion.images import write_text
-        from fsidfusion.inference.runtimes import installed_runtimes
+        from fsidfusion.images.atomic import write_text
         from fsidfusion.network.checkpoint import shipped_networks
+        from fsidfusion.report.plots import as_file
+        from fsidfusion.runtime.runtimes import installed_runtimes
+        from fsidfusion.studies.pages import RESULTS, read_part, write_part
+        from fsidfusion.studies.speed import networks as speed
+        from fsidfusion.studies.speed import page as speed_page
 
         models = self.models or tuple(shipped_networks())
         if not models:
-            raise UserError("no networks are shipped with this installation; name some with --models")
+            raise InputError("no networks are shipped with this installation; name some with --models")
         chosen: tuple[str, ...] = self.runtimes or (*installed_runtimes(), speed.PLAIN)
         runtimes = [name for name in speed.RUNTIMES if name in chosen]
         sizes = self.sizes or (speed.QUICK_SIZES if self.quick else speed.SIZES)
@@ -166,10 +167,10 @@ class Train:
 
     def run(self) -> None:
         """Measure and print."""
-        from fsidfusion.benchmark.train_speed import measure, print_steps
+        from fsidfusion.studies.speed.training import measure, print_steps
 
         if min(self.batch, self.crop - 15, self.repeats) < 1:
-            raise UserError(
+            raise InputError(
                 f"batch {self.batch}, crop {self.crop}, {self.repeats} repeats: expected at least 1, 16 and 1"
             )
         print_steps(measure(self.batch, self.crop, self.repeats))
@@ -188,10 +189,10 @@ class Data:
 
     def run(self) -> None:
         """Measure and print."""
-        from fsidfusion.benchmark.data_speed import measure, print_readings
+        from fsidfusion.studies.speed.patches import measure, print_readings
 
         if min(self.scenes, self.batch, self.repeats) < 1:
-            raise UserError(
+            raise InputError(
                 f"{self.scenes} scenes, batch {self.batch}, {self.repeats} repeats: expected 1 or more each"
             )
         print_readings(measure(self.scenes, batch=self.batch, repeats=self.repeats))
@@ -214,8 +215,8 @@ class Align:
 
     def run(self) -> None:
         """Measure, print and write."""
-        from fsidfusion.alignment import benchmark as alignment
-        from fsidfusion.benchmark.pages import RESULTS, read_part, write_part
+        from fsidfusion.studies import alignment
+        from fsidfusion.studies.pages import RESULTS, read_part, write_part
 
         if self.write_docs:
             read_part(RESULTS, "alignment")  # before measuring, whether it can be written

@@ -43,14 +43,14 @@ class Prepare:
         from rich.console import Console
         from rich.progress import track
 
-        from fsidfusion.data.hdf5 import published_pairs, write_published
-        from fsidfusion.data.patches import PatchCache, PatchSettings, prepare
-        from fsidfusion.data.sources import source_pairs, training_sets
-        from fsidfusion.errors import UserError
+        from fsidfusion.errors import InputError
+        from fsidfusion.training.hdf5 import published_pairs, write_published
+        from fsidfusion.training.patches import PatchCache, PatchSettings, prepare
+        from fsidfusion.training.sources import source_pairs, training_sets
 
         if self.hdf5 is not None:
             if self.data or self.ir or self.vis:
-                raise UserError("--hdf5 names all pairs; leave out --data, --ir and --vis")
+                raise InputError("--hdf5 names all pairs; leave out --data, --ir and --vis")
             pairs, settings = published_pairs(self.hdf5, self.validation), PatchSettings(patch=0)
         else:
             pairs = source_pairs(self.data, self.ir, self.vis, self.validation)
@@ -86,15 +86,15 @@ class Check:
         """Check, print, draw."""
         from rich.progress import Progress
 
-        from fsidfusion.data.check import check_sets
-        from fsidfusion.data.pairs import find_sets
-        from fsidfusion.errors import UserError
-        from fsidfusion.images import Picture, write_picture
-        from fsidfusion.inference.contact_sheet import contact_sheet
+        from fsidfusion.errors import InputError
+        from fsidfusion.images.files import Picture, write_picture
+        from fsidfusion.images.pairs import find_sets
+        from fsidfusion.images.sheet import contact_sheet
+        from fsidfusion.training.check import check_sets
 
         sets = find_sets(self.data)
         if not sets:
-            raise UserError(
+            raise InputError(
                 f"{self.data} holds no set of pairs; expected folders such as ir and vi, or CT and MRI"
             )
         total = sum(len(found.pairs) for found in sets)
@@ -132,7 +132,7 @@ class Render:
         """Render."""
         from rich.progress import track
 
-        from fsidfusion.data.scenes.rendered_set import write_scene_set
+        from fsidfusion.studies.scenes.rendered_set import write_scene_set
 
         scenes = write_scene_set(self.output, self.train, self.test, self.size)
         for _ in track(scenes, "rendering", total=self.train + self.test):

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from fsidfusion.cli.fuse import Engine
-from fsidfusion.data.pairs import PairSet, find_sets
-from fsidfusion.errors import UserError
-from fsidfusion.images import Picture, read_picture, write_picture
+from fsidfusion.cli.options import Engine
+from fsidfusion.errors import InputError
+from fsidfusion.images.files import Picture, read_picture, write_picture
+from fsidfusion.images.pairs import PairSet, find_sets
 
 if TYPE_CHECKING:
-    from fsidfusion.inference.contact_sheet import Labelled
+    from fsidfusion.images.sheet import Labelled
 
 # of a checkout; an installed package renders its own
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -32,8 +32,8 @@ def demo(
         output: folder for the fused pictures and the contact sheet.
         engine: the model and how it runs.
     """
-    from fsidfusion.inference.contact_sheet import contact_sheet
-    from fsidfusion.inference.folder import Options, fuse_files
+    from fsidfusion.fusion.files import Options, fuse_files
+    from fsidfusion.images.sheet import contact_sheet
 
     rows: list[list[Labelled]] = []
     said: set[str] = set()
@@ -51,7 +51,7 @@ def demo(
         options = Options(color=found.colour, overwrite=True)
         for name, outcome in zip(names, fuse_files(fuser, found.pairs, paths, options)):
             if outcome.status == "failed":
-                raise UserError(outcome.message)
+                raise InputError(outcome.message)
             print(f"{outcome.output}  {outcome.width}x{outcome.height}  {outcome.seconds:.2f} s")
             sources = (outcome.pair.infrared, outcome.pair.visible, outcome.output)
             pictures = [read_picture(path).pixels for path in sources]
@@ -64,8 +64,8 @@ def demo(
 
 def _render_examples(folder: Path) -> list[PairSet]:
     """Three street scenes and two heads, for where the examples of the repository are not at hand."""
-    from fsidfusion.data.phantom import render_phantom
-    from fsidfusion.data.scenes import render_scene
+    from fsidfusion.studies.scenes import render_scene
+    from fsidfusion.studies.scenes.phantom import render_phantom
 
     for seed, time_of_day in ((1, "day"), (2, "dusk"), (3, "night")):
         scene = render_scene(seed, time_of_day=time_of_day)

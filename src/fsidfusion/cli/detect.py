@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fsidfusion import DEFAULT_MODEL
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError, ModelError
 
 if TYPE_CHECKING:
-    from fsidfusion.downstream.detection.frames import DetectionSet
-    from fsidfusion.downstream.detection.training import Schedule
+    from fsidfusion.studies.downstream.detection.frames import DetectionSet
+    from fsidfusion.studies.downstream.detection.training import Schedule
 
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
@@ -35,7 +35,7 @@ class Data:
 
     def open(self) -> "DetectionSet":
         """The set; what is left out of it is reported."""
-        from fsidfusion.downstream.detection.frames import open_detection_set
+        from fsidfusion.studies.downstream.detection.frames import open_detection_set
 
         found = open_detection_set(self.data, self.part, self.labels, self.classes, self.bad_labels)
         for bad in found.bad:
@@ -63,13 +63,13 @@ class Training:
     """CPU threads, 0: as torch chooses"""
 
     def prepare(self) -> "tuple[Schedule, str, str]":
-        """Set up the process; schedule, device and precision. UserError for what is unknown or too small."""
+        """Set up the process; schedule, device and precision. InputError for what is unknown or too small."""
         from fsidfusion.cli.downstream import set_up
-        from fsidfusion.downstream.detection.training import Schedule
-        from fsidfusion.inference.device import choose_device, choose_precision
+        from fsidfusion.runtime.device import choose_device, choose_precision
+        from fsidfusion.studies.downstream.detection.training import Schedule
 
         if min(self.epochs, self.batch) < 1:
-            raise UserError(f"{self.epochs} epochs in batches of {self.batch}: expected 1 or more of each")
+            raise InputError(f"{self.epochs} epochs in batches of {self.batch}: expected 1 or more of each")
         set_up(self.threads)
         device = choose_device(self.device)
         precision = choose_precision(self.precision, device)
@@ -94,10 +94,10 @@ class Train:
     def run(self) -> int:
         """Train; 1 where bad labels were left out."""
         from fsidfusion.cli.downstream import fuse_inputs
-        from fsidfusion.cli.fuse import progress
-        from fsidfusion.downstream.detection.files import Trained, save_detector
-        from fsidfusion.downstream.detection.training import train_detector
-        from fsidfusion.downstream.inputs import open_inputs
+        from fsidfusion.cli.progress import progress
+        from fsidfusion.studies.downstream.detection.files import Trained, save_detector
+        from fsidfusion.studies.downstream.detection.training import train_detector
+        from fsidfusion.studies.downstream.inputs import open_inputs
 
         found, given = self.data.open(), open_inputs([self.input])[0]
         schedule, device, precision = self.training.prepare()
@@ -140,11 +140,11 @@ class Evaluate:
 
     def run(self) -> int:
         """Score, print and write; 1 where bad labels were left out."""
-        from fsidfusion.downstream.detection.scores import read_predictions, score
-        from fsidfusion.downstream.detection.study import print_scores, write_scores
+        from fsidfusion.studies.downstream.detection.scores import read_predictions, score
+        from fsidfusion.studies.downstream.detection.study import print_scores, write_scores
 
         if (self.detector is None) == (self.predictions is None):
-            raise UserError("give either --detector FILE or --predictions FILE")
+            raise InputError("give either --detector FILE or --predictions FILE")
         labelled = self.data.open()
         frames = labelled.test
         if self.predictions is not None:
@@ -152,20 +152,20 @@ class Evaluate:
         else:
             assert self.detector is not None
             from fsidfusion.cli.downstream import fuse_inputs
-            from fsidfusion.downstream.detection.files import load_detector
-            from fsidfusion.downstream.detection.training import detect
-            from fsidfusion.downstream.inputs import open_inputs
-            from fsidfusion.inference.device import choose_device
+            from fsidfusion.runtime.device import choose_device
+            from fsidfusion.studies.downstream.detection.files import load_detector
+            from fsidfusion.studies.downstream.detection.training import detect
+            from fsidfusion.studies.downstream.inputs import open_inputs
 
             device = str(choose_device(self.device))
             trained = load_detector(self.detector, device)
             given = open_inputs([trained.input])[0]
             if given.weights != trained.weights:
-                raise UserError(
+                raise ModelError(
                     f"{self.detector} was trained on other weights of {trained.input}; train again"
                 )
             if trained.classes != frames.classes:
-                raise UserError(
+                raise InputError(
                     f"{self.detector} finds {', '.join(trained.classes)}, the labels name"
                     f" {', '.join(frames.classes)}; give --classes"
                 )
@@ -209,14 +209,14 @@ class Compare:
 
     def run(self) -> int:
         """Compare, print and write; 1 where the time ran out, or bad labels were left out."""
-        from fsidfusion.benchmark.pages import RESULTS, read_part
         from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, write_results
-        from fsidfusion.downstream.detection.pictures import build_cards
-        from fsidfusion.downstream.detection.study import compare_inputs, describe
-        from fsidfusion.downstream.inputs import open_inputs
+        from fsidfusion.studies.downstream.detection.pictures import build_cards
+        from fsidfusion.studies.downstream.detection.study import compare_inputs, describe
+        from fsidfusion.studies.downstream.inputs import open_inputs
+        from fsidfusion.studies.pages import RESULTS, read_part
 
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise UserError(f"seeds {self.seeds}: expected one or more different numbers from 0")
+            raise InputError(f"seeds {self.seeds}: expected one or more different numbers from 0")
         if self.write_docs:
             read_part(RESULTS, "detection")
         inputs, found = open_inputs(self.inputs), self.data.open()

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsidfusion.cli.fuse import progress
-from fsidfusion.data.pairs import Pair
-from fsidfusion.downstream.comparison import Progress, Run
-from fsidfusion.downstream.comparison_report import (
+from fsidfusion.cli.progress import progress
+from fsidfusion.images.pairs import Pair
+from fsidfusion.studies.downstream.comparison import Progress, Run
+from fsidfusion.studies.downstream.comparison_report import (
     Card,
     Study,
     build_report,
@@ -16,7 +16,7 @@ from fsidfusion.downstream.comparison_report import (
     to_markdown,
     write_section,
 )
-from fsidfusion.downstream.inputs import Frames, Input, prepare_frames
+from fsidfusion.studies.downstream.inputs import Frames, Input, prepare_frames
 
 
 def fuse_inputs(
@@ -60,7 +60,7 @@ def write_results(
     write_docs: bool = False,
 ) -> None:
     """Print the tables, and write report.html and table.md into a folder and, if asked, docs/results.md."""
-    from fsidfusion.images import write_text
+    from fsidfusion.images.atomic import write_text
 
     print_tables(study, runs)
     pages = {"report.html": build_report(study, runs, cards, extra), "table.md": to_markdown(study, runs)}
@@ -75,7 +75,7 @@ def set_up(threads: int) -> None:
     """Prepare the process for a training: its memory, and the threads of the CPU (0: as torch chooses)."""
     import torch
 
-    from fsidfusion.inference.allocator import keep_large_blocks
+    from fsidfusion.runtime.allocator import keep_large_blocks
 
     keep_large_blocks()
     if threads:

@@ -6,15 +6,16 @@ from typing import Annotated
 
 import tyro
 
-from fsidfusion.cli.fuse import Inputs, progress
-from fsidfusion.errors import UserError
+from fsidfusion.cli.options import Inputs
+from fsidfusion.cli.progress import progress
+from fsidfusion.errors import InputError
 
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
 def evaluate(
-    inputs: Inputs = Inputs(),  # noqa: B008 (frozen)
+    inputs: Inputs = Inputs(),
     set: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None,
     fused: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FOLDER")] = (),
@@ -60,19 +61,19 @@ def evaluate(
         workers: threads that score; one for every core by default.
     """
     if (set is None) != (data is None) or (set is not None and inputs != Inputs()):
-        raise UserError("a set takes --set NAME and --data FOLDER together, and no other sources")
+        raise InputError("a set takes --set NAME and --data FOLDER together, and no other sources")
     if published and set is None:
-        raise UserError("--published needs --set, which names the table; the sets are those of --set's help")
+        raise InputError("--published needs --set, which names the table; the sets are those of --set's help")
     if published and convention != "cddfuse":
-        raise UserError("the published tables are in the convention cddfuse; leave --convention out")
+        raise InputError("the published tables are in the convention cddfuse; leave --convention out")
     if bool(fused) == bool(model) or (range and not model):
-        raise UserError("give either --fused FOLDER ... or --model NAME ... (with --range, if you like)")
-    from fsidfusion.benchmark.evaluate import choose_metrics, evaluate_methods, whole_pairs
-    from fsidfusion.benchmark.methods import FusedFiles, Method, Model, some
-    from fsidfusion.benchmark.published import published_pairs
-    from fsidfusion.benchmark.sets import MEDICAL_NOTE, named_set
-    from fsidfusion.benchmark.tables import open_console, print_means, print_wins, write_csv, write_json
-    from fsidfusion.inference.allocator import keep_large_blocks
+        raise InputError("give either --fused FOLDER ... or --model NAME ... (with --range, if you like)")
+    from fsidfusion.evaluation.evaluate import choose_metrics, evaluate_methods, whole_pairs
+    from fsidfusion.evaluation.methods import FusedFiles, Method, Model, some
+    from fsidfusion.evaluation.published import published_pairs
+    from fsidfusion.evaluation.sets import MEDICAL_NOTE, named_set
+    from fsidfusion.evaluation.tables import open_console, print_means, print_wins, write_csv, write_json
+    from fsidfusion.runtime.allocator import keep_large_blocks
 
     chosen = choose_metrics(metrics, convention)
     if set is not None and data is not None:

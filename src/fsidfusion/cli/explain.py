@@ -7,8 +7,9 @@ from typing import Annotated
 import tyro
 
 from fsidfusion import DEFAULT_MODEL
-from fsidfusion.cli.fuse import Inputs, progress
-from fsidfusion.errors import UserError
+from fsidfusion.cli.options import Inputs
+from fsidfusion.cli.progress import progress
+from fsidfusion.errors import InputError
 
 Weights = Annotated[str | None, tyro.conf.arg(metavar="FILE")]
 
@@ -16,7 +17,7 @@ Weights = Annotated[str | None, tyro.conf.arg(metavar="FILE")]
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
 def explain(
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.html|FOLDER")],
-    inputs: Inputs = Inputs(),  # noqa: B008 (frozen)
+    inputs: Inputs = Inputs(),
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL,
     stage_one: Weights = None,
     without_regularisation: Weights = None,
@@ -46,19 +47,19 @@ def explain(
         device: where to compute.
     """
     if size < 0 or 0 < size < 16 or limit < 0:
-        raise UserError(f"size {size}, limit {limit}: expected 0, or at least 16 and 1")
+        raise InputError(f"size {size}, limit {limit}: expected 0, or at least 16 and 1")
     if without_regularisation and not stage_one:
-        raise UserError("--without-regularisation needs --stage-one, from which both have drifted")
+        raise InputError("--without-regularisation needs --stage-one, from which both have drifted")
     pairs = inputs.match()[0].pairs
     if limit and len(pairs) > limit:
         pairs = tuple(pairs[len(pairs) * i // limit] for i in range(limit))
 
-    from fsidfusion.benchmark.explain import FREE, STAGE_ONE, TRAINED
-    from fsidfusion.benchmark.explain import explain as measure
-    from fsidfusion.benchmark.explain_report import claims, write_explanation
-    from fsidfusion.inference.allocator import keep_large_blocks
-    from fsidfusion.inference.device import choose_device
     from fsidfusion.network.checkpoint import load_model
+    from fsidfusion.runtime.allocator import keep_large_blocks
+    from fsidfusion.runtime.device import choose_device
+    from fsidfusion.studies.explain.measure import FREE, STAGE_ONE, TRAINED
+    from fsidfusion.studies.explain.measure import explain as measure
+    from fsidfusion.studies.explain.report import claims, write_explanation
 
     keep_large_blocks()
     given = {TRAINED: model, STAGE_ONE: stage_one, FREE: without_regularisation}
@@ -69,7 +70,9 @@ def explain(
     try:
         written = write_explanation(explained, weights, output)
     except OSError as error:
-        raise UserError(f"cannot write {output} ({error.strerror or error}); choose another place") from error
+        raise InputError(
+            f"cannot write {output} ({error.strerror or error}); choose another place"
+        ) from error
     for claim, measured, holds in claims(explained):
         print(f"{claim}: {measured}; {holds} pairs")
     print("\n".join(f"wrote {path}" for path in written))

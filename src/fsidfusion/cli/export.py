@@ -29,8 +29,8 @@ def export(
         colour: uint8 frames in and out, with colour conversion and output mapping inside.
         range: output mapping of the colour form.
     """
-    from fsidfusion.inference.export import export as write
     from fsidfusion.network.checkpoint import load_model, model_card, shipped_models
+    from fsidfusion.runtime.export import export as write
 
     start = time.perf_counter()
     card = {"name": Path(model).stem, **(model_card(model) if model in shipped_models() else {})}

@@ -3,124 +3,20 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from json import dumps
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from fsidfusion import DEFAULT_MODEL
-from fsidfusion.cli.volumes import Volumes, fuse_volumes, names_volumes
-from fsidfusion.data.pairs import Matches, Pair, Place, files_by_stem, match_pairs, open_set
-from fsidfusion.errors import UserError
+from fsidfusion.cli.options import Engine, Inputs, Volumes
+from fsidfusion.cli.progress import progress
+from fsidfusion.cli.volumes import fuse_volumes, names_volumes
+from fsidfusion.errors import FusionError, InputError
 from fsidfusion.thermal.reading import Thermal
 
 if TYPE_CHECKING:
-    from fsidfusion.inference.folder import Outcome
-    from fsidfusion.inference.fuser import Fuser
-
-FEW_PAIRS = 4  # another runtime than torch takes a second or more to compile, which fewer do not earn
-
-Files = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILES")]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Files, a folder, a glob in quotes, or a .txt list with one path a line; pairs share their stem."""
-
-    ir: Files = ()
-    """infrared pictures"""
-    vis: Files = ()
-    """visible pictures; their colour and transparency are kept; 'embedded' for those in FLIR's files"""
-    mri: Files = ()
-    """MRI pictures, with one of --ct, --pet, --spect"""
-    ct: Files = ()
-    """CT pictures"""
-    pet: Files = ()
-    """PET pictures; their colour is kept"""
-    spect: Files = ()
-    """SPECT pictures; their colour is kept"""
-    pairs: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """a folder that holds ir and vi (or vis), or MRI and CT, PET or SPECT, instead of two inputs"""
-    recursive: bool = False
-    """look into the sub-folders of input folders, and make them in the output"""
-
-    def match(self) -> tuple[Matches, Place]:
-        """The pairs, and the input whose colour is kept.
-
-        Raises:
-            UserError: not exactly two inputs that belong together, or no pairs.
-        """
-        modalities = ("ir", "vis", "mri", "ct", "pet", "spect")
-        given = [name for name in modalities if getattr(self, name)]
-        if self.pairs is not None and not given:
-            found = open_set(self.pairs)
-            return Matches(found.pairs, ()), found.colour
-        if self.pairs is not None or given not in (
-            ["ir", "vis"],
-            ["mri", "ct"],
-            ["mri", "pet"],
-            ["mri", "spect"],
-        ):
-            options = (
-                ", ".join(f"--{name}" for name in (*given, *(["pairs"] if self.pairs else []))) or "no input"
-            )
-            raise UserError(
-                f"given {options}; expected --ir and --vis, or --mri and one of --ct, --pet, --spect,"
-                " or --pairs alone"
-            )
-        if self.vis == ("embedded",):
-            files = files_by_stem(self.ir, self.recursive)
-            alone = len(self.ir) == 1 and files.keys() == {Path(self.ir[0]).stem}
-            pairs = tuple(Pair(name, file, file) for name, file in sorted(files.items()))
-            return Matches(pairs, (), many=not alone), "visible"
-        if given[0] == "ir":
-            return match_pairs(self.ir, self.vis, self.recursive), "visible"
-        return match_pairs(getattr(self, given[1]), self.mri, self.recursive), "infrared"
-
-
-@dataclass(frozen=True)
-class Engine:
-    """The model and how it runs."""
-
-    model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
-    """a shipped network ('fsidfusion models' lists them; NAME-medical, where there is one, is taken for MRI),
-    a .safetensors file, or a rule to compare with: maximum, mean, laplacian, guided, wavelet"""
-    range: Literal["percentile", "minmax", "none"] = "percentile"
-    """output mapping: percentile stretches with a bounded gain, minmax as published, none keeps 0..1"""
-    tile: Annotated[str, tyro.conf.arg(metavar="auto|off|PIXELS")] = "auto"
-    """side of the tiles that a large picture is cut into; auto where it would not fit into the memory"""
-    memory: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
-    """most memory to use, such as 2GiB; by default half of what is free"""
-    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
-    """where to compute; auto takes a GPU when there is one"""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto takes bf16 where the device has it natively"""
-    threads: int | None = None
-    """threads of the CPU; by default all"""
-    runtime: Literal["auto", "torch", "openvino", "onnxruntime"] = "auto"
-    """what computes the network; auto is the fastest that is installed, and torch for a few pairs"""
-
-    def name(self, medical: bool = False) -> str:
-        """The model whose weights suit the pairs."""
-        from fsidfusion.network.checkpoint import suited
-
-        return suited(self.model, medical)
-
-    def load(self, pairs: int | None = None, medical: bool = False) -> "Fuser":
-        """The fuser, for so many pairs if known; UserError for what is unknown or not available."""
-        from fsidfusion.inference.allocator import keep_large_blocks
-        from fsidfusion.inference.fuser import Fuser
-
-        few = self.runtime == "auto" and pairs is not None and pairs < FEW_PAIRS
-        chosen = {"model": self.name(medical), "runtime": "torch" if few else self.runtime}
-        fuser = Fuser(**{**asdict(self), **chosen})
-        if fuser.device == "cpu":
-            keep_large_blocks()
-        return fuser
+    from fsidfusion.fusion.files import Outcome
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
@@ -128,11 +24,11 @@ def fuse(
     output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="FILE|FOLDER")],
     inputs: Inputs = Inputs(),
     engine: Engine = Engine(),
-    volumes: Volumes = Volumes(),  # noqa: B008 (frozen)
+    volumes: Volumes = Volumes(),
     color: Literal["auto", "gray", "heat"] = "auto",
     bits: Literal["auto", "8", "16"] = "auto",
     format: Literal["png", "jpg", "bmp", "tif", "webp"] = "png",
-    thermal: Thermal = Thermal(),  # noqa: B008 (frozen)
+    thermal: Thermal = Thermal(),
     agc_vis: Annotated[str, tyro.conf.arg(metavar="MODE")] = "off",
     temperature: Annotated[str | None, tyro.conf.arg(metavar="FILE|FOLDER")] = None,
     align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
@@ -178,8 +74,8 @@ def fuse(
         json: print one JSON object about all pairs on standard output, and no progress.
     """
     from fsidfusion.alignment.transform import read_align
-    from fsidfusion.inference.folder import Options, fuse_files
-    from fsidfusion.inference.outputs import output_paths
+    from fsidfusion.fusion.files import Options, fuse_files
+    from fsidfusion.fusion.outputs import output_paths
 
     if names_volumes(inputs):
         for_pictures = {
@@ -196,10 +92,10 @@ def fuse(
     start = time.perf_counter()
     try:
         if volumes != Volumes():
-            raise UserError("options for volumes are given, but no volume; see 'fsidfusion fuse --help'")
+            raise InputError("options for volumes are given, but no volume; see 'fsidfusion fuse --help'")
         matches, place = inputs.match()
         if color == "heat" and place == "infrared":
-            raise UserError("--color heat is for infrared pictures; medical pairs keep their own colours")
+            raise InputError("--color heat is for infrared pictures; medical pairs keep their own colours")
         paths = output_paths(matches.pairs, output, matches.many, f".{format}")
         warm = None if temperature is None else output_paths(matches.pairs, temperature, matches.many, ".tif")
         options = Options(
@@ -218,7 +114,7 @@ def fuse(
         fuser = engine.load(len(paths), medical)
         with progress(len(paths), shown=not json) as report:
             outcomes = fuse_files(fuser, matches.pairs, paths, options, report, warm or ())
-    except UserError as error:
+    except FusionError as error:
         if json:
             print(dumps({"status": 2, "error": str(error)}))
         raise
@@ -253,33 +149,6 @@ def fuse(
             file=sys.stderr,
         )
     return status
-
-
-@contextmanager
-def progress(total: int, shown: bool) -> Iterator[Callable[[object], None]]:
-    """A bar on the terminal, if standard error is one: pairs done, pairs a second, time left."""
-    if not shown or total < 2 or not sys.stderr.isatty():
-        yield lambda finished: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("pairs  {task.fields[rate]:.1f}/s"),
-        TimeRemainingColumn(),
-    )
-    start = time.perf_counter()
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total, rate=0.0)
-
-        def report(finished: object) -> None:
-            bar.advance(task)
-            rate = bar.tasks[0].completed / (time.perf_counter() - start)
-            bar.update(task, rate=rate)
-
-        yield report
 
 
 def _summarise(outcomes: "Sequence[Outcome]", seconds: float, output: str) -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fsidfusion import DEFAULT_MODEL
-from fsidfusion.downstream.segmentation.config import SegmentConfig
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError, ModelError
+from fsidfusion.studies.downstream.segmentation.config import SegmentConfig
 
 if TYPE_CHECKING:
-    from fsidfusion.downstream.segmentation.classes import Classes
-    from fsidfusion.downstream.segmentation.masks import LabelledSet, Split
+    from fsidfusion.studies.downstream.segmentation.classes import Classes
+    from fsidfusion.studies.downstream.segmentation.masks import LabelledSet, Split
 
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
@@ -35,13 +35,13 @@ class Data:
 
     def read_classes(self) -> "Classes":
         """The classes of the file, or those of MSRS."""
-        from fsidfusion.downstream.segmentation.classes import load_classes
+        from fsidfusion.studies.downstream.segmentation.classes import load_classes
 
         return load_classes(self.classes)
 
     def open(self, split: "Split", classes: "Classes") -> "LabelledSet":
         """A split; what is skipped is reported."""
-        from fsidfusion.downstream.segmentation.masks import count_bad, open_labelled
+        from fsidfusion.studies.downstream.segmentation.masks import count_bad, open_labelled
 
         labelled = open_labelled(self.data, split, classes, self.bad_labels)
         for error in labelled.bad:
@@ -87,10 +87,10 @@ class Train:
     def run(self) -> int:
         """Train."""
         from fsidfusion.cli.downstream import fuse_inputs, set_up
-        from fsidfusion.downstream.inputs import open_inputs
-        from fsidfusion.downstream.segmentation.network import save_segmenter
-        from fsidfusion.downstream.segmentation.study import data_hash
-        from fsidfusion.downstream.segmentation.training import SegmentProgress, train_segmenter
+        from fsidfusion.studies.downstream.inputs import open_inputs
+        from fsidfusion.studies.downstream.segmentation.network import save_segmenter
+        from fsidfusion.studies.downstream.segmentation.study import data_hash
+        from fsidfusion.studies.downstream.segmentation.training import SegmentProgress, train_segmenter
 
         end = time.monotonic() + 60 * self.max_minutes if self.max_minutes else float("inf")
         self.schedule.check()
@@ -149,30 +149,37 @@ class Evaluate:
     def run(self) -> int:
         """Score, print, draw."""
         from fsidfusion.cli.downstream import fuse_inputs
-        from fsidfusion.cli.fuse import progress
-        from fsidfusion.downstream.inputs import open_inputs
-        from fsidfusion.downstream.segmentation.evaluation import (
+        from fsidfusion.cli.progress import progress
+        from fsidfusion.images.atomic import write_text
+        from fsidfusion.images.files import Picture, write_picture
+        from fsidfusion.runtime.device import choose_device
+        from fsidfusion.studies.downstream.inputs import open_inputs
+        from fsidfusion.studies.downstream.segmentation.evaluation import (
             ALL,
             confusion_by_condition,
             predict_set,
             read_predictions,
             worst_and_best,
         )
-        from fsidfusion.downstream.segmentation.network import load_segmenter
-        from fsidfusion.downstream.segmentation.pictures import confusion_plot, label_sheet, truth_rows
-        from fsidfusion.downstream.segmentation.tables import print_scores, scores_json
-        from fsidfusion.images import Picture, write_picture, write_text
-        from fsidfusion.inference.device import choose_device
+        from fsidfusion.studies.downstream.segmentation.network import load_segmenter
+        from fsidfusion.studies.downstream.segmentation.pictures import (
+            confusion_plot,
+            label_sheet,
+            truth_rows,
+        )
+        from fsidfusion.studies.downstream.segmentation.tables import print_scores, scores_json
 
         if (self.weights is None) == (self.predictions is None):
-            raise UserError("give either --weights FILE or --predictions FOLDER")
+            raise ModelError("give either --weights FILE or --predictions FOLDER")
         classes = self.data.read_classes()
         if self.weights is not None:
             network, learnt, trained_on = load_segmenter(self.weights, choose_device(self.device))
             if self.data.classes is None:
                 classes = learnt
             elif learnt.values != classes.values:
-                raise UserError(f"{self.weights} was trained on other classes than {self.data.classes} names")
+                raise ModelError(
+                    f"{self.weights} was trained on other classes than {self.data.classes} names"
+                )
             given = open_inputs([self.input or trained_on])[0]
             labelled = self.data.open("test", classes)
             cache = self.cache or self.output / "fused"
@@ -221,15 +228,19 @@ class Compare:
     def run(self) -> int:
         """Compare."""
         from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, set_up, write_results
-        from fsidfusion.downstream.comparison import compare
-        from fsidfusion.downstream.inputs import open_inputs
-        from fsidfusion.downstream.segmentation.study import Segmentation, choose_cards, confusion_section
-        from fsidfusion.inference.device import choose_device
+        from fsidfusion.runtime.device import choose_device
+        from fsidfusion.studies.downstream.comparison import compare
+        from fsidfusion.studies.downstream.inputs import open_inputs
+        from fsidfusion.studies.downstream.segmentation.study import (
+            Segmentation,
+            choose_cards,
+            confusion_section,
+        )
 
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise UserError(f"seeds {self.seeds} are none or not all different; give such as --seeds 0 1 2")
+            raise InputError(f"seeds {self.seeds} are none or not all different; give such as --seeds 0 1 2")
         if self.write_docs and self.part != "test":
-            raise UserError("--write-docs tells of the test scenes; leave out --part")
+            raise InputError("--write-docs tells of the test scenes; leave out --part")
         self.schedule.check()
         set_up(self.machine.threads)
         classes, inputs = self.data.read_classes(), open_inputs(self.inputs)
@@ -277,9 +288,9 @@ class Show:
 
     def run(self) -> int:
         """Draw."""
-        from fsidfusion.downstream.segmentation.evaluation import read_predictions
-        from fsidfusion.downstream.segmentation.pictures import label_sheet, legend, truth_rows
-        from fsidfusion.images import FORMATS, Picture, write_picture
+        from fsidfusion.images.files import FORMATS, Picture, write_picture
+        from fsidfusion.studies.downstream.segmentation.evaluation import read_predictions
+        from fsidfusion.studies.downstream.segmentation.pictures import label_sheet, legend, truth_rows
 
         classes = self.data.read_classes()
         labelled = self.data.open(self.split, classes)

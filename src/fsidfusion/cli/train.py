@@ -46,16 +46,16 @@ def train(
     import torch
     from rich.console import Console
 
-    from fsidfusion.data.patches import PatchCache
-    from fsidfusion.errors import UserError
+    from fsidfusion.errors import InputError
     from fsidfusion.training.loop import train as run_training
+    from fsidfusion.training.patches import PatchCache
     from fsidfusion.training.presets import load_config
 
     wrong = [entry for entry in set if "=" not in entry]
     if wrong:
-        raise UserError(f"--set takes FIELD=VALUE, given {wrong[0]!r}")
+        raise InputError(f"--set takes FIELD=VALUE, given {wrong[0]!r}")
     if threads < 0 or (max_minutes is not None and not max_minutes > 0):
-        raise UserError(
+        raise InputError(
             f"--threads {threads}, --max-minutes {max_minutes}: expected 0 or more, and more than 0"
         )
     config = load_config(preset, dict(entry.split("=", 1) for entry in set))

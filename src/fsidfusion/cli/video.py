@@ -3,14 +3,13 @@
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from fsidfusion.cli.fuse import Engine
+from fsidfusion.cli.options import Engine
+from fsidfusion.cli.progress import counted
 from fsidfusion.thermal.reading import Thermal
 
 STOPPED = 130  # exit status after Ctrl-C
@@ -21,8 +20,8 @@ def video(
     ir: Annotated[str, tyro.conf.arg(metavar="SOURCE")],
     vis: Annotated[str, tyro.conf.arg(metavar="SOURCE")],
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
-    engine: Engine = Engine(),  # noqa: B008 (frozen)
-    thermal: Thermal = Thermal(),  # noqa: B008 (frozen)
+    engine: Engine = Engine(),
+    thermal: Thermal = Thermal(),
     color: Literal["auto", "gray", "heat"] = "auto",
     align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
     resize: bool = False,
@@ -53,7 +52,7 @@ def video(
         overwrite: replace an output that exists.
     """
     from fsidfusion.alignment.transform import read_align
-    from fsidfusion.inference.video import fuse_video
+    from fsidfusion.fusion.video import fuse_video
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     start = time.perf_counter()
@@ -84,27 +83,3 @@ def video(
         f" {summary.frames / seconds:.1f} fps{end}"
     )
     return STOPPED if summary.stopped else 0
-
-
-@contextmanager
-def counted(unit: str, rate_unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Units done, their rate and the time left on the terminal, if standard error is one."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns: tuple[Any, ...] = (
-        BarColumn(),
-        TextColumn(f"{{task.completed:.0f}} {unit}  {{task.fields[rate]:.1f}} {rate_unit}"),
-        TimeRemainingColumn(),
-    )
-    start = time.perf_counter()
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None, rate=0.0)
-
-        def report(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total, rate=done / (time.perf_counter() - start))
-
-        yield report

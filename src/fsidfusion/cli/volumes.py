@@ -4,43 +4,19 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import Literal, get_args
 
-import tyro
-
-from fsidfusion.errors import UserError
-
-if TYPE_CHECKING:
-    from fsidfusion.cli.fuse import Engine, Inputs
-
-
-@dataclass(frozen=True)
-class Volumes:
-    """For --mri with --ct, --pet or --spect as .nii, .nii.gz, or folders of a DICOM series."""
-
-    axis: Literal["axial", "coronal", "sagittal"] = "axial"
-    """of the slices that go through the model"""
-    window: Annotated[str | None, tyro.conf.arg(metavar="brain|bone|W,L")] = None
-    """of the CT, in Hounsfield units; by default bone, or percentiles of a CT in other units"""
-    colormap: Literal["hot", "rainbow", "gray"] | None = None
-    """of PET or SPECT; by default hot"""
-    series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="UID")] = ()
-    """to take from folders of several series: a UID, its ending or number; two: the MRI's and the other's"""
-    keep_patient: bool = False
-    """write patient and study of the MRI into a DICOM output"""
-    views: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
-    """also write a picture of three planes"""
-    report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
-    """also write a page to scroll through the slices"""
+from fsidfusion.cli.options import Engine, Inputs, Volumes
+from fsidfusion.cli.progress import counted
+from fsidfusion.errors import FusionError, InputError
 
 
 def names_volumes(inputs: "Inputs") -> bool:
     """Whether one of the inputs is a volume."""
-    from fsidfusion.volumes.files import is_volume
+    from fsidfusion.fusion.volumes.files import is_volume
 
     groups = (inputs.ir, inputs.vis, inputs.mri, inputs.ct, inputs.pet, inputs.spect)
     return any(is_volume(Path(path)) for group in groups for path in group)
@@ -57,30 +33,29 @@ def fuse_volumes(
     json: bool,
     unfit: Sequence[str],
 ) -> int:
-    """Fuse one pair of volumes; see :func:`fsidfusion.volumes.files.fuse_volume_files`.
+    """Fuse one pair of volumes; see :func:`fsidfusion.fusion.volumes.files.fuse_volume_files`.
 
     ``unfit`` names the options given that are for pictures alone, which are refused.
     """
-    from fsidfusion.cli.video import counted
-    from fsidfusion.volumes.files import Request, fuse_volume_files
-    from fsidfusion.volumes.fuse import Modality, Options
+    from fsidfusion.fusion.volumes.files import Request, fuse_volume_files
+    from fsidfusion.fusion.volumes.fuse import Modality, Options
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         given = [name for name in ("ir", "vis", "mri", "ct", "pet", "spect") if getattr(inputs, name)]
         modality = next((name for name in get_args(Modality) if given == ["mri", name]), None)
         if modality is None or inputs.pairs is not None:
-            raise UserError(
+            raise InputError(
                 f"given {', '.join(f'--{name}' for name in given)} with a volume; expected --mri and one of"
                 " --ct, --pet, --spect"
             )
         if unfit:
-            raise UserError(
+            raise InputError(
                 f"given {', '.join(unfit)}, for pictures; volumes lie by their own geometry: leave it out"
             )
         other = getattr(inputs, modality)
         if len(inputs.mri) != 1 or len(other) != 1:
-            raise UserError("volumes are fused one pair at a time; give one file or folder for each input")
+            raise InputError("volumes are fused one pair at a time; give one file or folder for each input")
         request = Request(
             Path(inputs.mri[0]),
             Path(other[0]),
@@ -97,7 +72,7 @@ def fuse_volumes(
             written = fuse_volume_files(
                 partial(engine.load, medical=True), request, options, report or (lambda done, total: None)
             )
-    except UserError as error:
+    except FusionError as error:
         if json:
             print(dumps({"status": 2, "error": str(error)}))
         raise

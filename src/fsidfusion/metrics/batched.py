@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError
 from fsidfusion.metrics.fidelity import EPSILON, NOISE_VARIANCE, VIF_WINDOWS
 from fsidfusion.metrics.structure import WINDOW
 
@@ -33,10 +33,10 @@ def _on_batches(metric: BatchMetric) -> BatchMetric:
         shapes = [tuple(image.shape) for image in images]
         if any(len(shape) != 4 or shape[1] != 1 or shape != shapes[0] for shape in shapes):
             told = ", ".join(map(str, shapes))
-            raise UserError(f"batched metrics need tensors of one shape (B, 1, H, W), got {told}")
+            raise InputError(f"batched metrics need tensors of one shape (B, 1, H, W), got {told}")
         if not all(image.is_floating_point() for image in images):
             told = ", ".join(str(image.dtype) for image in images)
-            raise UserError(f"batched metrics need floating-point tensors of levels 0..255, got {told}")
+            raise InputError(f"batched metrics need floating-point tensors of levels 0..255, got {told}")
         dtype = torch.float64 if all(image.dtype == torch.float64 for image in images) else torch.float32
         with torch.autocast(images[0].device.type, enabled=False):
             return metric(*(image.to(dtype) for image in images), **options).to(dtype)
@@ -186,11 +186,11 @@ def score_batch(
 ) -> dict[str, Tensor]:
     """Compute metrics of B fused images and their sources, (B, 1, H, W) of levels 0..255.
 
-    Returns name -> (B,), NaN where undefined. Raises ``UserError`` for an unknown name or a wrong tensor.
+    Returns name -> (B,), NaN where undefined. Raises ``InputError`` for an unknown name or a wrong tensor.
     """
     unknown = [name for name in metrics if name not in BATCHED]
     if unknown:
-        raise UserError(f"no batched metric {unknown[0]!r}; there are {', '.join(BATCHED)}")
+        raise InputError(f"no batched metric {unknown[0]!r}; there are {', '.join(BATCHED)}")
     images = (fused, first, second)
     return {name: BATCHED[name](*images[: 1 if name in FUSED_ALONE else 3]) for name in metrics}
 

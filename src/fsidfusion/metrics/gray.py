@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError
 
 Float: TypeAlias = NDArray[np.float64]
 LEVELS = np.arange(256)
@@ -88,14 +88,14 @@ def to_gray8(image: NDArray[np.generic], name: str = "image") -> NDArray[np.uint
 
     ``image`` is (H, W), (H, W, 1) or RGB (H, W, 3), of levels 0..255: uint8, or any real type that holds
     whole numbers. Colour becomes Y = 0.299 R + 0.587 G + 0.114 B, computed in whole numbers and rounded, a
-    half to even. Returns (H, W) uint8. Raises ``UserError`` for any other shape, NaN, values out of range or
+    half to even. Returns (H, W) uint8. Raises ``InputError`` for any other shape, NaN, values out of range or
     fractions; ``name`` is what the message calls the image.
     """
     array = np.asarray(image)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or array.size == 0:
-        raise UserError(f"{name} has shape {array.shape}; metrics need (H, W) gray or (H, W, 3) RGB")
+        raise InputError(f"{name} has shape {array.shape}; metrics need (H, W) gray or (H, W, 3) RGB")
     if array.dtype != np.uint8:
         array = _whole_levels(array, name)
     if array.ndim == 2:
@@ -108,15 +108,15 @@ def to_gray8(image: NDArray[np.generic], name: str = "image") -> NDArray[np.uint
 def _whole_levels(array: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     """Check that ``array`` holds levels 0..255 and give them as uint8."""
     if array.dtype.kind not in "iuf":
-        raise UserError(f"{name} has dtype {array.dtype}; metrics need uint8 levels 0..255")
+        raise InputError(f"{name} has dtype {array.dtype}; metrics need uint8 levels 0..255")
     low, high = array.min(), array.max()
     if np.isnan(low):
-        raise UserError(f"{name} holds NaN; metrics need whole levels 0..255")
+        raise InputError(f"{name} holds NaN; metrics need whole levels 0..255")
     if low < 0 or high > 255:
-        raise UserError(f"{name} ranges over {low:g}..{high:g}; metrics need 0..255 (scale and round first)")
+        raise InputError(f"{name} ranges over {low:g}..{high:g}; metrics need 0..255 (scale and round first)")
     levels = array.astype(np.uint8)
     if not np.array_equal(levels, array):
-        raise UserError(
+        raise InputError(
             f"{name} is {array.dtype} with fractions over {low:g}..{high:g}; metrics need whole levels "
             "0..255: round it (after multiplying by 255 where the range is 0..1)"
         )
@@ -131,12 +131,12 @@ def as_gray(image: ImageLike, name: str = "image") -> GrayImage:
 def as_triple(
     fused: ImageLike, first: ImageLike, second: ImageLike
 ) -> tuple[GrayImage, GrayImage, GrayImage]:
-    """Wrap the fused image and its two sources; raises ``UserError`` where their sizes differ."""
+    """Wrap the fused image and its two sources; raises ``InputError`` where their sizes differ."""
     f, a, b = as_gray(fused, "fused"), as_gray(first, "first"), as_gray(second, "second")
     if not f.shape == a.shape == b.shape:
         sizes = ", ".join(
             f"{name} {h}x{w}"
             for name, (h, w) in zip(("fused", "first", "second"), (f.shape, a.shape, b.shape))
         )
-        raise UserError(f"metrics need three images of one size (height x width), got {sizes}")
+        raise InputError(f"metrics need three images of one size (height x width), got {sizes}")
     return f, a, b

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError
 from fsidfusion.metrics.contrast import average_gradient, spatial_frequency, standard_deviation
 from fsidfusion.metrics.correlation import correlation, sum_of_difference_correlations
 from fsidfusion.metrics.edges import edge_preservation, fusion_artifacts
@@ -70,14 +70,14 @@ DEFAULT = ("EN", "SD", "SF", "AG", "MI", "CC", "SCD", "PSNR", "SSIM", "VIF", "Qa
 
 
 def find_metric(name: str, convention: str = "cddfuse") -> Metric:
-    """Give the row of ``name`` in ``convention``; raises ``UserError`` with the known names for another."""
+    """Give the row of ``name`` in ``convention``; raises ``InputError`` with the known names for another."""
     if convention not in CONVENTIONS:
-        raise UserError(f"unknown metric convention {convention!r}; choose one of {', '.join(CONVENTIONS)}")
+        raise InputError(f"unknown metric convention {convention!r}; choose one of {', '.join(CONVENTIONS)}")
     for metric in METRICS:
         if metric.name == name and metric.convention in (convention, "all"):
             return metric
     names = dict.fromkeys(row.name for row in METRICS if row.convention in (convention, "all"))
-    raise UserError(
+    raise InputError(
         f"unknown metric {name!r} in convention {convention!r}; the metrics are {', '.join(names)}"
     )
 

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fsidfusion import DEFAULT_MODEL
-from fsidfusion.errors import UserError
+from fsidfusion.errors import FusionError, ModelError
 from fsidfusion.network.fsidfusion import FSIDFusion
 
 ARCHITECTURES = {
@@ -52,7 +52,7 @@ def suited(name: str, medical: bool) -> str:
 
 
 def model_card(name: str) -> dict[str, Any]:
-    """The card of a shipped network (recipe, data, scores, licence). UserError for an unknown name."""
+    """The card of a shipped network (recipe, data, scores, licence). InputError for an unknown name."""
     card = _shipped_file(name).with_suffix(".json")
     return json.loads(card.read_text("utf-8")) if card.exists() else {}
 
@@ -60,25 +60,25 @@ def model_card(name: str) -> dict[str, Any]:
 def build_model(architecture: str, options: Mapping[str, Any] | None = None) -> nn.Module:
     """A network with fresh weights from torch's random state; ``options`` are its constructor's arguments.
 
-    UserError for an unknown architecture or options that it does not take.
+    InputError for an unknown architecture or options that it does not take.
     """
     if architecture not in ARCHITECTURES:
-        raise UserError(f"no network is named {architecture!r}; choose {' or '.join(ARCHITECTURES)}")
+        raise ModelError(f"no network is named {architecture!r}; choose {' or '.join(ARCHITECTURES)}")
     module, name = ARCHITECTURES[architecture].rsplit(".", 1)
     try:
         return getattr(import_module(module), name)(**(options or {}))
     except TypeError as error:
-        raise UserError(f"{architecture} does not take these options: {error}") from error
+        raise ModelError(f"{architecture} does not take these options: {error}") from error
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
     """A network ready to fuse (evaluation mode), by its shipped name or from a safetensors file.
 
-    UserError for an unknown name, or a file that is absent, damaged, unsafe or holds no network of ours.
+    InputError for an unknown name, or a file that is absent, damaged, unsafe or holds no network of ours.
     """
     path = Path(name_or_path)
     if path.suffix.lower() in PICKLED:
-        raise UserError(
+        raise ModelError(
             f"{path} is a pickled checkpoint, which is never loaded as it is; convert it once: "
             f"fsidfusion import-weights {path} -o {path.with_suffix('.safetensors').name}"
         )
@@ -93,13 +93,13 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
 def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
     """Write a network whole or not at all: under a temporary name, which then takes the place of ``path``.
 
-    Its architecture and configuration are added to the metadata. UserError where it cannot be written.
+    Its architecture and configuration are added to the metadata. InputError where it cannot be written.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise UserError(f"weights are written as safetensors; {path} should end in .safetensors")
+        raise ModelError(f"weights are written as safetensors; {path} should end in .safetensors")
     if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+        raise ModelError(f"cannot write {path}: there is no folder {path.parent}; make it first")
     described = {
         **(metadata or {}),
         "architecture": str(model.architecture),
@@ -114,7 +114,7 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
             os.fsync(file.fileno())  # on the disk before it takes the name
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); choose another place") from error
+        raise ModelError(f"cannot write {path} ({error.strerror}); choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -126,7 +126,7 @@ def _shipped_file(name: str) -> Path:
     close = get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     known = ", ".join(names) or "none in this installation"
-    raise UserError(f"no network or file is named {name!r}{hint} (shipped networks: {known})")
+    raise ModelError(f"no network or file is named {name!r}{hint} (shipped networks: {known})")
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -135,9 +135,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             names = file.keys()
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
-        raise UserError(f"there is no file {path}; give a safetensors file or a shipped name") from None
+        raise ModelError(f"there is no file {path}; give a safetensors file or a shipped name") from None
     except (OSError, SafetensorError) as error:
-        raise UserError(
+        raise ModelError(
             f"{path} is not a whole safetensors file ({error}); fetch or convert it again"
         ) from error
 
@@ -146,11 +146,11 @@ def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
     architecture = metadata.get("architecture", "")
     if architecture not in ARCHITECTURES:
         given = repr(architecture) if architecture else "no architecture"
-        raise UserError(f"{path} names {given} in its metadata; known are {', '.join(ARCHITECTURES)}")
+        raise ModelError(f"{path} names {given} in its metadata; known are {', '.join(ARCHITECTURES)}")
     try:
         return build_model(architecture, json.loads(metadata.get("config", "{}")))
-    except (ValueError, TypeError, RuntimeError, UserError) as error:
-        raise UserError(
+    except (ValueError, TypeError, RuntimeError, FusionError) as error:
+        raise ModelError(
             f"{path} holds no usable configuration of {architecture} ({error}); save it again"
         ) from error
 
@@ -158,7 +158,7 @@ def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
 def _load(
     model: nn.Module, state: Mapping[str, Tensor], what: str, shown: Mapping[str, str] | None = None
 ) -> None:
-    """Fill ``model``, or raise one UserError with all that does not fit, named as in ``shown``."""
+    """Fill ``model``, or raise one InputError with all that does not fit, named as in ``shown``."""
     own = model.state_dict()
     shown = shown or {}
     wrong = [n for n in own if n in state and state[n].shape != own[n].shape]
@@ -171,7 +171,7 @@ def _load(
         _first("not finite", [shown.get(n, n) for n in broken]),
     ]
     if any(faults):
-        raise UserError(f"{what}: {'; '.join(filter(None, faults))}")
+        raise ModelError(f"{what}: {'; '.join(filter(None, faults))}")
     model.load_state_dict(state)
 
 
@@ -253,7 +253,7 @@ def import_published(path: str | Path) -> FSIDFusion:
     """The network from a published checkpoint (.pth), in evaluation mode.
 
     The file holds the state dicts ``DIDF_Encoder``, ``DIDF_Decoder`` and ``SepcificFuseLayer``, nested or
-    flat, with or without ``module.`` before each name. Only plain tensors are read, no code. UserError for
+    flat, with or without ``module.`` before each name. Only plain tensors are read, no code. InputError for
     a file that is absent, unsafe, damaged or not such a checkpoint; the message lists what is missing,
     unknown or misshapen.
     """
@@ -261,21 +261,21 @@ def import_published(path: str | Path) -> FSIDFusion:
         with Path(path).open("rb") as file:
             start = file.read(2)
         if start != b"PK" and not start.startswith(b"\x80"):  # neither a zip nor a pickle
-            raise UserError(f"{path} is not a torch checkpoint; give the published file (.pth)")
+            raise ModelError(f"{path} is not a torch checkpoint; give the published file (.pth)")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except UserError:
+    except FusionError:
         raise
     except OSError as error:
-        raise UserError(
+        raise ModelError(
             f"cannot read {path} ({error.strerror}); give a published checkpoint (.pth)"
         ) from error
     except Exception as error:  # a damaged pickle may raise nearly anything
         reason = str(error).strip().partition("\n")[0]
         if "weights only load failed" in reason.lower() or "unsupported" in reason.lower():
-            raise UserError(
+            raise ModelError(
                 f"{path} holds more than plain tensors, so it is not read: it could run code"
             ) from error
-        raise UserError(f"{path} is damaged or not a torch checkpoint ({reason}); fetch it again") from error
+        raise ModelError(f"{path} is damaged or not a torch checkpoint ({reason}); fetch it again") from error
     return from_published(checkpoint, str(path))
 
 
@@ -289,7 +289,7 @@ def from_published(checkpoint: Any, source: str = "the checkpoint") -> FSIDFusio
     found = [(pattern.fullmatch(name), tensor) for name, tensor in _tensors(checkpoint)]
     state = {f"{match[1]}.{match[2]}": tensor for match, tensor in found if match}
     if not state:
-        raise UserError(
+        raise ModelError(
             f"{source} is not a published FSIDFusion checkpoint: it has none of {', '.join(sorted(parts))}"
         )
     _load(

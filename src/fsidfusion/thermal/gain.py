@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import UserError
-from fsidfusion.pixels import Luma, Pixels, luma, quantise, recolour, sample_range, strips
+from fsidfusion.errors import InputError
+from fsidfusion.images.pixels import Luma, Pixels, luma, quantise, recolour, sample_range, strips
 
 Levels = NDArray[Any]  # (H, W): uint8 or uint16 counts, or float32 degrees Celsius
 Mode = Literal["auto", "off", "linear", "plateau", "clahe", "window"]
@@ -77,19 +77,19 @@ def parse_gain(text: str) -> Gain:
     """Read ``auto``, ``off``, ``linear``, ``plateau``, ``clahe``, ``window:20..40C``, ``window:7000..9000``.
 
     Raises:
-        UserError: anything else, or a window whose end is not above its start.
+        InputError: anything else, or a window whose end is not above its start.
     """
     if text in _PLAIN:
         return Gain(_PLAIN[text])
     match = _WINDOW.fullmatch(text)
     if not match:
-        raise UserError(
+        raise InputError(
             f"gain control {text!r} is unknown; expected auto, off, linear, plateau, clahe,"
             " window:20..40C (degrees) or window:7000..9000 (counts)"
         )
     low, high = float(match[1]), float(match[2])
     if low >= high:
-        raise UserError(f"{text} ends at {high:g}, which is not above its start {low:g}; swap them")
+        raise InputError(f"{text} ends at {high:g}, which is not above its start {low:g}; swap them")
     return Gain("window", low, high, celsius=bool(match[3]))
 
 
@@ -117,13 +117,13 @@ def find_mapping(levels: Levels, gain: Gain) -> Mapping:
         gain: any mode but ``auto`` and ``off``; the window in the unit of the levels.
 
     Raises:
-        UserError: a window that no level lies in.
+        InputError: a window that no level lies in.
     """
     if gain.mode == "window":
         least, most = float(levels.min()), float(levels.max())
         if gain.high <= least or gain.low >= most:
             unit = " C" if gain.celsius else ""
-            raise UserError(
+            raise InputError(
                 f"window {gain.low:g}..{gain.high:g}{unit} lies outside the picture, which holds"
                 f" {least:.6g}..{most:.6g}{unit}; choose one that overlaps"
             )
@@ -177,7 +177,7 @@ def apply_gain(pixels: Pixels, gain: Gain) -> Pixels:
         float32 in 0..1, of the shape of ``pixels``.
 
     Raises:
-        UserError: as :func:`find_mapping`.
+        InputError: as :func:`find_mapping`.
     """
     if gain.mode == "off":
         return pixels
@@ -203,7 +203,7 @@ class SteadyGain:
         """Map the levels (H, W) of the frame that is shown from ``seconds`` on to 0..1.
 
         Raises:
-            UserError: a window that no level of the first frame lies in.
+            InputError: a window that no level of the first frame lies in.
         """
         known, before = self._mapping, self._before
         small = np.asarray(cv2.resize(levels, _THUMBNAIL, interpolation=cv2.INTER_AREA), np.float32)

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from fsidfusion.inference.contrast import Range, apply_range
-from fsidfusion.pixels import Luma, Pixels, luma, quantise, strips, unit
+from fsidfusion.images.output_range import Range, apply_range
+from fsidfusion.images.pixels import Luma, Pixels, luma, quantise, strips, unit
 
 _ORANGE = np.array((1.0, 0.43, 0.0), np.float32)
 _SHADE = np.float32(0.45)  # of the orange where the fused picture is black

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import UserError
-from fsidfusion.pixels import Pixels, luma, quantise, sample_range, unit
+from fsidfusion.errors import InputError
+from fsidfusion.images.pixels import Pixels, luma, quantise, sample_range, unit
 from fsidfusion.thermal.gain import Levels
 
 STRENGTH = 0.85  # of the colour well inside a target
@@ -33,14 +33,14 @@ def parse_threshold(text: str) -> Threshold:
     """Read ``35C``, ``80%`` (of the way from the coldest to the hottest level) or ``9000`` (a raw level).
 
     Raises:
-        UserError: anything else, or percent outside 0..100.
+        InputError: anything else, or percent outside 0..100.
     """
     match = _TEXT.fullmatch(text)
     if not match:
-        raise UserError(f"highlight {text!r} is unknown; expected 35C (degrees), 80% or 9000 (a raw level)")
+        raise InputError(f"highlight {text!r} is unknown; expected 35C (degrees), 80% or 9000 (a raw level)")
     threshold = Threshold(float(match[1]), match[2])  # type: ignore[arg-type]
     if threshold.unit == "%" and not 0 <= threshold.value <= 100:
-        raise UserError(f"highlight {text} is no share; expected 0% to 100%")
+        raise InputError(f"highlight {text} is no share; expected 0% to 100%")
     return threshold
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import UserError
-from fsidfusion.pixels import Pixels
+from fsidfusion.errors import InputError
+from fsidfusion.images.pixels import Pixels
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
@@ -86,10 +86,10 @@ def palette(name: str) -> NDArray[np.uint8]:
     """The colours of a palette from cold to hot: (256, 3) RGB.
 
     Raises:
-        UserError: an unknown name.
+        InputError: an unknown name.
     """
     if name not in _COLOURS:
-        raise UserError(f"palette {name!r} is unknown; choose one of auto, none, {', '.join(PALETTES)}")
+        raise InputError(f"palette {name!r} is unknown; choose one of auto, none, {', '.join(PALETTES)}")
     points = np.array(_COLOURS[name], np.float64)
     place = np.linspace(0, len(points) - 1, STEPS)
     channels = [np.interp(place, np.arange(len(points)), channel) for channel in points.T]
@@ -131,7 +131,7 @@ def levels_of(rgb: Pixels, name: str) -> tuple[NDArray[np.uint8], float]:
         (H, W) uint8, 0 cold to 255 hot, and the share of pixels within :data:`TOLERANCE` of a colour.
 
     Raises:
-        UserError: an unknown name.
+        InputError: an unknown name.
     """
     packed = rgb.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     unique, inverse, number = np.unique(packed, return_inverse=True, return_counts=True)

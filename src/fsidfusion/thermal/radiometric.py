@@ -14,9 +14,9 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from fsidfusion.errors import UserError
-from fsidfusion.images import turn_upright
-from fsidfusion.pixels import Pixels
+from fsidfusion.errors import FusionError, InputError, MissingDependency
+from fsidfusion.images.files import turn_upright
+from fsidfusion.images.pixels import Pixels
 from fsidfusion.thermal.gain import Levels
 
 Kind = Literal["FLIR", "DJI"]
@@ -55,13 +55,13 @@ def read_measurement(path: Path, kind: Kind, size: tuple[int, int], orientation:
         orientation: of EXIF, 1 to 8.
 
     Raises:
-        UserError: the data are damaged, or the package that reads them is missing.
+        InputError: the data are damaged, or the package that reads them is missing.
     """
     if kind == "DJI":
         counts = b"".join(_segments(path)[_APP3])
         height, width = size
         if len(counts) != 2 * height * width:
-            raise UserError(
+            raise InputError(
                 f"{path} holds {len(counts)} bytes of thermal counts, expected {2 * height * width} for"
                 f" {width}x{height}; give --agc off to use its picture"
             )
@@ -94,10 +94,12 @@ def read_embedded(path: Path, size: tuple[int, int], orientation: int = 1) -> Pi
         (H, W, 3) uint8; black where the visible view ends.
 
     Raises:
-        UserError: no FLIR file, none with a visible picture, or the package that reads it is missing.
+        InputError: no FLIR file, none with a visible picture, or the package that reads it is missing.
     """
     if find_kind(path) != "FLIR":
-        raise UserError(f"{path} embeds no visible picture, as FLIR's radiometric files do; give it by --vis")
+        raise InputError(
+            f"{path} embeds no visible picture, as FLIR's radiometric files do; give it by --vis"
+        )
     thermogram = _thermogram(path)
     try:
         optical, place = np.asarray(thermogram.optical, np.uint8), thermogram.pip_info
@@ -107,7 +109,7 @@ def read_embedded(path: Path, size: tuple[int, int], orientation: int = 1) -> Pi
         if not 0.2 < wider < 20 or optical.ndim != 3:
             raise ValueError("its place is not noted")
     except Exception as error:  # flyr tells by errors of all kinds that there is none
-        raise UserError(f"{path} embeds no visible picture that can be read; give it by --vis") from error
+        raise InputError(f"{path} embeds no visible picture that can be read; give it by --vis") from error
     height, width = size
     scale = np.array((width, height)) / np.array(optical.shape[1::-1]) * wider
     centre = (np.array(optical.shape[1::-1]) - 1) / 2 + offset
@@ -118,7 +120,9 @@ def read_embedded(path: Path, size: tuple[int, int], orientation: int = 1) -> Pi
 
 def _thermogram(path: Path) -> Any:
     if not can_read("FLIR"):
-        raise UserError("FLIR's radiometric data need flyr (EUPL-1.2): pip install 'fsidfusion[radiometric]'")
+        raise MissingDependency(
+            "FLIR's radiometric data need flyr (EUPL-1.2): pip install 'fsidfusion[radiometric]'"
+        )
     import flyr
 
     try:
@@ -127,9 +131,9 @@ def _thermogram(path: Path) -> Any:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
+def _unreadable(path: Path, error: Exception) -> FusionError:
     reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return UserError(
+    return InputError(
         f"{path}: its radiometric data cannot be read ({reason}); give --agc off to use its picture"
     )
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fsidfusion.deep_images import ORIENTATION
-from fsidfusion.errors import UserError
-from fsidfusion.images import MAX_PIXELS, Picture, decode_picture
-from fsidfusion.pixels import Pixels, check_pixels, is_gray, luma, quantise
+from fsidfusion.errors import FusionError, InputError
+from fsidfusion.images.deep import ORIENTATION
+from fsidfusion.images.files import MAX_PIXELS, Picture, decode_picture
+from fsidfusion.images.pixels import Pixels, check_pixels, is_gray, luma, quantise
 from fsidfusion.thermal import palettes
 from fsidfusion.thermal.gain import Gain, Levels, apply_gain, apply_mapping, find_mapping, is_raw, parse_gain
 from fsidfusion.thermal.highlight import Threshold, parse_threshold
@@ -33,11 +33,11 @@ class Thermal:
     """colour what is hot: from 35C, 80% (of the picture's range) or 9000 (a raw level) on"""
 
     def gain(self) -> Gain:
-        """The gain control; UserError where it cannot be read."""
+        """The gain control; InputError where it cannot be read."""
         return parse_gain(self.agc)
 
     def threshold(self) -> Threshold | None:
-        """From where on something is hot, if that is asked; UserError where it cannot be read."""
+        """From where on something is hot, if that is asked; InputError where it cannot be read."""
         return None if self.highlight is None else parse_threshold(self.highlight)
 
     def of_scan(self) -> "Thermal":
@@ -46,7 +46,7 @@ class Thermal:
         return replace(self, agc=agc, palette="none" if self.palette == "auto" else self.palette)
 
     def check(self) -> None:
-        """Raises UserError for an option that cannot be read."""
+        """Raises InputError for an option that cannot be read."""
         self.gain()
         self.threshold()
         if self.palette not in ("auto", "none"):
@@ -79,11 +79,11 @@ def read_thermal(
     Args:
         path: the file.
         thermal: what it holds, and its gain.
-        max_pixels: as :func:`fsidfusion.images.read_picture`.
+        max_pixels: as :func:`fsidfusion.images.files.read_picture`.
         temperature: refuse a file without temperatures.
 
     Raises:
-        UserError: a file that cannot be read, degrees asked of a file without temperatures, a window outside
+        InputError: a file that cannot be read, degrees asked of a file without temperatures, a window outside
             the picture, floats that are neither 0..1 nor of a given unit.
     """
     scene, picture = read_scene(path, thermal, max_pixels, temperature)
@@ -96,14 +96,14 @@ def read_thermal(
     option = next((name for name, wanted in asked.items() if wanted), None)
     if option and scene.celsius is None:
         reason = f" ({scene.note})" if scene.note else ""
-        raise UserError(
+        raise InputError(
             f"{path} holds no temperatures{reason}, but {option} asks for them;"
             " leave it out, or say by --unit what the numbers are"
         )
     try:
         pixels, note = control(scene, gain)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    except FusionError as error:
+        raise InputError(f"{path}: {error}") from error
     profile = picture.profile if pixels.ndim == picture.pixels.ndim else None
     note = "; ".join(filter(None, (scene.note, note)))
     return Reading(replace(picture, pixels=pixels, profile=profile), scene, note)
@@ -139,7 +139,7 @@ def read_visible(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     """The visible picture in a FLIR file, in the view and at the size of its thermal one, with its EXIF.
 
     Raises:
-        UserError: as :func:`fsidfusion.thermal.radiometric.read_embedded`, or a file that cannot be read.
+        InputError: as :func:`fsidfusion.thermal.radiometric.read_embedded`, or a file that cannot be read.
     """
     shown = decode_picture(path, max_pixels)
     return replace(shown, pixels=read_embedded(path, *_stored(path)), alpha=None, profile=None)
@@ -154,11 +154,11 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str) -> Scene:
         name: of the picture, for messages.
 
     Raises:
-        UserError: colours for which a unit is given, and floats that are NaN, or outside 0..1 without one.
+        InputError: colours for which a unit is given, and floats that are NaN, or outside 0..1 without one.
     """
     if pixels.ndim == 3 and not is_gray(pixels):
         if thermal.unit not in ("auto", "counts"):
-            raise UserError(f"{name} is in colour, and holds no {thermal.unit}; leave --unit out")
+            raise InputError(f"{name} is in colour, and holds no {thermal.unit}; leave --unit out")
         return _without_colours(pixels, settle(pixels, thermal).palette)
     if thermal.palette == "black-hot":
         pixels = ~pixels if pixels.dtype.kind == "u" else 1 - pixels
@@ -170,7 +170,7 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str) -> Scene:
         _check_floats(pixels, name)
         return Scene(pixels)
     if not np.isfinite(celsius).all():
-        raise UserError(f"{name} holds NaN or infinite temperatures; replace them")
+        raise InputError(f"{name} holds NaN or infinite temperatures; replace them")
     return Scene(celsius, celsius)
 
 
@@ -178,7 +178,7 @@ def control(scene: Scene, gain: Gain) -> tuple[Pixels, str]:
     """A scene in the range that is fused, and what was done on its own account.
 
     Raises:
-        UserError: a window outside the scene, or temperatures for which the gain is off.
+        InputError: a window outside the scene, or temperatures for which the gain is off.
     """
     gain, note = settle_gain(scene, gain)
     if gain.mode == "off":
@@ -193,7 +193,7 @@ def settle_gain(scene: Scene, gain: Gain) -> tuple[Gain, str]:
     """What ``auto`` means for a scene, with a note where it means anything."""
     degrees = scene.levels is scene.celsius
     if gain.mode == "off" and degrees:
-        raise UserError("temperatures have no picture without gain control; leave --agc off out")
+        raise InputError("temperatures have no picture without gain control; leave --agc off out")
     if gain.mode != "auto":
         return gain, ""
     if degrees:
@@ -236,8 +236,8 @@ def _without_colours(pixels: Pixels, name: str) -> Scene:
 def _check_floats(pixels: Pixels, name: str) -> None:
     try:
         check_pixels(pixels, name)
-    except UserError as error:
-        raise UserError(f"{error}; or say by --unit celsius or kelvin that they are temperatures") from error
+    except FusionError as error:
+        raise InputError(f"{error}; or say by --unit celsius or kelvin that they are temperatures") from error
 
 
 def _stored(path: Path) -> tuple[tuple[int, int], int]:

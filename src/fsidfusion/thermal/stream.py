@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fsidfusion.errors import UserError
-from fsidfusion.images import decode_picture, read_picture
-from fsidfusion.pixels import Pixels, quantise
+from fsidfusion.errors import FusionError, InputError
+from fsidfusion.images.files import decode_picture, read_picture
+from fsidfusion.images.pixels import Pixels, quantise
 from fsidfusion.thermal.gain import Gain, Levels, SteadyGain
 from fsidfusion.thermal.highlight import Threshold
 from fsidfusion.thermal.radiometric import find_kind
@@ -33,7 +33,7 @@ class ThermalStream:
             seconds: since the first frame.
 
         Raises:
-            UserError: degrees asked of frames without temperatures, or a window outside the first frame.
+            InputError: degrees asked of frames without temperatures, or a window outside the first frame.
         """
         floating = pixels.dtype.kind == "f"
         if self._gain is None:
@@ -47,8 +47,8 @@ class ThermalStream:
             celsius = scene.celsius if self._gain.celsius else None
             try:
                 shown = self._steady(gray_levels(scene.levels) if celsius is None else celsius, seconds)
-            except UserError as error:
-                raise UserError(f"{self._name}: {error}") from error
+            except FusionError as error:
+                raise InputError(f"{self._name}: {error}") from error
         return shown, self._hot(scene, seconds)
 
     def _begin(self, scene: Scene) -> None:
@@ -59,7 +59,7 @@ class ThermalStream:
             (f"--highlight {self._thermal.highlight}", wanted is not None and wanted.unit == "C"),
         ):
             if celsius and scene.celsius is None:
-                raise UserError(
+                raise InputError(
                     f"{self._name} holds no temperatures, but {option} asks for them;"
                     " leave it out, or say by --unit what the numbers are"
                 )
@@ -81,7 +81,7 @@ def read_frame(path: Path, thermal: Thermal) -> Pixels:
     """One picture of an infrared sequence, as :class:`ThermalStream` takes it.
 
     Raises:
-        UserError: as :func:`fsidfusion.thermal.reading.read_scene`.
+        InputError: as :func:`fsidfusion.thermal.reading.read_scene`.
     """
     if find_kind(path):
         return read_scene(path, thermal)[0].levels

@@ -8,9 +8,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from fsidfusion.errors import UserError
-from fsidfusion.images import whole_file
-from fsidfusion.pixels import sample_range
+from fsidfusion.errors import InputError
+from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.pixels import sample_range
 from fsidfusion.thermal.gain import Levels
 
 Unit = Literal["auto", "counts", "centikelvin", "decikelvin", "kelvin", "celsius"]
@@ -54,7 +54,7 @@ def write_temperature(path: Path, celsius: Celsius) -> None:
     """Write a map of degrees Celsius as float32 TIFF, whole or not at all; missing folders are made.
 
     Raises:
-        UserError: it cannot be written.
+        InputError: it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def write_temperature(path: Path, celsius: Celsius) -> None:
                 metadata=None,
             )
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); choose another output") from error
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose another output") from error
 
 
 def read_temperature(path: Path) -> Celsius:

@@ -14,12 +14,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from fsidfusion.data.patches import CropSampler, PatchCache
-from fsidfusion.errors import UserError
-from fsidfusion.inference.allocator import keep_large_blocks
-from fsidfusion.inference.device import choose_device
+from fsidfusion.errors import InputError
 from fsidfusion.network.checkpoint import build_model, load_model, save_weights
+from fsidfusion.runtime.allocator import keep_large_blocks
+from fsidfusion.runtime.device import choose_device
 from fsidfusion.training import stages, state
+from fsidfusion.training.patches import CropSampler, PatchCache
 from fsidfusion.training.presets import TrainConfig, load_config
 from fsidfusion.training.processes import agree, joined, stop_requests
 from fsidfusion.training.record import Progress, Record, disk_errors
@@ -61,7 +61,8 @@ def train(
         ends, ``run/report.html`` shows it.
 
     Raises:
-        UserError: for a configuration, cache, checkpoint or disk that cannot be used, and for a diverged run.
+        InputError: for a configuration, cache, checkpoint or disk that cannot be used, and for a diverged
+            run.
     """
     keep_large_blocks()
     with joined(device) as (rank, world):
@@ -88,7 +89,7 @@ def _train(
     target = target or choose_device(device)
     share = config.batch // config.accumulate
     if share % world:
-        raise UserError(f"batch {share} per pass cannot be shared by {world} processes; choose a multiple")
+        raise InputError(f"batch {share} per pass cannot be shared by {world} processes; choose a multiple")
     sampler = CropSampler(
         cache,
         config.crop,
@@ -136,7 +137,7 @@ def _train(
             losses = _backward(network, sampler, step, plan, config, target, rank, world)
             norm = _clip(optimizer, config.clip)
             if not math.isfinite(norm) or (norm_mean > 0 and norm > EXPLODED * norm_mean):
-                raise UserError(
+                raise InputError(
                     f"training diverged at step {step}: gradient norm {norm:.3g}, losses "
                     f"{ {k: round(v, 5) for k, v in losses.items()} }; last good checkpoint: {checkpoint}; "
                     "lower learning_rate and resume"
@@ -214,26 +215,26 @@ def _backward(
 
 
 def _network(config: TrainConfig) -> nn.Module:
-    """The network at its start; UserError where it cannot do what the configuration asks of it."""
+    """The network at its start; InputError where it cannot do what the configuration asks of it."""
     if config.init:
         network = load_model(config.init)
         if network.architecture != config.network:
-            raise UserError(
+            raise InputError(
                 f"init {config.init} holds {network.architecture}, but the run trains {config.network}"
             )
     else:
         try:
             network = build_model(config.network, config.network_options)
         except (ValueError, RuntimeError) as error:
-            raise UserError(f"network_options of {config.network}: {error}") from error
+            raise InputError(f"network_options of {config.network}: {error}") from error
     multiple, smallest = int(network.size_multiple), int(network.minimum_size)  # type: ignore[arg-type]
     if config.crop % multiple or config.crop < smallest:
-        raise UserError(
+        raise InputError(
             f"crop is {config.crop}; {config.network} takes multiples of {multiple}, at least {smallest}"
         )
     held = config.reconstruction_epochs or (config.fusion_epochs and config.reconstruction_weight)
     if held and not hasattr(network, "reconstruct"):
-        raise UserError(
+        raise InputError(
             f"{config.network} does not reconstruct its inputs; set reconstruction_epochs=0 and "
             "reconstruction_weight=0"
         )
@@ -294,11 +295,11 @@ def _claim(run: Path, config: TrainConfig, resume: bool, rank: int) -> None:
     stored = run / "config.yaml"
     if state.checkpoints(run):
         if not resume:
-            raise UserError(
+            raise InputError(
                 f"{run} holds a run already; resume it with --resume auto or choose another folder"
             )
         if stored.exists() and load_config(str(stored)) != config:
-            raise UserError(
+            raise InputError(
                 f"{run} was started with another configuration ({stored}); use it or another folder"
             )
     if rank == 0:
@@ -306,4 +307,4 @@ def _claim(run: Path, config: TrainConfig, resume: bool, rank: int) -> None:
             run.mkdir(parents=True, exist_ok=True)
             config.save(stored)
         except OSError as error:
-            raise UserError(f"cannot write to the run folder {run}: {error.strerror}") from error
+            raise InputError(f"cannot write to the run folder {run}: {error.strerror}") from error

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError
 
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["step", "cosine"]
@@ -100,27 +100,27 @@ class TrainConfig:
         self.betas = (float(self.betas[0]), float(self.betas[1]))
         for name, kind in (("precision", Precision), ("schedule", Schedule)):
             if getattr(self, name) not in get_args(kind):
-                raise UserError(
+                raise InputError(
                     f"{name} {getattr(self, name)!r} is unknown; choose {' or '.join(get_args(kind))}"
                 )
         for name, least in _AT_LEAST.items():
             if not getattr(self, name) >= least:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if not self.ema < 1:
-            raise UserError(f"ema is {self.ema}; it must be below 1")
+            raise InputError(f"ema is {self.ema}; it must be below 1")
         if not all(0 <= decay < 1 for decay in self.betas):
-            raise UserError(f"betas is {list(self.betas)}; both must be in 0..1, below 1")
+            raise InputError(f"betas is {list(self.betas)}; both must be in 0..1, below 1")
         if self.batch % self.accumulate:
-            raise UserError(f"batch {self.batch} cannot be split into {self.accumulate} accumulation passes")
+            raise InputError(f"batch {self.batch} cannot be split into {self.accumulate} accumulation passes")
         unknown = [name for name in self.losses if name not in LOSSES]
         if unknown:
             close = get_close_matches(unknown[0], LOSSES, 1)
             hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(LOSSES)}"
-            raise UserError(f"losses names {unknown[0]!r}, which is unknown; {hint}")
+            raise InputError(f"losses names {unknown[0]!r}, which is unknown; {hint}")
         if "information" in self.losses and self.crop < 33:
-            raise UserError(f"crop is {self.crop}; the information loss needs at least 33")
+            raise InputError(f"crop is {self.crop}; the information loss needs at least 33")
         if self.fusion_epochs and not self.losses:
-            raise UserError("losses is empty; stage II needs at least one term, such as {published: 1.0}")
+            raise InputError("losses is empty; stage II needs at least one term, such as {published: 1.0}")
 
     def save(self, path: Path) -> None:
         """Write the resolved configuration as YAML."""
@@ -137,33 +137,33 @@ def load_config(preset: str, overrides: dict[str, str] | None = None) -> TrainCo
     """A preset by name, or a YAML file by path, with ``field=value`` overrides (values read as YAML).
 
     Raises:
-        UserError: for an unknown preset or field, or a value of the wrong type.
+        InputError: for an unknown preset or field, or a value of the wrong type.
     """
     if preset.endswith((".yaml", ".yml")):
         try:
             text = Path(preset).read_text()
         except OSError as error:
-            raise UserError(f"cannot read the configuration {preset}: {error.strerror}") from error
+            raise InputError(f"cannot read the configuration {preset}: {error.strerror}") from error
     elif preset in preset_names():
         text = (files("fsidfusion.training") / "recipes" / f"{preset}.yaml").read_text()
     else:
-        raise UserError(
+        raise InputError(
             f"preset {preset!r} does not exist; choose {', '.join(preset_names())} or give a .yaml file"
         )
     try:
         values = yaml.safe_load(text) or {}
         changes = {name: yaml.safe_load(value) for name, value in (overrides or {}).items()}
     except yaml.YAMLError as error:
-        raise UserError(f"{preset}: not valid YAML ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{preset}: not valid YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(values, dict):
-        raise UserError(f"{preset} holds {type(values).__name__}, not fields with values such as 'batch: 8'")
+        raise InputError(f"{preset} holds {type(values).__name__}, not fields with values such as 'batch: 8'")
     types = {entry.name: entry.type for entry in fields(TrainConfig)}
     values |= changes
     for name, value in values.items():
         if name not in types:
             close = get_close_matches(name, types, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise UserError(f"{preset}: unknown field {name!r}{hint}")
+            raise InputError(f"{preset}: unknown field {name!r}{hint}")
         values[name] = _typed(name, value)
     return TrainConfig(**values)
 
@@ -191,4 +191,4 @@ def _typed(name: str, value: Any) -> Any:
             return value if name == "network_options" else {str(k): float(v) for k, v in value.items()}
     except (TypeError, ValueError):
         pass
-    raise UserError(f"{name} is {value!r}; expected a {type(default).__name__} such as {default!r}")
+    raise InputError(f"{name} is {value!r}; expected a {type(default).__name__} such as {default!r}")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def joined(device: str) -> Iterator[tuple[int, int]]:
     The group is left together: a process that ended with its connections open would be aborted by them.
 
     Raises:
-        UserError: in the processes that lose another one, whose own message tells why.
+        InputError: in the processes that lose another one, whose own message tells why.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield 0, 1
@@ -34,7 +34,7 @@ def joined(device: str) -> Iterator[tuple[int, int]]:
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "onnection" not in str(error):
             raise
-        raise UserError(f"process {dist.get_rank()} lost another one, which tells why it ended") from error
+        raise InputError(f"process {dist.get_rank()} lost another one, which tells why it ended") from error
     finally:
         dist.destroy_process_group()
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from fsidfusion.errors import UserError
-from fsidfusion.images import read_picture, whole_file
+from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.files import read_picture
 from fsidfusion.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Record:
         active: only the first of several processes writes.
 
     Raises:
-        UserError: TensorBoard is asked for and not installed.
+        InputError: TensorBoard is asked for and not installed.
     """
 
     def __init__(self, run: Path, step: int, tensorboard: bool = False, active: bool = True) -> None:
@@ -119,7 +120,7 @@ def disk_errors(run: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(
+        raise InputError(
             f"cannot write to the run folder {run} ({error.strerror or error}); its checkpoints are "
             "untouched: make room and run again with --resume auto"
         ) from error
@@ -137,5 +138,7 @@ def _open_board(folder: Path, step: int) -> "SummaryWriter":
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise UserError("TensorBoard is not installed: pip install 'fsidfusion[tensorboard]'") from None
+        raise MissingDependency(
+            "TensorBoard is not installed: pip install 'fsidfusion[tensorboard]'"
+        ) from None
     return SummaryWriter(str(folder), purge_step=step + 1)

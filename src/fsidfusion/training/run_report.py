@@ -12,11 +12,12 @@ import yaml
 from PIL import Image
 
 from fsidfusion import __version__
-from fsidfusion.benchmark.page import Section, cards, fill_page, picture, table, tile
-from fsidfusion.benchmark.plots import lines
-from fsidfusion.errors import UserError
-from fsidfusion.images import read_picture, whole_file
+from fsidfusion.errors import FusionError, InputError
+from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.files import read_picture
 from fsidfusion.metrics import find_metric
+from fsidfusion.report.page import Section, cards, fill_page, picture, table, tile
+from fsidfusion.report.plots import lines
 from fsidfusion.training.record import read_lines
 
 BINS = 200  # points of a curve; each is the mean of its steps
@@ -33,7 +34,7 @@ def reported(run: Path, active: bool = True) -> Iterator[None]:
         yield
     finally:
         if active:
-            with suppress(UserError, OSError):
+            with suppress(FusionError, OSError):
                 write_run_report(run)
 
 
@@ -41,7 +42,7 @@ def write_run_report(run: Path) -> Path:
     """Write ``run/report.html`` from what the run has logged so far; nothing is computed again.
 
     Raises:
-        UserError: the folder holds no run.
+        InputError: the folder holds no run.
     """
     path = run / "report.html"
     page = build_run_report(run)
@@ -54,7 +55,7 @@ def build_run_report(run: Path) -> str:
     """The report as HTML."""
     steps = read_lines(run / "metrics.jsonl")
     if not steps:
-        raise UserError(
+        raise InputError(
             f"{run} holds no step of a run; expected metrics.jsonl that 'fsidfusion train' writes"
         )
     validations = read_lines(run / "validation.jsonl")

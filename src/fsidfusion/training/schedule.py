@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from fsidfusion.data.patches import CropSampler
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError
+from fsidfusion.training.patches import CropSampler
 from fsidfusion.training.presets import TrainConfig
 
 
@@ -31,7 +31,7 @@ def plan_of(config: TrainConfig, sampler: CropSampler) -> Plan:
     per_epoch = config.steps_per_epoch or sampler.steps_per_epoch
     plan = Plan(per_epoch, config.reconstruction_epochs * per_epoch, config.fusion_epochs * per_epoch)
     if plan.steps == 0:
-        raise UserError("reconstruction_epochs and fusion_epochs are both 0; there is nothing to train")
+        raise InputError("reconstruction_epochs and fusion_epochs are both 0; there is nothing to train")
     return plan
 
 

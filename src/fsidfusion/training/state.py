@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fsidfusion.errors import UserError
+from fsidfusion.errors import InputError
 
 KEEP = 2
 MAX_BYTES = 15 << 20
@@ -39,7 +39,7 @@ def save_checkpoint(
 ) -> Path:
     """Write ``run/checkpoints/STEP`` under a temporary name, rename it, and drop all but the last two.
 
-    A full disk leaves the earlier checkpoints as they were and raises UserError.
+    A full disk leaves the earlier checkpoints as they were and raises InputError.
     """
     folder = run / "checkpoints" / f"{position.step:08d}"
     partial = folder.with_name(folder.name + ".partial")
@@ -62,7 +62,7 @@ def save_checkpoint(
         partial.replace(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise UserError(
+        raise InputError(
             f"cannot write the checkpoint {folder} ({error}); the earlier ones are untouched: "
             "make room and run again with --resume auto"
         ) from error
@@ -77,7 +77,7 @@ def load_checkpoint(
     """Put a checkpoint into network, averaged weights and optimiser, in place.
 
     Raises:
-        UserError: when it is damaged or belongs to another network.
+        InputError: when it is damaged or belongs to another network.
     """
     try:
         state = json.loads((folder / "state.json").read_text())
@@ -97,7 +97,7 @@ def load_checkpoint(
         return Position(int(state["step"]), float(state["seconds"]))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
+        raise InputError(
             f"the checkpoint {folder} cannot be resumed ({reason}); it is damaged or of another network: "
             "start anew in another folder, or remove it to go on from the one before"
         ) from error

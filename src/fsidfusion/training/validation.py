@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from fsidfusion.data.patches import PatchCache
-from fsidfusion.images import whole_file
-from fsidfusion.inference.contact_sheet import Labelled, contact_sheet
-from fsidfusion.inference.contrast import RangeMode, apply_range, find_range
+from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.output_range import RangeMode, apply_range, find_range
+from fsidfusion.images.sheet import Labelled, contact_sheet
 from fsidfusion.metrics import mean_scores, score
+from fsidfusion.training.patches import PatchCache
 
 SHOWN = 4
 

@@ -1,1 +1,0 @@
-"""Tables, baselines, speed and reports."""

@@ -1,0 +1,134 @@
+"""The options that several commands share, each defined once: inputs, the model and how it runs, volumes."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from fsidfusion import DEFAULT_MODEL
+from fsidfusion.errors import InputError
+from fsidfusion.images.pairs import Matches, Pair, Place, files_by_stem, match_pairs, open_set
+
+if TYPE_CHECKING:
+    from fsidfusion.fusion.fuser import Fuser
+
+FEW_PAIRS = 4  # another runtime than torch takes a second or more to compile, which fewer do not earn
+
+Files = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILES")]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files, a folder, a glob in quotes, or a .txt list with one path a line; pairs share their stem."""
+
+    ir: Files = ()
+    """infrared pictures"""
+    vis: Files = ()
+    """visible pictures; their colour and transparency are kept; 'embedded' for those in FLIR's files"""
+    mri: Files = ()
+    """MRI pictures, with one of --ct, --pet, --spect"""
+    ct: Files = ()
+    """CT pictures"""
+    pet: Files = ()
+    """PET pictures; their colour is kept"""
+    spect: Files = ()
+    """SPECT pictures; their colour is kept"""
+    pairs: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """a folder that holds ir and vi (or vis), or MRI and CT, PET or SPECT, instead of two inputs"""
+    recursive: bool = False
+    """look into the sub-folders of input folders, and make them in the output"""
+
+    def match(self) -> tuple[Matches, Place]:
+        """The pairs, and the input whose colour is kept.
+
+        Raises:
+            InputError: not exactly two inputs that belong together, or no pairs.
+        """
+        modalities = ("ir", "vis", "mri", "ct", "pet", "spect")
+        given = [name for name in modalities if getattr(self, name)]
+        if self.pairs is not None and not given:
+            found = open_set(self.pairs)
+            return Matches(found.pairs, ()), found.colour
+        if self.pairs is not None or given not in (
+            ["ir", "vis"],
+            ["mri", "ct"],
+            ["mri", "pet"],
+            ["mri", "spect"],
+        ):
+            options = (
+                ", ".join(f"--{name}" for name in (*given, *(["pairs"] if self.pairs else []))) or "no input"
+            )
+            raise InputError(
+                f"given {options}; expected --ir and --vis, or --mri and one of --ct, --pet, --spect,"
+                " or --pairs alone"
+            )
+        if self.vis == ("embedded",):
+            files = files_by_stem(self.ir, self.recursive)
+            alone = len(self.ir) == 1 and files.keys() == {Path(self.ir[0]).stem}
+            pairs = tuple(Pair(name, file, file) for name, file in sorted(files.items()))
+            return Matches(pairs, (), many=not alone), "visible"
+        if given[0] == "ir":
+            return match_pairs(self.ir, self.vis, self.recursive), "visible"
+        return match_pairs(getattr(self, given[1]), self.mri, self.recursive), "infrared"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The model and how it runs."""
+
+    model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
+    """a shipped network ('fsidfusion models' lists them; NAME-medical, where there is one, is taken for MRI),
+    a .safetensors file, or a rule to compare with: maximum, mean, laplacian, guided, wavelet"""
+    range: Literal["percentile", "minmax", "none"] = "percentile"
+    """output mapping: percentile stretches with a bounded gain, minmax as published, none keeps 0..1"""
+    tile: Annotated[str, tyro.conf.arg(metavar="auto|off|PIXELS")] = "auto"
+    """side of the tiles that a large picture is cut into; auto where it would not fit into the memory"""
+    memory: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
+    """most memory to use, such as 2GiB; by default half of what is free"""
+    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
+    """where to compute; auto takes a GPU when there is one"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto takes bf16 where the device has it natively"""
+    threads: int | None = None
+    """threads of the CPU; by default all"""
+    runtime: Literal["auto", "torch", "openvino", "onnxruntime"] = "auto"
+    """what computes the network; auto is the fastest that is installed, and torch for a few pairs"""
+
+    def name(self, medical: bool = False) -> str:
+        """The model whose weights suit the pairs."""
+        from fsidfusion.network.checkpoint import suited
+
+        return suited(self.model, medical)
+
+    def load(self, pairs: int | None = None, medical: bool = False) -> "Fuser":
+        """The fuser, for so many pairs if known; InputError for what is unknown or not available."""
+        from fsidfusion.fusion.fuser import Fuser
+        from fsidfusion.runtime.allocator import keep_large_blocks
+
+        few = self.runtime == "auto" and pairs is not None and pairs < FEW_PAIRS
+        chosen = {"model": self.name(medical), "runtime": "torch" if few else self.runtime}
+        fuser = Fuser(**{**asdict(self), **chosen})
+        if fuser.device == "cpu":
+            keep_large_blocks()
+        return fuser
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """For --mri with --ct, --pet or --spect as .nii, .nii.gz, or folders of a DICOM series."""
+
+    axis: Literal["axial", "coronal", "sagittal"] = "axial"
+    """of the slices that go through the model"""
+    window: Annotated[str | None, tyro.conf.arg(metavar="brain|bone|W,L")] = None
+    """of the CT, in Hounsfield units; by default bone, or percentiles of a CT in other units"""
+    colormap: Literal["hot", "rainbow", "gray"] | None = None
+    """of PET or SPECT; by default hot"""
+    series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="UID")] = ()
+    """to take from folders of several series: a UID, its ending or number; two: the MRI's and the other's"""
+    keep_patient: bool = False
+    """write patient and study of the MRI into a DICOM output"""
+    views: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
+    """also write a picture of three planes"""
+    report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
+    """also write a page to scroll through the slices"""

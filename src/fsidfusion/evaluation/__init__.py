@@ -1,0 +1,1 @@
+"""Scores of fused files and of models, compared with intervals and with published rows."""

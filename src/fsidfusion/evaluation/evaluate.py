@@ -1,0 +1,258 @@
+"""Score fused images against their sources.
+
+Nothing is averaged in or out silently: a pair without a fused file, a fused file without a pair, a source
+without a partner and images of different sizes are errors, and undefined scores are listed.
+"""
+
+import math
+import os
+import platform
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fsidfusion import __version__
+from fsidfusion.errors import FusionError, InputError
+from fsidfusion.evaluation.methods import FusedFiles, Method, file_hash, some
+from fsidfusion.images.files import read_picture
+from fsidfusion.images.pairs import Matches, Pair, match_pairs
+from fsidfusion.images.pixels import Pixels, quantise, unit
+from fsidfusion.metrics import DEFAULT, METRICS, find_metric, mean_scores, score
+from fsidfusion.metrics.gray import GrayImage, to_gray8
+
+Scores = dict[str, float]  # metric -> value, NaN where it is undefined
+
+
+@dataclass(frozen=True)
+class ScoredPair:
+    """One pair under one or several rows."""
+
+    pair: Pair
+    scores: dict[str, Scores]  # by row
+    hashes: dict[str, dict[str, str]]  # by row: sha256 of infrared, visible and fused
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of one row on a set of pairs."""
+
+    name: str
+    convention: str
+    scores: dict[str, Scores]  # by pair, in the order of the pairs
+    hashes: dict[str, dict[str, str]]  # by pair: sha256 of infrared, visible and fused
+    source: dict[str, Any]  # the folder, or the model and its weights' sha256
+
+    @property
+    def mean(self) -> Scores:
+        """The mean over all pairs where a metric is defined."""
+        return mean_scores(self.scores.values())[0]
+
+    @property
+    def undefined(self) -> dict[str, list[str]]:
+        """Metric -> the pairs that its mean leaves out."""
+        names = {m: [p for p, row in self.scores.items() if math.isnan(row[m])] for m in self.metrics}
+        return {metric: pairs for metric, pairs in names.items() if pairs}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics, in the order asked for."""
+        return tuple(next(iter(self.scores.values())))
+
+    def record(self) -> dict[str, Any]:
+        """All of it as JSON holds it; NaN becomes None."""
+        return {
+            "convention": self.convention,
+            "mean": _without_nan(self.mean),
+            "undefined": self.undefined,
+            "pairs": {pair: _without_nan(row) for pair, row in self.scores.items()},
+            "sha256": self.hashes,
+            "source": self.source,
+            "versions": versions(),
+        }
+
+
+def evaluate(
+    infrared: str | Path | Sequence[str | Path],
+    visible: str | Path | Sequence[str | Path],
+    fused: str | Path,
+    *,
+    metrics: str | Sequence[str] = DEFAULT,
+    convention: str = "cddfuse",
+    recursive: bool = False,
+    workers: int | None = None,
+) -> Evaluation:
+    """Score a folder of fused pictures against its sources; files are matched by stem.
+
+        result = fsidfusion.evaluate("ir", "vis", "fused")
+        result.mean["VIF"], result.scores["00004N"]["VIF"]
+
+    Args:
+        infrared: folders, files or globs: infrared, or CT, PET, SPECT.
+        visible: the same of visible pictures, or MRI.
+        fused: a folder, or one file for one pair. Colour is scored on its luma, 16 bits on 8.
+        metrics: names, or ``default`` or ``all``.
+        convention: ``cddfuse``, as the published tables, or ``tang``; see docs/metrics.md.
+        recursive: look into sub-folders of folders.
+        workers: threads; one for every core by default.
+
+    Raises:
+        InputError: files without their partners on any side, sizes that differ, unreadable files, an unknown
+            metric or convention.
+    """
+    first, second = ([side] if isinstance(side, str | Path) else list(side) for side in (infrared, visible))
+    pairs = whole_pairs(match_pairs(first, second, recursive))
+    method: Method = FusedFiles(str(fused), pairs, recursive)
+    return evaluate_methods(pairs, [method], choose_metrics(metrics, convention), convention, workers)[0]
+
+
+def evaluate_methods(
+    pairs: Sequence[Pair],
+    methods: Sequence[Method],
+    metrics: Sequence[str] = DEFAULT,
+    convention: str = "cddfuse",
+    workers: int | None = None,
+    report: Callable[[ScoredPair], None] = lambda scored: None,
+) -> list[Evaluation]:
+    """Score every row of several methods on the same pairs; one evaluation a row, in their order.
+
+    Args:
+        pairs: what to score, at least one.
+        methods: with rows of different names.
+        metrics: names; see :func:`choose_metrics`.
+        convention: of the metrics.
+        workers: threads; one for every core by default.
+        report: called after each pair, from the calling thread.
+
+    Raises:
+        InputError: rows of the same name, and whatever is wrong with a pair: the first one found.
+    """
+    rows = [row for method in methods for row in method.rows]
+    twice = sorted({row for row in rows if rows.count(row) > 1})
+    if twice:
+        raise InputError(f"two results are called {some(twice)}; give each of them once, under its own name")
+    found: dict[str, ScoredPair] = {}
+
+    def keep(scored: ScoredPair) -> None:
+        found[scored.pair.name] = scored
+        report(scored)
+
+    score_pairs(pairs, methods, keep, metrics, convention, workers)
+    ordered = [found[pair.name] for pair in pairs]
+    return [
+        Evaluation(
+            row,
+            convention,
+            {scored.pair.name: scored.scores[row] for scored in ordered},
+            {scored.pair.name: scored.hashes[row] for scored in ordered},
+            method.describe(row),
+        )
+        for method in methods
+        for row in method.rows
+    ]
+
+
+def score_pairs(
+    pairs: Sequence[Pair],
+    methods: Sequence[Method],
+    report: Callable[[ScoredPair], None],
+    metrics: Sequence[str] = DEFAULT,
+    convention: str = "cddfuse",
+    workers: int | None = None,
+) -> None:
+    """Read, fuse and score pairs in threads (most of a metric's time is spent outside Python's lock).
+
+    ``report`` gets each pair as it is finished, in any order, from the calling thread. Stops at the first
+    pair that cannot be scored, with its InputError.
+    """
+    for name in metrics:
+        find_metric(name, convention)
+    workers = core_count() if workers is None else workers
+    if workers < 1:
+        raise InputError(f"{workers} workers cannot score; give 1 or more, or none for one a core")
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the pairs already fill the cores
+    pool = ThreadPoolExecutor(workers)
+    waiting = list(reversed(pairs))
+    running: set[Future[ScoredPair]] = set()
+    try:
+        with warnings.catch_warnings():  # undefined scores are told by the evaluation as a whole
+            warnings.filterwarnings("ignore", message=".*undefined, given as NaN")
+            while waiting or running:
+                while waiting and len(running) < 2 * workers:  # bounds what is held in memory
+                    running.add(pool.submit(_score_pair, waiting.pop(), methods, metrics, convention))
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    report(future.result())
+    finally:
+        pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(threads)
+
+
+def whole_pairs(matches: Matches) -> tuple[Pair, ...]:
+    """The pairs, where no file is left without its partner; InputError otherwise."""
+    if matches.alone:
+        alone = some([str(path) for path in matches.alone])
+        raise InputError(f"{alone}: no partner of the same stem; add it, or remove the file")
+    return matches.pairs
+
+
+def choose_metrics(metrics: str | Sequence[str], convention: str = "cddfuse") -> tuple[str, ...]:
+    """Metric names from names, ``default`` (the eleven) or ``all``. InputError for an unknown one."""
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    chosen: list[str] = []
+    for name in names:
+        if name == "all":
+            chosen += [metric.name for metric in METRICS if metric.convention in (convention, "all")]
+        elif name == "default":
+            chosen += DEFAULT
+        else:
+            chosen.append(name)
+    for name in chosen:
+        find_metric(name, convention)
+    return tuple(dict.fromkeys(chosen))
+
+
+def versions() -> dict[str, str]:
+    """What computed the scores."""
+    return {
+        "fsidfusion": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+    }
+
+
+def core_count() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _score_pair(pair: Pair, methods: Sequence[Method], metrics: Sequence[str], convention: str) -> ScoredPair:
+    infrared, visible = (read_picture(path).pixels for path in (pair.infrared, pair.visible))
+    sources = {"infrared": file_hash(pair.infrared), "visible": file_hash(pair.visible)}
+    first, second = (GrayImage(to_gray8(_eight_bits(image))) for image in (infrared, visible))
+    scores: dict[str, Scores] = {}
+    hashes: dict[str, dict[str, str]] = {}
+    try:
+        for method in methods:
+            for row, (image, digest) in zip(method.rows, method.fused(pair, infrared, visible)):
+                gray = to_gray8(_eight_bits(image))
+                scores[row] = score(gray, first, second, metrics, convention, pair.name)
+                hashes[row] = {**sources, "fused": digest}
+    except FusionError as error:
+        raise InputError(f"pair {pair.name}: {error}") from error
+    return ScoredPair(pair, scores, hashes)
+
+
+def _eight_bits(pixels: Pixels) -> Pixels:
+    return pixels if pixels.dtype == np.uint8 else quantise(unit(pixels), np.dtype(np.uint8))
+
+
+def _without_nan(scores: Scores) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in scores.items()}

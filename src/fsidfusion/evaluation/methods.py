@@ -1,0 +1,199 @@
+"""What can be scored: folders of fused pictures, and models that fuse in memory."""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, get_args
+
+import numpy as np
+
+from fsidfusion.errors import InputError
+from fsidfusion.fusion.fuser import Fuser, render
+from fsidfusion.fusion.rules import BASELINES
+from fsidfusion.images.files import read_picture
+from fsidfusion.images.output_range import RangeMode, find_range
+from fsidfusion.images.pairs import Pair, Place, files_by_stem
+from fsidfusion.images.pixels import Luma, Pixels
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SECOND_WEIGHTS = "NAME-medical are the weights with which the network NAME fuses MRI pairs: one row for both."
+_SUFFIXES = {"none": "unstretched", "percentile": "stretched", "minmax": "min-max"}
+
+
+class Method(Protocol):
+    """Gives one fused image of every pair for each of its rows."""
+
+    rows: tuple[str, ...]
+
+    def fused(self, pair: Pair, infrared: Pixels, visible: Pixels) -> list[tuple[Pixels, str]]:
+        """For each row the fused image of a pair, and the sha256 of its file or of its pixels."""
+        ...
+
+    def describe(self, row: str) -> dict[str, Any]:
+        """Where the images of a row come from, for the record."""
+        ...
+
+
+class FusedFiles:
+    """Fused pictures in files, one for every pair by its name."""
+
+    def __init__(self, place: str, pairs: Sequence[Pair], recursive: bool = False, name: str = "") -> None:
+        """Find the files.
+
+        Args:
+            place: a folder, a glob, or one file for the only pair.
+            pairs: their names are the stems of the fused files.
+            recursive: look into sub-folders; the names then include them.
+            name: of the row; the folder's own by default.
+
+        Raises:
+            InputError: nothing there, a pair without a fused file, or a fused file without a pair.
+        """
+        self.files = files_by_stem([place], recursive)
+        if Path(place).is_file() and len(pairs) == 1:  # one pair is matched whatever the names
+            self.files = {pairs[0].name: Path(place)}
+        self.place = place
+        self.rows: tuple[str, ...] = (name or Path(place).name,)
+        names = {pair.name for pair in pairs}
+        missing = sorted(names - self.files.keys())
+        if missing:
+            raise InputError(
+                f"{place} has no fused picture for {some(missing)} ({len(missing)} of {len(names)} pairs);"
+                " fuse them first"
+            )
+        stale = sorted(self.files.keys() - names)
+        if stale:
+            raise InputError(
+                f"{place} holds {len(stale)} fused without a source pair: {some(stale)}; remove them"
+            )
+
+    def fused(self, pair: Pair, infrared: Pixels, visible: Pixels) -> list[tuple[Pixels, str]]:
+        """The picture of a pair; see :class:`Method`."""
+        path = self.files[pair.name]
+        return [(read_picture(path).pixels, file_hash(path))]
+
+    def describe(self, row: str) -> dict[str, Any]:
+        """The place; see :class:`Method`."""
+        return {"fused": self.place}
+
+
+class Model:
+    """A network or a baseline, with one row for each output range."""
+
+    def __init__(
+        self,
+        model: str,
+        ranges: Sequence[str] = (),
+        device: str = "auto",
+        precision: str = "fp32",
+        runtime: str = "torch",
+    ) -> None:
+        """Load it.
+
+        Args:
+            model: a shipped network, a .safetensors file, or a baseline.
+            ranges: the output mappings to score; by default ``percentile``, and for a baseline ``none`` and
+                ``percentile``.
+            device: see :class:`fsidfusion.fusion.fuser.Fuser`.
+            precision: see there; fp32 by default, so that scores are the same on every machine.
+            runtime: see there; in fp32 all agree to the rounding of single pixels.
+
+        Raises:
+            InputError: an unknown range, and all of Fuser's.
+        """
+        self.is_baseline = model in BASELINES
+        self.ranges = check_ranges(ranges) or (
+            ("none", "percentile") if self.is_baseline else ("percentile",)
+        )
+        self.name = Path(model).stem if model.endswith(".safetensors") else model
+        network: str | nn.Module = model
+        self.weights: str | None = None
+        if not self.is_baseline:
+            network, self.weights = _load_network(model)
+        self.fuser = Fuser(network, device=device, precision=precision, runtime=runtime)
+        self.rows = tuple(row_name(self.name, mode, self.is_baseline) for mode in self.ranges)
+        self._turn = threading.Lock()
+        self.medical: Model | None = None  # with the second weights of the network, where it has such
+        if not self.is_baseline and (second := _second_weights(model)):
+            self.medical = Model(second, self.ranges, device, precision, runtime)
+            self.medical.rows = self.rows  # one network to the user
+
+    def suited(self, colour: Place) -> "Model":
+        """The model with its weights for a set: those for MRI where the first source (PET) has the colour."""
+        return self.medical if self.medical and colour == "infrared" else self
+
+    def fused(self, pair: Pair, infrared: Pixels, visible: Pixels) -> list[tuple[Pixels, str]]:
+        """Fuse a pair to 8-bit gray in every range; see :class:`Method`."""
+        luma = self.luma(infrared, visible)
+        images = [render(luma, find_range(luma, mode), None, np.dtype(np.uint8)) for mode in self.ranges]
+        return [(image, hashlib.sha256(image.tobytes()).hexdigest()) for image in images]
+
+    def luma(self, infrared: Pixels, visible: Pixels) -> Luma:
+        """The fused luma before any output mapping; a network, which uses all cores, takes pairs in turn."""
+        if self.is_baseline:
+            return self.fuser.fuse_luma([infrared], [visible])[0]
+        with self._turn:
+            return self.fuser.fuse_luma([infrared], [visible])[0]
+
+    def describe(self, row: str) -> dict[str, Any]:
+        """Model, range and what it ran on; see :class:`Method`."""
+        return {
+            "model": self.name,
+            "range": self.ranges[self.rows.index(row)],
+            "weights_sha256": self.weights,
+            "device": self.fuser.device,
+            "precision": self.fuser.precision,
+            "runtime": self.fuser.runtime,
+        }
+
+
+def all_weights(models: Sequence[Model]) -> list[Model]:
+    """The networks among the models; those with second weights for MRI are followed by these."""
+    both = [part for model in models for part in (model, model.medical)]
+    return [model for model in both if model and model.weights]
+
+
+def row_name(model: str, mode: RangeMode, is_baseline: bool) -> str:
+    """How a model under an output range is called: by its bare name under the range that is usual for it."""
+    usual = "none" if is_baseline else "percentile"
+    return model if mode == usual else f"{model}, {_SUFFIXES[mode]}"
+
+
+def check_ranges(ranges: Sequence[str]) -> tuple[RangeMode, ...]:
+    """The output ranges, each once. InputError for an unknown one."""
+    for mode in ranges:
+        if mode not in get_args(RangeMode):
+            raise InputError(f"range {mode!r} is unknown; choose one of {', '.join(get_args(RangeMode))}")
+    return tuple(dict.fromkeys(ranges))  # type: ignore[arg-type]
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, in hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def some(names: Sequence[str], number: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - number} more" if len(names) > number else ""
+    return ", ".join(names[:number]) + more
+
+
+def _second_weights(model: str) -> str | None:
+    from fsidfusion.network.checkpoint import suited
+
+    name = suited(model, medical=True)
+    return None if name == model else name
+
+
+def _load_network(model: str) -> "tuple[nn.Module, str]":
+    """A network and the sha256 of its file; given to the Fuser loaded, it runs in PyTorch itself."""
+    from fsidfusion.network.checkpoint import WEIGHTS, load_model
+
+    network = load_model(model)
+    path = Path(model)
+    shipped = path.suffix != ".safetensors" and not path.exists()
+    return network, file_hash(WEIGHTS / f"{model}.safetensors" if shipped else path)

@@ -1,0 +1,89 @@
+"""A slice scroller: one HTML file that holds the volumes, fetches nothing and runs offline."""
+
+import gzip
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsidfusion import __version__
+from fsidfusion.fusion.volumes.grid import Affine, Voxels, to_display
+from fsidfusion.fusion.volumes.views import display_spacing, to_bytes
+
+MAX_VOXELS = 1 << 23  # of one volume in a report; larger ones are shown in coarser voxels
+
+
+def build_report(
+    volumes: dict[str, Voxels],
+    affine: Affine,
+    facts: dict[str, str],
+    notes: Sequence[str],
+    views: bytes,
+    axis: str,
+) -> str:
+    """The report as HTML: three linked planes of each volume to scroll through, and how they were made.
+
+    Args:
+        volumes: label and (I, J, K) or (I, J, K, 3) voxels, uint8, uint16 or floating 0..1; one row each.
+        affine: that they share.
+        facts: what the table at the end says.
+        notes: what the user should know, one line each.
+        views: the orthogonal views as PNG, shown where scripts do not run.
+        axis: of the slices that were fused, whose slider is the first.
+    """
+    stride = 1
+    shape = to_display(next(iter(volumes.values())), affine).shape[:3]
+    while np.prod([-(-n // stride) for n in shape], dtype=np.int64) > MAX_VOXELS:
+        stride += 1
+    shown = [
+        {"label": label, "channels": 3 if voxels.ndim == 4 else 1, "voxels": _packed(voxels, affine, stride)}
+        for label, voxels in volumes.items()
+    ]
+    content = {
+        "shape": [-(-n // stride) for n in shape],
+        "spacing": [step * stride for step in display_spacing(affine)],
+        "stride": stride,
+        "axis": axis,
+        "volumes": shown,
+    }
+    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts.items())
+    if stride > 1:
+        notes = [*notes, f"shown in voxels {stride} times as large; the fused file has all of them"]
+    filling = {
+        "title": escape(" and ".join(list(volumes)[:-1]) + ", fused"),
+        "subtitle": f"fsidfusion {escape(__version__)}; not a medical device: for research and illustration,"
+        " not for diagnosis",
+        "notes": "".join(f'<p class="note">{escape(note)}</p>' for note in notes),
+        "facts": rows,
+        "views": b64encode(views).decode(),
+        "content": json.dumps(content).replace("<", "\\u003c"),
+    }
+    page = (files("fsidfusion.fusion.volumes") / "report.html").read_text("utf-8")
+    for name, text in filling.items():
+        page = page.replace("{{" + name + "}}", text)
+    return page
+
+
+def _packed(voxels: Voxels, affine: Affine, stride: int) -> str:
+    """LPS voxels as bytes, x fastest, compressed and in base64."""
+    turned = to_bytes(_coarser(to_display(voxels, affine), stride))
+    order = (2, 1, 0, 3)[: turned.ndim]
+    return b64encode(gzip.compress(turned.transpose(order).tobytes(), 6, mtime=0)).decode()
+
+
+def _coarser(voxels: Voxels, stride: int) -> NDArray[np.uint8]:
+    """Means of blocks; blocks at the end are filled up with their last voxels."""
+    values = to_bytes(voxels)
+    if stride == 1:
+        return values
+    for axis in range(3):
+        counts = np.add.reduceat(values.astype(np.uint16), range(0, values.shape[axis], stride), axis=axis)
+        sizes = np.diff([*range(0, values.shape[axis], stride), values.shape[axis]])
+        values = (counts / sizes.reshape([-1 if a == axis else 1 for a in range(values.ndim)])).astype(
+            np.uint8
+        )
+    return values

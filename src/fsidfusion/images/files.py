@@ -1,0 +1,362 @@
+"""Picture files and arrays: every format, bit depth and orientation in; whole files or none out.
+
+What a file is, is told by its content; what is written, by the name. Sources stay in their own bit depth.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from fsidfusion.errors import FusionError, InputError
+from fsidfusion.images import deep, exif
+from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.pixels import Pixels, check_pixels, is_gray
+
+Bits = Literal["auto", "8", "16"]
+
+MAX_PIXELS = 500_000_000  # a larger picture is refused by its header, before anything is decoded
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WebP",
+}
+_KNOWN = "PNG, JPEG, BMP, TIFF or WebP"
+_DEEP_FORMATS = ("PNG", "TIFF")  # these hold 16 bits
+_LONGEST_SIDE = {"JPEG": 65_500, "WebP": 16_383}
+
+# The plugins themselves, not Image.open, whose limit of pixels only a process-wide switch can lift.
+_PLUGINS: dict[str, Any] = {
+    "PNG": PngImagePlugin.PngImageFile,
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+}
+_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",  # BigTIFF
+    b"MM\0+": "TIFF",
+    b"BM": "BMP",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded picture, upright."""
+
+    pixels: Pixels  # (H, W) gray or (H, W, 3) RGB: uint8, uint16 or float32 0..1
+    alpha: Pixels | None = None  # (H, W), of the type of pixels
+    profile: bytes | None = None  # ICC colour profile
+    exif: bytes | None = None  # what fsidfusion.images.exif.carried keeps: time, place and camera
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its picture before it is decoded."""
+
+    format: str
+    height: int  # of the upright picture
+    width: int
+    channels: int  # 1 or 3; alpha is not counted
+    bits: int  # of one sample
+
+    @property
+    def bytes(self) -> int:
+        """Of the decoded pixels, without alpha."""
+        return self.height * self.width * self.channels * -(-self.bits // 8)
+
+
+def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
+    """Read size and depth without decoding.
+
+    Raises:
+        InputError: missing, empty, unreadable, no picture, or more than ``max_pixels``.
+    """
+    return _decode(path, max_pixels, header_only=True)[0]
+
+
+def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode a PNG, JPEG, BMP, TIFF or WebP file at its full bit depth, with its orientation applied.
+
+    Args:
+        path: the file.
+        max_pixels: a picture with more pixels is refused before it is decoded.
+
+    Raises:
+        InputError: all of :func:`read_header`; a damaged or cut file, several pictures in one, samples other
+            than 8 or 16 bits or floats, floats that are NaN or outside 0..1.
+    """
+    picture = decode_picture(path, max_pixels)
+    check_pixels(picture.pixels, str(path))
+    return picture
+
+
+def decode_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """As :func:`read_picture`, but floats of any value are given back as they are stored.
+
+    Raises:
+        InputError: as :func:`read_picture`, but for the values.
+    """
+    picture = _decode(path, max_pixels, header_only=False)[1]
+    assert picture is not None
+    return picture
+
+
+def write_picture(path: Path, picture: Picture) -> str:
+    """Write a uint8 or uint16 picture in the format that the name asks for, whole or not at all.
+
+    JPEG is written at quality 95 without chroma subsampling, WebP without loss. Missing folders are made.
+
+    Returns:
+        what the format could not hold, as one line, or "".
+
+    Raises:
+        InputError: an unknown extension, a depth or size that the format cannot hold, or a failed write.
+    """
+    name = output_format(path, *picture.size, bits=8 * picture.pixels.dtype.itemsize)
+    note = ""
+    if picture.alpha is not None and name in ("JPEG", "BMP"):
+        picture = replace(picture, alpha=None)
+        note = f"{name} holds no transparency: it was dropped"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as stream:
+            if picture.pixels.dtype == np.uint8:
+                _save_pillow(stream, picture, name)
+            elif name == "PNG":
+                deep.encode_png(stream, _joined(picture), picture.profile, picture.exif)
+            else:
+                deep.encode_tiff(stream, _joined(picture), picture.profile, picture.exif)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be written ({_line(error)}); choose another output or make room"
+        ) from error
+    return note
+
+
+def output_format(path: Path, height: int = 1, width: int = 1, bits: int = 8) -> str:
+    """Name the format of an output path, having checked that it can hold the picture.
+
+    Raises:
+        InputError: an unknown extension, or a depth or side length that the format cannot hold.
+    """
+    name = FORMATS.get(path.suffix.lower())
+    if name is None:
+        raise InputError(f"output {path} has no extension of {_KNOWN}; give one, such as {path.name}.png")
+    if bits > 8 and name not in _DEEP_FORMATS:
+        raise InputError(
+            f"output {path}: {name} cannot hold {bits} bits; write .png or .tif, or ask for 8 bits"
+        )
+    limit = _LONGEST_SIDE.get(name)
+    if limit and max(height, width) > limit:
+        raise InputError(
+            f"output {path}: {name} holds {limit} pixels a side, not {width}x{height}; write .png or .tif"
+        )
+    return name
+
+
+def output_bits(path: Path, bits: Bits, source_bits: int) -> tuple[Literal[8, 16], str]:
+    """The depth to write: for ``auto`` that of the deepest source, as far as the format holds it.
+
+    Returns:
+        8 or 16, and one line where ``auto`` had to give up depth (else "").
+    """
+    if bits != "auto":
+        return (16 if bits == "16" else 8), ""
+    if source_bits <= 8:
+        return 8, ""
+    if FORMATS.get(path.suffix.lower()) in _DEEP_FORMATS:
+        return 16, ""
+    return 8, f"{path.suffix} holds 8 bits only: reduced from {source_bits}, which .png and .tif keep"
+
+
+def _decode(path: Path, max_pixels: int, header_only: bool) -> tuple[Header, Picture | None]:
+    try:
+        with path.open("rb") as stream:
+            name = _recognise(path, stream.read(16))
+            stream.seek(0)
+            if name == "TIFF":
+                return _decode_tiff(path, stream, max_pixels, header_only)
+            return _decode_pillow(path, stream, name, max_pixels, header_only)
+    except (FusionError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check the path") from error
+    except IsADirectoryError as error:
+        raise InputError(
+            f"{path} is a folder, expected a picture; give folders for all inputs or for none"
+        ) from error
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read; change its permissions") from error
+    except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
+        raise InputError(f"{path} is damaged or cut short ({_line(error)}); copy or save it again") from error
+
+
+def _recognise(path: Path, head: bytes) -> str:
+    if not head:
+        raise InputError(f"{path} is empty (0 bytes); copy or save it again")
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    for signature, name in _SIGNATURES.items():
+        if head.startswith(signature):
+            return name
+    raise InputError(f"{path} is not a picture of a known kind; expected {_KNOWN}")
+
+
+def _check_size(path: Path, header: Header, max_pixels: int) -> None:
+    if header.height * header.width > max_pixels:
+        raise InputError(
+            f"{path} has {header.width}x{header.height} pixels, the limit is {max_pixels / 1e6:g} megapixels;"
+            " raise it (--max-megapixels) if this is the picture you mean"
+        )
+
+
+def _decode_pillow(
+    path: Path, stream: BinaryIO, name: str, max_pixels: int, header_only: bool
+) -> tuple[Header, Picture | None]:
+    image = _PLUGINS[name](stream)
+    bits = 8
+    tags = Image.Exif()
+    if name == "PNG":
+        stream.seek(24)
+        bits = max(8, stream.read(1)[0])
+        if "exif" in image.info:
+            tags.load(image.info["exif"])
+    elif name != "BMP":
+        tags = image.getexif()
+    orientation = tags.get(deep.ORIENTATION, 1)
+    width, height = image.size if orientation < 5 else image.size[::-1]
+    header = Header(name, height, width, 1 if image.mode in ("1", "L", "LA", "I;16", "I") else 3, bits)
+    _check_size(path, header, max_pixels)
+    if header_only:
+        return header, None
+    if getattr(image, "n_frames", 1) > 1:
+        raise InputError(
+            f"{path} is an animation of {image.n_frames} pictures, expected one; save one frame by itself"
+        )
+    kept = exif.carried(tags)
+    if bits == 16:
+        stream.seek(0)
+        picture = _split_alpha(deep.decode_png(stream.read()), image.info.get("icc_profile"))
+        return header, replace(_upright(picture, orientation), exif=kept)
+    picture = _from_pillow(ImageOps.exif_transpose(image))
+    if name == "WebP" and is_gray(
+        picture.pixels
+    ):  # WebP has no gray kind; the other formats say what they mean
+        picture = Picture(np.ascontiguousarray(picture.pixels[..., 0]), picture.alpha, None)
+    return header, replace(picture, exif=kept)
+
+
+def _decode_tiff(
+    path: Path, stream: BinaryIO, max_pixels: int, header_only: bool
+) -> tuple[Header, Picture | None]:
+    tiff = deep.read_tiff_header(stream)
+    sides = (tiff.height, tiff.width) if tiff.orientation < 5 else (tiff.width, tiff.height)
+    header = Header("TIFF", *sides, 1 if tiff.gray else 3, tiff.bits)
+    _check_size(path, header, max_pixels)
+    if header_only:
+        return header, None
+    if tiff.pages > 1:
+        raise InputError(f"{path} is a stack of {tiff.pages} pictures, expected one; save one page by itself")
+    kept = exif.carried(exif.tiff_exif(stream))
+    stream.seek(0)
+    if tiff.bits <= 8:  # Pillow turns the picture upright itself
+        return header, replace(_from_pillow(_PLUGINS["TIFF"](stream)), exif=kept)
+    if not tiff.plain:
+        raise InputError(
+            f"{path} has {tiff.bits}-bit samples of an unusual kind; save it as 8- or 16-bit gray or RGB"
+        )
+    picture = _split_alpha(deep.decode_tiff(stream), tiff.profile)
+    return header, replace(_upright(picture, tiff.orientation), exif=kept)
+
+
+def _from_pillow(image: Image.Image) -> Picture:
+    profile = image.info.get("icc_profile")
+    if "transparency" in image.info or image.mode in ("PA", "La", "RGBa"):
+        image = image.convert("RGBA")
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in ("L", "LA", "RGB", "RGBA"):
+        profile = (
+            profile if image.mode == "P" else None
+        )  # a CMYK profile does not fit the RGB that is made here
+        image = image.convert("RGB")
+    return _split_alpha(np.asarray(image), profile)
+
+
+def _split_alpha(samples: Pixels, profile: bytes | None) -> Picture:
+    """(H, W[, C]) with 1 to 4 channels, alpha last, to a Picture."""
+    if samples.ndim == 2:
+        return Picture(samples, None, profile)
+    colour = samples.shape[2] // 3 * 2 + 1  # 1, 2 -> 1 channel; 3, 4 -> 3
+    alpha = np.ascontiguousarray(samples[..., -1]) if samples.shape[2] in (2, 4) else None
+    pixels = samples[..., 0] if colour == 1 else samples[..., :3]
+    return Picture(np.ascontiguousarray(pixels), alpha, profile)
+
+
+def _upright(picture: Picture, orientation: int) -> Picture:
+    alpha = None if picture.alpha is None else turn_upright(picture.alpha, orientation)
+    return replace(picture, pixels=turn_upright(picture.pixels, orientation), alpha=alpha)
+
+
+def turn_upright(samples: Pixels, orientation: int) -> Pixels:
+    """Apply an EXIF orientation, 1 to 8, to (H, W[, C]) samples as stored."""
+    if orientation >= 5:
+        samples = samples.swapaxes(0, 1)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return np.ascontiguousarray(samples[rows, columns])
+
+
+def _joined(picture: Picture) -> Pixels:
+    """Pixels with alpha as the last channel, where there is any."""
+    return picture.pixels if picture.alpha is None else np.dstack((picture.pixels, picture.alpha))
+
+
+def _save_pillow(stream: BinaryIO, picture: Picture, name: str) -> None:
+    image = Image.fromarray(_joined(picture))
+    if image.mode == "LA" and name == "WebP":
+        image = image.convert("RGBA")
+    options: dict[str, dict[str, Any]] = {
+        "PNG": {
+            "compress_level": 1,
+            "compress_type": 3,
+        },  # run lengths: photographs shrink as far, and faster
+        "JPEG": {"quality": 95, "subsampling": 0},
+        "TIFF": {"compression": "tiff_adobe_deflate"},
+        "WebP": {"lossless": True, "exact": True, "method": 2, "quality": 20},  # effort, not loss
+    }
+    known = {"icc_profile": picture.profile, "exif": picture.exif} if name != "BMP" else {}
+    later = known.pop("exif", None) if name == "TIFF" else None  # which libtiff refuses
+    kept = {key: value for key, value in known.items() if value}
+    image.save(stream, format=name, **options.get(name, {}), **kept)
+    if later:
+        exif.add_to_tiff(stream, later)
+
+
+def _line(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:200] or type(error).__name__

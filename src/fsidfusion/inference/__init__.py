@@ -1,1 +1,0 @@
-"""From a pair of pictures to the fused one."""

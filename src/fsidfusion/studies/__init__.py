@@ -1,0 +1,1 @@
+"""What measures this project: quality, speed, features, downstream learners. Only ``cli`` imports it."""

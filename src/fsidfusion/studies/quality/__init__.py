@@ -1,0 +1,1 @@
+"""All test sets by all models and baselines: scores, standings, report, and the docs written from them."""

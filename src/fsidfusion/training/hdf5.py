@@ -1,0 +1,90 @@
+"""The published patch file: one HDF5 file with the groups ``ir_patchs`` and ``vis_patchs``.
+
+Each holds the data sets ``0`` .. ``N-1``, float32 (1, side, side) in 0..1; equal names make a pair.
+"""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.training.patches import PatchCache, SourcePair, split_of
+
+GROUPS = ("ir_patchs", "vis_patchs")
+
+
+def write_published(cache: PatchCache, path: Path) -> int:
+    """Write all items of a cache in the published layout, whole or not at all; return their number.
+
+    Raises:
+        InputError: when h5py is not installed, the file exists, or it cannot be written.
+    """
+    h5py = _h5py()
+    if path.exists():
+        raise InputError(f"{path} exists already; remove it or choose another name")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        with h5py.File(temporary, "w") as file:
+            for group, place in zip(GROUPS, (0, 1), strict=True):
+                made = file.create_group(group)
+                for i in range(len(cache)):
+                    patch = cache[i][place].astype(np.float32) / np.float32(255)
+                    made.create_dataset(str(i), data=patch[None])
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error}); choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return len(cache)
+
+
+def published_pairs(path: Path, validation: bool = True) -> list[SourcePair]:
+    """The pairs of a published file, to be prepared into a cache; luma is rounded to 8 bits, as it once was.
+
+    Raises:
+        InputError: when h5py is not installed or the file is not in the published layout.
+    """
+    h5py = _h5py()
+    try:
+        with h5py.File(path, "r") as file:
+            names = [set(file[group]) for group in GROUPS]
+    except (OSError, KeyError) as error:
+        raise InputError(
+            f"{path} is not a published patch file ({error}); expected groups {' and '.join(GROUPS)}"
+        ) from error
+    lone = names[0] ^ names[1]
+    if lone or not names[0]:
+        raise InputError(
+            f"{path}: {len(lone) or 'no'} patches have no partner in the other group; make it again"
+        )
+    stems = sorted(names[0], key=lambda name: (len(name), name))
+    splits = split_of(f"{stem:>09}" for stem in stems) if validation else {}
+
+    def source(stem: str) -> SourcePair:
+        split = splits.get(f"{stem:>09}", "train")
+        return SourcePair(path.stem, stem, split, lambda: _read(h5py, path, stem))
+
+    return [source(stem) for stem in stems]
+
+
+def _read(h5py: Any, path: Path, stem: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    with h5py.File(path, "r") as file:
+        patches = [np.asarray(file[group][stem], np.float32).squeeze() for group in GROUPS]
+    for patch in patches:
+        if patch.ndim != 2 or not np.isfinite(patch).all() or patch.min() < 0 or patch.max() > 1:
+            raise InputError(f"{path}: patch {stem} is not a (1, side, side) array in 0..1")
+    infrared, visible = (np.rint(patch * 255).astype(np.uint8) for patch in patches)
+    return infrared, visible
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise MissingDependency(
+            "HDF5 files need h5py; install it with: pip install 'fsidfusion[hdf5]'"
+        ) from None
+    return h5py

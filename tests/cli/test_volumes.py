@@ -1,0 +1,223 @@
+"""The command line on volumes: files and folders, in real processes and in this one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from fsidfusion.cli import main
+from fsidfusion.fusion.volumes.dicom import read_series
+from fsidfusion.images.files import Picture, read_picture, write_picture
+from volume_files import head, oblique, write_dicom_series, write_nifti_file
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+MAXIMUM = ("--model", "maximum")
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A T1 and a CT of one head on different grids, as NIfTI files and as DICOM series."""
+    mri, ct = head(affine=oblique()), head((30, 30, 30), oblique((0, 0, 0)), -1000, 1500)
+    write_nifti_file(tmp_path / "t1.nii.gz", mri.voxels, mri.affine)
+    write_nifti_file(tmp_path / "ct.nii", ct.voxels, ct.affine)
+    write_dicom_series(tmp_path / "mr", mri)
+    write_dicom_series(tmp_path / "ct", ct, Modality="CT", SeriesDescription="head", series="1.2.3.77")
+    return tmp_path
+
+
+def fuse(pair, *arguments, mri="t1.nii.gz", ct="ct.nii", output="fused.nii.gz"):
+    paths = ("--mri", pair / mri, "--ct", pair / ct, "-o", pair / output)
+    return main(["fuse", *map(str, (*paths, *MAXIMUM, *arguments))])
+
+
+def leftovers(folder):
+    return sorted(
+        path.name for path in folder.rglob("*") if "fsidfusion" in path.name or "fused" in path.name
+    )
+
+
+def test_a_process_writes_a_volume_views_and_a_report(pair):
+    command = [sys.executable, "-m", "fsidfusion", "fuse", "--mri", "t1.nii.gz", "--ct", "ct.nii"]
+    command += [
+        "-o",
+        "new/fused.nii.gz",
+        "--views",
+        "views.png",
+        "--report",
+        "report.html",
+        "--window",
+        "bone",
+    ]
+    result = subprocess.run(
+        [*command, *MAXIMUM],
+        cwd=pair,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.startswith("note: the CT covers 78% of the MRI grid")
+    assert result.stdout.startswith("new/fused.nii.gz  24x28x20 voxels, axial slices  ")
+    image, source = nibabel.load(pair / "new" / "fused.nii.gz"), nibabel.load(pair / "t1.nii.gz")
+    assert np.array_equal(image.affine, source.affine)
+    assert b"not a medical device" in bytes(image.header["descrip"])
+    assert read_picture(pair / "views.png").pixels.shape[2] == 3
+    assert "not a medical device" in (pair / "report.html").read_text()
+
+
+def test_files_and_series_give_the_same(pair):
+    assert fuse(pair) == 0
+    assert fuse(pair, mri="mr", ct="ct", output="fused_a.nii") == 0
+    assert fuse(pair, mri="mr", ct="ct.nii", output="fused") == 0
+    first = np.asarray(nibabel.load(pair / "fused.nii.gz").dataobj).astype(int)
+    second = np.asarray(nibabel.load(pair / "fused_a.nii").dataobj).astype(int)
+    third = read_series(pair / "fused")
+    assert np.abs(first - second).max() <= 1  # the DICOM files hold whole numbers
+    assert np.abs(first - third.voxels).max() <= 1
+    assert np.allclose(third.affine, oblique(), atol=1e-6)
+
+
+def test_uptake_becomes_colour(pair):
+    line = ["fuse", "--mri", f"{pair}/mr", "--pet", f"{pair}/ct.nii", *MAXIMUM, "--axis", "sagittal"]
+    assert main([*line, "-o", f"{pair}/fused", "--colormap", "rainbow"]) == 0
+    assert read_series(pair / "fused").voxels.shape == (24, 28, 20, 3)
+    assert main([*line, "-o", f"{pair}/fused.nii"]) == 0
+    assert nibabel.load(pair / "fused.nii").get_data_dtype().names == ("R", "G", "B")
+
+
+def test_one_of_mixed_series(pair, capsys):
+    for path in (pair / "ct").iterdir():
+        path.rename(pair / "mr" / path.name)
+    assert fuse(pair, mri="mr", ct="mr") == 2
+    assert "holds 2 series" in capsys.readouterr().err
+    assert fuse(pair, "--series", "3", "1.2.3.77", mri="mr", ct="mr") == 2  # both are number 3
+    assert "names 2 of the 2 series" in capsys.readouterr().err
+    uid = str(next(iter({p.name[:6] for p in (pair / "mr").iterdir()} - {".2.3.7"})))
+    assert fuse(pair, "--series", uid, "77", mri="mr", ct="mr") == 0
+
+
+def test_json(pair, capsys):
+    assert fuse(pair, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["status"], summary["shape"]) == (0, [24, 28, 20])
+    assert 0.2 < summary["overlap"] <= 1
+    assert fuse(pair, "--json") == 2
+    assert "exists" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_what_exists_is_kept_unless_told(pair, capsys):
+    assert fuse(pair) == 0
+    before = (pair / "fused.nii.gz").read_bytes()
+    assert fuse(pair, "--axis", "coronal") == 2
+    assert "exists; give another name, or --overwrite" in capsys.readouterr().err
+    assert (pair / "fused.nii.gz").read_bytes() == before
+    assert fuse(pair, "--axis", "coronal", "--overwrite", "--bits", "16") == 0
+    assert (pair / "fused.nii.gz").read_bytes() != before
+
+
+BAD = {
+    "a picture as output": ({"output": "fused.png"}, "is no volume; give .nii"),
+    "a file of DICOM as output": ({"output": "fused.dcm"}, "is no volume"),
+    "an input as output": ({"output": "t1.nii.gz"}, "is an input"),
+    "no input": ({"ct": "absent.nii"}, "absent.nii does not exist"),
+    "an input that is a picture": ({"ct": "picture.png"}, "picture.png is no volume; expected .nii"),
+    "a single slice": ({"ct": "slice.dcm"}, "folder of a DICOM series"),
+    "a folder without DICOM": ({"ct": "pictures"}, "holds no DICOM images"),
+}
+
+
+@pytest.mark.parametrize(("paths", "message"), BAD.values(), ids=BAD)
+def test_bad_paths(pair, capsys, paths, message):
+    write_picture(pair / "picture.png", Picture(np.zeros((4, 4), np.uint8)))
+    write_picture(pair / "pictures" / "1.png", Picture(np.zeros((4, 4), np.uint8)))
+    (pair / "slice.dcm").write_bytes(next((pair / "ct").iterdir()).read_bytes())
+    assert fuse(pair, **paths) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("fsidfusion fuse: ") and error.count("\n") == 1
+    assert leftovers(pair) == []
+
+
+WRONG = {
+    "a window for PET": (["--pet", "ct.nii", "--window", "brain"], "a window is for CT"),
+    "a colour map for CT": (["--ct", "ct.nii", "--colormap", "hot"], "a colour map is for PET and SPECT"),
+    "two modalities": (["--ct", "ct.nii", "--pet", "ct.nii"], "expected --mri and one of"),
+    "two volumes": (["--ct", "ct.nii", "t1.nii.gz"], "one pair at a time"),
+    "three series": (["--ct", "ct.nii", "--series", "1", "2", "3"], "--series has 3 values"),
+    "a patient in NIfTI": (["--ct", "ct.nii", "--keep-patient"], "is NIfTI, which holds no patient"),
+    "alignment": (["--ct", "ct.nii", "--align", "auto", "--crop"], "given --align, --crop, for pictures"),
+    "a report as text": (["--ct", "ct.nii", "--report", "fused.txt"], "must end in .html"),
+    "views over a folder": (["--ct", "ct.nii", "--views", "folder.png"], "is a folder; give a file"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_options(pair, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(pair)
+    (pair / "folder.png").mkdir()
+    assert main(["fuse", "--mri", "t1.nii.gz", *arguments, "-o", "fused.nii", *MAXIMUM]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert leftovers(pair) == []
+
+
+def test_volumes_for_cameras_and_options_without_volumes(pair, capsys, monkeypatch):
+    monkeypatch.chdir(pair)
+    assert main(["fuse", "--ir", "t1.nii.gz", "--vis", "ct.nii", "-o", "fused.nii"]) == 2
+    assert "given --ir, --vis with a volume; expected --mri" in capsys.readouterr().err
+    assert main(["fuse", "--ir", "a.png", "--vis", "b.png", "-o", "fused.png", "--axis", "coronal"]) == 2
+    assert "options for volumes are given, but no volume" in capsys.readouterr().err
+    assert fuse(pair, "--keep-patient", output="fused") == 2
+    assert "is no DICOM series and holds no patient data" in capsys.readouterr().err
+
+
+def test_missing_packages_are_named(pair, capsys, monkeypatch):
+    import fsidfusion.fusion.volumes.files as files
+
+    monkeypatch.setattr(files, "find_spec", lambda name: None)
+    assert fuse(pair) == 2
+    assert "pip install 'fsidfusion[medical]'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, signal.SIGTERM])
+def test_a_stopped_run_leaves_nothing(pair, monkeypatch, stop):
+    from fsidfusion.fusion.fuser import Fuser
+
+    def interrupted(self, infrared, visible):
+        if stop is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), stop)
+        return list(visible)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Fuser, "fuse_luma", interrupted)
+    try:
+        assert fuse(pair, "--report", pair / "fused.html") == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert leftovers(pair) == []
+
+
+def test_the_real_pair(data_root, tmp_path, capsys):
+    folder = data_root / "formats" / "volumes"
+    line = ["fuse", "--mri", f"{folder}/t1.nii.gz", "--ct", f"{folder}/ct.nii.gz", *MAXIMUM]
+    assert main([*line, "-o", f"{tmp_path}/fused.nii.gz", "--report", f"{tmp_path}/fused.html"]) == 0
+    assert capsys.readouterr().err == ""
+    image, source = (nibabel.load(path) for path in (tmp_path / "fused.nii.gz", folder / "t1.nii.gz"))
+    assert image.shape == source.shape
+    assert np.array_equal(image.affine, source.affine)
+    assert image.header["sform_code"] == source.header["sform_code"]
+    voxels = np.asarray(image.dataobj)
+    assert voxels.dtype == np.uint8
+    assert voxels.max() == 255
+    assert voxels[45, 54, 45] > 100 > 40 > voxels[1, 1, 89]  # brain and air
+    assert main([*line, "-o", f"{tmp_path}/b.nii", "--window", "brain"]) == 0
+    assert "does not look like Hounsfield units" in capsys.readouterr().err

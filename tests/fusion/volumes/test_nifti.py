@@ -1,0 +1,129 @@
+import nibabel
+import numpy as np
+import pytest
+
+from fsidfusion.errors import FusionError
+from fsidfusion.fusion.volumes.grid import Volume
+from fsidfusion.fusion.volumes.nifti import read_nifti, write_nifti
+from volume_files import head, oblique, write_nifti_file
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_what_is_written_reads_the_same(tmp_path, name, channels):
+    grid = head(affine=oblique())
+    source = write_nifti_file(tmp_path / "mri.nii.gz", grid.voxels, grid.affine)
+    grid = read_nifti(source)
+    voxels = np.random.default_rng(0).integers(0, 256, (*grid.shape, *channels), np.uint8)
+    write_nifti(tmp_path / name, voxels, grid, "as it is; not a medical device")
+    again = read_nifti(tmp_path / name)
+    assert np.array_equal(again.voxels, voxels)
+    assert np.array_equal(again.affine, grid.affine)
+    assert again.header["descrip"].item() == b"as it is; not a medical device"
+    assert not list(tmp_path.glob(".fsidfusion*"))
+
+
+def test_both_forms_and_their_codes_are_kept(tmp_path):
+    image = nibabel.Nifti1Image(head().voxels, None)
+    image.set_sform(oblique(), code="mni")
+    image.set_qform(oblique((5, 0, 0)), code="scanner")
+    image.header["db_name"], image.header["intent_name"] = b"Doe^Jane", b"4711"
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"Doe^Jane"))
+    nibabel.save(image, tmp_path / "mri.nii")
+    grid = read_nifti(tmp_path / "mri.nii")
+    write_nifti(tmp_path / "fused.nii", np.zeros(grid.shape, np.uint16), grid, "x")
+    before, after = (nibabel.load(tmp_path / name) for name in ("mri.nii", "fused.nii"))
+    for form in ("get_sform", "get_qform"):
+        (ours, our_code), (theirs, their_code) = (
+            getattr(image, form)(coded=True) for image in (after, before)
+        )
+        assert our_code == their_code
+        assert np.array_equal(ours, theirs)
+    assert b"Doe" not in (tmp_path / "fused.nii").read_bytes()
+    assert b"4711" not in (tmp_path / "fused.nii").read_bytes()
+
+
+def test_a_grid_from_elsewhere_is_written_as_scanner_coordinates(tmp_path):
+    grid = head(affine=oblique())
+    write_nifti(tmp_path / "a.nii", np.zeros(grid.shape, np.uint8), grid, "x")
+    image = nibabel.load(tmp_path / "a.nii")
+    assert np.allclose(image.affine, grid.affine, atol=1e-5)
+    assert (image.header["sform_code"], image.header["qform_code"]) == (1, 1)
+
+
+def test_the_scaling_of_the_header_is_applied(tmp_path):
+    counts = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    image = nibabel.Nifti1Image(counts, np.eye(4))
+    image.header.set_slope_inter(2.0, -1024.0)
+    nibabel.save(image, tmp_path / "ct.nii")
+    read = read_nifti(tmp_path / "ct.nii").voxels
+    stored = np.asarray(nibabel.load(tmp_path / "ct.nii").dataobj)
+    assert np.allclose(read, stored)
+    assert read.dtype == np.float32
+
+
+def test_a_series_of_one_is_a_volume(tmp_path):
+    path = write_nifti_file(tmp_path / "a.nii", np.ones((3, 4, 5, 1), np.float32))
+    assert read_nifti(path).shape == (3, 4, 5)
+
+
+def broken(tmp_path):
+    good = np.ones((3, 4, 5), np.float32)
+    nan = good.copy()
+    nan[0, 0, :2] = np.nan, np.inf
+    whole = write_nifti_file(tmp_path / "whole.nii.gz", np.random.default_rng(0).random((30, 30, 30)))
+    (tmp_path / "cut.nii.gz").write_bytes(whole.read_bytes()[:20000])
+    (tmp_path / "text.nii").write_text("no volume")
+    (tmp_path / "empty.nii.gz").write_bytes(b"")
+    placeless = nibabel.Nifti1Image(good, None)
+    nibabel.save(placeless, tmp_path / "placeless.nii")
+    singular = bytearray(write_nifti_file(tmp_path / "singular.nii", good).read_bytes())
+    singular[280:296] = bytes(16)  # the first row of the sform
+    (tmp_path / "singular.nii").write_bytes(singular)
+    return {
+        "cut.nii.gz": "no sound NIfTI file",
+        "text.nii": "no sound NIfTI file",
+        "empty.nii.gz": "no sound NIfTI file",
+        "absent.nii": "does not exist",
+        "placeless.nii": "states no geometry",
+        write_nifti_file(
+            tmp_path / "series.nii", np.ones((3, 4, 5, 7), np.float32)
+        ): "3x4x5x7, expected one 3-D",
+        write_nifti_file(tmp_path / "flat.nii", np.ones((3, 4), np.float32)): "expected one 3-D",
+        write_nifti_file(tmp_path / "complex.nii", good.astype(np.complex64)): "complex64, expected numbers",
+        write_nifti_file(tmp_path / "nan.nii", nan): "2 voxels of 60 that are NaN or infinite",
+        write_nifti_file(tmp_path / "micron.nii", good, xyzt_units=3): "in micron, expected mm",
+        "singular.nii": "broken geometry",
+    }
+
+
+def test_bad_files(tmp_path):
+    for name, message in broken(tmp_path).items():
+        with pytest.raises(FusionError, match=message) as caught:
+            read_nifti(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FusionError, match="cannot be written"):
+        write_nifti(
+            tmp_path / "file" / "a.nii", np.zeros((2, 2, 2), np.uint8), Volume("a", 0, np.eye(4)), "x"
+        )
+
+
+def test_whatever_a_damaged_header_says_one_line_comes_back(tmp_path):
+    path = write_nifti_file(tmp_path / "a.nii", head((6, 5, 4)).voxels)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    lines = 0
+    for _ in range(150):
+        damaged = whole.copy()
+        damaged[rng.integers(0, 348, 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            read_nifti(path)
+        except FusionError as error:
+            assert "\n" not in str(error)
+            lines += 1
+    assert lines > 10

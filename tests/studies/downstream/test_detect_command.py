@@ -1,0 +1,70 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from fsidfusion.cli import main
+from fsidfusion.cli.detect import Training
+from fsidfusion.studies.downstream.detection.training import Schedule
+from fsidfusion.studies.scenes.rendered_set import write_scene_set
+
+SMALL = ("--epochs", "1", "--size", "96", "128", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    root = tmp_path_factory.mktemp("detect") / "scenes"
+    for _ in write_scene_set(root, 4, 3, (96, 128)):
+        pass
+    return root
+
+
+def test_compare_writes_a_report_and_goes_on_where_it_was(rendered, tmp_path):
+    inputs = ("--inputs", "visible", "fsidfusion-light", "--seeds", "0", "1")
+    call = ("detect", "compare", "--data", rendered, *inputs, *SMALL, "-o", tmp_path / "out")
+    command = [sys.executable, "-m", "fsidfusion", *map(str, call)]
+    first = subprocess.run([*command, "--max-minutes", "0"], capture_output=True, text=True, check=False)
+    assert first.returncode == 1, first.stderr
+    assert "3 trainings to go" in first.stderr
+    assert main([str(part) for part in call]) == 0
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "| fsidfusion-light |" in table and "### By night" in table
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count('class="pair card"') == 3 and "worst F1" in page
+    predictions = tmp_path / "out" / "runs" / "visible-seed1" / "predictions.json"
+    assert {entry["image_id"] for entry in json.loads(predictions.read_text())} <= {
+        path.stem for path in (rendered / "test" / "ir").iterdir()
+    }
+
+
+def test_a_detector_is_trained_and_scored_as_its_predictions_are(rendered, tmp_path, capsys):
+    data = ("detect", "evaluate", "--data", str(rendered))
+    train = ("detect", "train", "--data", str(rendered), "--input", "maximum", *SMALL, "-o", str(tmp_path))
+    assert main(train) == 0
+    assert "trained on 4 frames of maximum" in capsys.readouterr().out
+    assert main([*data, "--detector", str(tmp_path / "detector.safetensors"), "-o", str(tmp_path / "e")]) == 0
+    table = capsys.readouterr().out.split("wrote")[0]
+    assert "person" in table and "night" in table
+    assert main([*data, "--predictions", str(tmp_path / "e" / "predictions.json")]) == 0
+    assert capsys.readouterr().out == table
+    assert len(list((tmp_path / "e").glob("worst-*.png"))) == 3
+
+
+def test_the_command_trains_by_the_schedule_of_the_library():
+    assert Training(device="cpu").prepare()[0] == Schedule()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("evaluate",), "either --detector FILE or --predictions FILE"),
+        (("compare", "--seeds", "1", "1"), "different numbers"),
+        (("compare", "--epochs", "0", "-o", "x"), "0 epochs"),
+    ],
+)
+def test_wrong_calls_say_what_is_wrong(rendered, tmp_path, monkeypatch, capsys, options, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["detect", options[0], "--data", str(rendered), *options[1:]]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,124 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fsidfusion.errors import FusionError
+from fsidfusion.images.pairs import Pair
+from fsidfusion.studies.downstream.detection.boxes import Boxes
+from fsidfusion.studies.downstream.detection.canvas import Chances
+from fsidfusion.studies.downstream.detection.files import Trained, load_detector, save_detector
+from fsidfusion.studies.downstream.detection.frames import LabelledFrames
+from fsidfusion.studies.downstream.detection.network import STRIDE, Detector
+from fsidfusion.studies.downstream.detection.scores import score
+from fsidfusion.studies.downstream.detection.training import Schedule, detect, train_detector
+from fsidfusion.studies.scenes import render_scene
+from fsidfusion.studies.scenes.rendered_set import BOXES
+
+SIZE = (96, 128)
+SMALL = Schedule(size=SIZE, epochs=1, batch=5, width=8)
+UNCHANGED = Chances(flip=0, zoom=(1, 1), stretch=1, gain=0, offset=0)
+SMALLEST = 7  # pixels of a side of the boxes that the small frames show well enough
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Ten rendered frames, each with one to nine objects, and their boxes."""
+    frames, boxes = [], []
+    for seed in range(100):
+        scene = render_scene(seed, SIZE, "day", smoke=False)
+        large = [
+            thing
+            for thing in scene.objects
+            if min(thing.box[2] - thing.box[0], thing.box[3] - thing.box[1]) >= SMALLEST
+        ]
+        if 1 <= len(large) <= 9:
+            frames.append(scene.visible)
+            boxes.append(Boxes.true([t.box for t in large], [BOXES.index(t.category) for t in large]))
+        if len(frames) == 10:
+            return frames, boxes
+    raise AssertionError("too few scenes")
+
+
+def test_ten_frames_are_learnt_by_heart(scenes):
+    frames, boxes = scenes
+    pairs = tuple(Pair(f"{number}D", Path(), Path()) for number in range(10))
+    labelled = LabelledFrames(BOXES, pairs, (SIZE,) * 10, tuple(boxes), ())
+    shares = []
+    detector = train_detector(
+        frames,
+        boxes,
+        3,
+        replace(SMALL, epochs=90, learning_rate=4e-3),
+        chances=UNCHANGED,
+        tick=shares.append,
+    )
+    result = score(labelled, detect(detector, frames, SIZE))
+    assert result.values["all/mAP50"] > 0.95
+    assert len(shares) == 180 and shares[-1] == 1
+
+
+def test_the_same_seed_gives_the_same_detector(scenes):
+    frames, boxes = scenes
+    first, second, other = (train_detector(frames, boxes, 3, SMALL, seed) for seed in (1, 1, 2))
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
+    assert not torch.equal(first.heat.weight, other.heat.weight)
+
+
+def test_four_channels_are_learnt_from_as_well(scenes):
+    frames, boxes = scenes
+    stacked = [np.dstack((frame, frame[..., :1])) for frame in frames]
+    detector = train_detector(stacked, boxes, 3, SMALL)
+    assert detector.config["channels"] == 4
+    assert len(detect(detector, stacked[:1], SIZE)) == 1
+
+
+def test_found_boxes_lie_in_frames_of_any_size():
+    torch.manual_seed(0)
+    detector = Detector(2, width=8).eval()
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((50, 90), (200, 120))]
+    for frame, boxes in zip(frames, detect(detector, frames, SIZE)):
+        assert 0 < len(boxes) <= 100
+        assert boxes.corners.min() >= 0 and (boxes.corners[:, 2:] > boxes.corners[:, :2]).all()
+        assert (boxes.corners[:, 2] <= frame.shape[1]).all() and (boxes.corners[:, 3] <= frame.shape[0]).all()
+        assert (np.diff(boxes.scores) <= 0).all()
+
+
+def test_the_grid_has_a_cell_for_every_four_pixels():
+    logits, corners = Detector(3, channels=4, width=8)(torch.zeros(2, 4, 32, 48))
+    assert logits.shape == (2, 3, 32 // STRIDE, 48 // STRIDE)
+    assert corners.shape == (2, 4, 32 // STRIDE, 48 // STRIDE)
+
+
+def test_a_detector_survives_its_file(tmp_path):
+    detector = Detector(2, width=8).eval()
+    path = tmp_path / "new" / "detector.safetensors"
+    save_detector(path, Trained(detector, ("a", "b"), "visible", "", SMALL, 3))
+    read = load_detector(path)
+    assert replace(read, detector=detector) == Trained(detector, ("a", "b"), "visible", "", SMALL, 3)
+    for name, value in detector.state_dict().items():
+        assert torch.equal(value, read.detector.state_dict()[name])
+
+
+def test_files_that_hold_no_detector_are_refused(tmp_path):
+    from fsidfusion.network.checkpoint import WEIGHTS
+
+    with pytest.raises(FusionError, match="there is no file"):
+        load_detector(tmp_path / "absent.safetensors")
+    with pytest.raises(FusionError, match="holds no detector but fsidfusion-light"):
+        load_detector(WEIGHTS / "fsidfusion-light.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(b"12345678")
+    with pytest.raises(FusionError, match="not a whole safetensors file"):
+        load_detector(tmp_path / "cut.safetensors")
+
+
+def test_what_cannot_be_trained_is_refused(scenes):
+    frames, boxes = scenes
+    with pytest.raises(FusionError, match="multiples of 16"):
+        train_detector(frames, boxes, 3, replace(SMALL, size=(100, 128)))
+    with pytest.raises(FusionError, match="nothing to learn"):
+        train_detector(frames, [Boxes.true((), ())] * 10, 3, SMALL)
