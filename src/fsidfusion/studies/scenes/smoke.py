@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fsidfusion.images.degrade import veil
 from fsidfusion.studies.scenes.canvas import Canvas
 from fsidfusion.studies.scenes.texture import Array, noise_patch, smoothstep
 
@@ -70,7 +71,7 @@ def add_smoke(canvas: Canvas, rng: np.random.Generator, plume: Plume, light: Arr
         smoke = smoke + np.array([0.75, 0.26, 0.06], np.float32)[:, None, None] * (
             plume.fire / (1 + 0.9 * squared)
         )
-    light[:, *area] += cover * (smoke - light[:, *area])
+    light[:, *area] = veil(light[:, *area], smoke, cover)
     heat[area] += cover * (0.10 * (setting.air + 5 - heat[area]) + tone - 0.8)
     if plume.fire:
         _add_flames(canvas, rng, plume, light, heat)
