@@ -76,7 +76,7 @@ class TiffHeader:
     orientation: int
     profile: bytes | None
     pages: int  # of this size
-    plain: bool  # gray or RGB in unsigned 16-bit or floating samples: what decode_tiff reads
+    plain: bool  # gray or RGB in samples of 16 or 32 bits, or floating: what decode_tiff reads
 
 
 def read_tiff_header(stream: BinaryIO) -> TiffHeader:
@@ -94,14 +94,14 @@ def read_tiff_header(stream: BinaryIO) -> TiffHeader:
             orientation=orientation.value if orientation and orientation.value in range(1, 9) else 1,
             profile=profile.value if profile else None,
             pages=sum((other.shape[:2] == page.shape[:2]) for other in tiff.pages),
-            plain=(floating or (bits == 16 and page.sampleformat == 1))
+            plain=(floating or (bits in (16, 32) and page.sampleformat in (1, 2)))
             and page.photometric in (0, 1, 2)
             and page.samplesperpixel <= 4,
         )
 
 
 def decode_tiff(stream: BinaryIO) -> Samples:
-    """Decode the first page: uint16, or float32 from floating samples; not yet turned upright.
+    """Decode the first page: uint16, int16, uint32, int32, or float32 from floating samples; not yet upright.
 
     tifffile reads what needs no codec beyond deflate, OpenCV the rest (LZW).
 
@@ -129,7 +129,8 @@ def decode_tiff(stream: BinaryIO) -> Samples:
             samples = _decode_opencv(content)
         if page.sampleformat == 3:
             return samples.astype(np.float32, copy=False)
-        return np.iinfo(samples.dtype).max - samples if page.photometric == 0 else samples  # 0: white is zero
+        samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
+        return ~samples if page.photometric == 0 else samples  # 0: white is zero
 
 
 def encode_tiff(stream: BinaryIO, samples: Samples, profile: bytes | None, exif: bytes | None = None) -> None:

@@ -62,7 +62,7 @@ _SIGNATURES = {
 class Picture:
     """One decoded picture, upright."""
 
-    pixels: Pixels  # (H, W) gray or (H, W, 3) RGB: uint8, uint16 or float32 0..1
+    pixels: Pixels  # (H, W) gray or (H, W, 3) RGB: uint8, uint16 or float32 0..1; of decode_picture, any number
     alpha: Pixels | None = None  # (H, W), of the type of pixels
     profile: bytes | None = None  # ICC colour profile
     exif: bytes | None = None  # what fsidfusion.images.exif.carried keeps: time, place and camera
@@ -115,7 +115,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def decode_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
-    """As :func:`read_picture`, but floats of any value are given back as they are stored.
+    """As :func:`read_picture`, but floats, signed and 32-bit numbers are given back as they are stored.
 
     Raises:
         InputError: as :func:`read_picture`, but for the values.
@@ -287,7 +287,8 @@ def _decode_tiff(
         return header, replace(_from_pillow(_PLUGINS["TIFF"](stream)), exif=kept)
     if not tiff.plain:
         raise InputError(
-            f"{path} has {tiff.bits}-bit samples of an unusual kind; save it as 8- or 16-bit gray or RGB"
+            f"{path} has {tiff.bits}-bit samples of an unusual kind; save it as 8- or 16-bit gray or RGB,"
+            " or temperatures as float"
         )
     picture = _split_alpha(deep.decode_tiff(stream), tiff.profile)
     return header, replace(_upright(picture, tiff.orientation), exif=kept)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.pixels import Luma, Pixels, luma, quantise, recolour, sample_range, strips
+from fsidfusion.thermal.validity import Mask
 
 Levels = NDArray[Any]  # (H, W): uint8 or uint16 counts, or float32 degrees Celsius
 Mode = Literal["auto", "off", "linear", "plateau", "clahe", "window"]
@@ -93,15 +94,15 @@ def parse_gain(text: str) -> Gain:
     return Gain("window", low, high, celsius=bool(match[3]))
 
 
-def is_raw(levels: Levels) -> bool:
-    """Whether 16-bit samples are probably raw counts: they fill at most a quarter of their range."""
+def is_raw(levels: Levels, valid: Mask | None = None) -> bool:
+    """Whether 16-bit samples are probably raw counts: those that mean something fill a quarter of the range."""
     if levels.dtype != np.uint16:
         return False
-    low, high = sample_range(levels)
+    low, high = sample_range(levels if valid is None or not valid.any() else levels[valid].reshape(1, -1))
     return 0 < high - low <= RAW_SHARE * 65535
 
 
-def find_mapping(levels: Levels, gain: Gain) -> Mapping:
+def find_mapping(levels: Levels, gain: Gain, valid: Mask | None = None) -> Mapping:
     """The mapping of one picture by itself.
 
     - ``linear``: between the 0.05 and 99.95 percentiles.
@@ -113,14 +114,18 @@ def find_mapping(levels: Levels, gain: Gain) -> Mapping:
     - ``clahe``: contrast limited adaptive histogram equalisation (K. Zuiderveld, Graphics Gems IV, 1994).
 
     Args:
-        levels: (H, W) finite levels.
+        levels: (H, W), finite where they are valid.
         gain: any mode but ``auto`` and ``off``; the window in the unit of the levels.
+        valid: (H, W), where a level means something; None: everywhere.
 
     Raises:
         InputError: a window that no level lies in.
     """
+    if valid is not None and not valid.any():
+        valid = None
+    known = levels if valid is None else levels[valid].reshape(1, -1)
     if gain.mode == "window":
-        least, most = float(levels.min()), float(levels.max())
+        least, most = float(known.min()), float(known.max())
         if gain.high <= least or gain.low >= most:
             unit = " C" if gain.celsius else ""
             raise InputError(
@@ -128,21 +133,21 @@ def find_mapping(levels: Levels, gain: Gain) -> Mapping:
                 f" {least:.6g}..{most:.6g}{unit}; choose one that overlaps"
             )
         return Mapping(gain.low, gain.high)
-    low, high, flatness = _limits(levels)
+    low, high, flatness = _limits(known)
     if gain.mode == "linear":
         return Mapping(low, high)
     grid = (1, 1)
     if gain.mode == "clahe":
         rows, columns = (max(1, min(TILES, side // LEAST_TILE)) for side in levels.shape)
         grid = rows, columns
-    counts = _tile_histograms(levels, low, high, grid)
+    counts = _tile_histograms(levels, low, high, grid, valid)
     return Mapping(
         low, high, _clahe_curves(counts) if gain.mode == "clahe" else _plateau_curves(counts, flatness)
     )
 
 
 def apply_mapping(levels: Levels, mapping: Mapping) -> Luma:
-    """Map levels (H, W) to 0..1, float32; what lies outside ``low``..``high`` is clipped.
+    """Map levels (H, W) to 0..1, float32; what lies outside ``low``..``high`` is clipped, NaN becomes 0.
 
     Where there are several curves, each pixel lies between the centres of four tiles and is mapped by the
     curves of them all, weighted bilinearly.
@@ -166,12 +171,13 @@ def apply_mapping(levels: Levels, mapping: Mapping) -> Luma:
     return np.clip(result, 0.0, 1.0, out=result)
 
 
-def apply_gain(pixels: Pixels, gain: Gain) -> Pixels:
+def apply_gain(pixels: Pixels, gain: Gain, valid: Mask | None = None) -> Pixels:
     """One picture through its own mapping; of RGB the luma is mapped, and the chroma is kept.
 
     Args:
         pixels: (H, W) levels, or (H, W, 3) RGB (uint8, uint16, or floating 0..1).
         gain: any mode but ``auto``; ``off`` gives the pixels back as they are.
+        valid: (H, W), as for :func:`find_mapping`.
 
     Returns:
         float32 in 0..1, of the shape of ``pixels``.
@@ -185,7 +191,7 @@ def apply_gain(pixels: Pixels, gain: Gain) -> Pixels:
     levels = pixels
     if floating or pixels.ndim == 3:
         levels = quantise(luma(pixels), np.dtype(np.uint16) if floating else pixels.dtype)
-    mapped = apply_mapping(levels, find_mapping(levels, gain))
+    mapped = apply_mapping(levels, find_mapping(levels, gain, valid))
     return mapped if pixels.ndim == 2 else recolour(mapped, pixels)
 
 
@@ -199,21 +205,26 @@ class SteadyGain:
         self._seconds = 0.0
         self._before: Luma | None = None  # a small picture of the levels
 
-    def __call__(self, levels: Levels, seconds: float) -> Luma:
+    def __call__(self, levels: Levels, seconds: float, valid: Mask | None = None) -> Luma:
         """Map the levels (H, W) of the frame that is shown from ``seconds`` on to 0..1.
+
+        Only levels that are ``valid`` (H, W) move the gain; None: all.
 
         Raises:
             InputError: a window that no level of the first frame lies in.
         """
         known, before = self._mapping, self._before
-        small = np.asarray(cv2.resize(levels, _THUMBNAIL, interpolation=cv2.INTER_AREA), np.float32)
+        whole = levels
+        if valid is not None and valid.any():
+            whole = np.where(valid, levels, np.median(levels[valid]).astype(levels.dtype))
+        small = np.asarray(cv2.resize(whole, _THUMBNAIL, interpolation=cv2.INTER_AREA), np.float32)
         if known is None or before is None:
-            known = find_mapping(levels, self._gain)
+            known = find_mapping(levels, self._gain, valid)
         elif self._gain.mode != "window":
             change = _unit(small, known.low, known.high) - _unit(before, known.low, known.high)
             share = 1 - math.exp(-max(0.0, seconds - self._seconds) / self._smoothing)
             cut = float(np.abs(change).mean()) > CUT
-            known = known.towards(find_mapping(levels, self._gain), 1.0 if cut else share)
+            known = known.towards(find_mapping(levels, self._gain, valid), 1.0 if cut else share)
         self._mapping, self._before, self._seconds = known, small, seconds
         return apply_mapping(levels, known)
 
@@ -230,11 +241,14 @@ def _unit(levels: Levels, low: float, high: float) -> Luma:
     scaled = levels.astype(np.float32)
     scaled -= np.float32(low)
     scaled *= np.float32(1.0 / (high - low))
-    return np.clip(scaled, 0.0, 1.0, out=scaled)
+    np.clip(scaled, 0.0, 1.0, out=scaled)
+    return np.nan_to_num(scaled, copy=False) if levels.dtype.kind == "f" else scaled
 
 
-def _tile_histograms(levels: Levels, low: float, high: float, grid: tuple[int, int]) -> NDArray[np.float64]:
-    """(rows, columns, _BINS) pixels of each level in each tile."""
+def _tile_histograms(
+    levels: Levels, low: float, high: float, grid: tuple[int, int], valid: Mask | None = None
+) -> NDArray[np.float64]:
+    """(rows, columns, _BINS) valid pixels of each level in each tile; of a tile without any, all alike."""
     rows, columns = grid
     counts = np.zeros(rows * columns * _BINS, np.int64)
     row = np.arange(levels.shape[0]) * rows // levels.shape[0]
@@ -243,10 +257,12 @@ def _tile_histograms(levels: Levels, low: float, high: float, grid: tuple[int, i
         bins = (_unit(levels[part], low, high) * np.float32(_BINS)).astype(np.int64)
         np.minimum(bins, _BINS - 1, out=bins)
         bins += (row[part, None] * columns + column) * _BINS
-        counts += np.bincount(bins.ravel(), minlength=len(counts))
+        counted = bins.ravel() if valid is None else bins[valid[part]]
+        counts += np.bincount(counted, minlength=len(counts))
     # counts that are integers leave gaps between the levels that occur: spread each over its own width
     width = 1 if levels.dtype.kind == "f" else max(1, math.ceil(_BINS / (high - low)))
     each = counts.reshape(rows * columns, _BINS).astype(np.float64)
+    each[each.sum(-1) == 0] = 1.0
     spread = cv2.blur(each, (width, 1), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(spread, np.float64).reshape(rows, columns, _BINS)
 

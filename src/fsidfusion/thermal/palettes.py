@@ -1,18 +1,21 @@
 """False colours of thermal cameras: from a level to a colour, and back.
 
 A palette is a line through RGB, given by a few colours at even steps from cold to hot. ``ironbow``,
-``rainbow-hc`` (high contrast) and ``rainbow`` are near those of common cameras; every maker draws its own.
+``rainbow-hc`` (high contrast), ``rainbow``, ``arctic`` and ``lava`` are near those of common cameras; every
+maker draws its own. Where none of them fits, the line is estimated from the picture
+(:mod:`fsidfusion.thermal.colour_curve`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
-from fsidfusion.images.pixels import Pixels
+from fsidfusion.images.pixels import Pixels, luma, quantise
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
@@ -22,8 +25,15 @@ TOLERANCE = 36.0  # largest distance in RGB (0..255) of a pixel that counts as o
 CONFIDENCE = (
     0.7  # smallest share of such pixels in a picture that is taken as false colours: text is drawn over
 )
-_COLOURED = 40  # difference between the largest and the smallest of R, G, B that no gray pixel shows
-_LEAST_COLOURED = 0.5  # share of such pixels
+_CERTAIN, _FEW_COLOURED = 0.9, 0.02  # that share, and of coloured pixels, where most of a picture is nearly black
+_CLOSE = 10.0  # mean distance up to which a palette is not doubted
+_CLEARER = 0.6  # of the mean distance to a known palette: an estimated line fits so much better
+_COLOURED, _GRAY = 40, 16  # difference between the largest and the smallest of R, G, B: of no gray pixel, of one
+_LEAST_COLOURED = 0.2  # share of coloured pixels of a palette that holds no gray
+_SOME_COLOURED = 0.002  # share of them that no noise of coding makes
+_LEAST_GRAY = 0.3  # share of gray pixels where colour marks only what is hottest or coldest
+_MARKED_SPREAD = 60.0  # standard deviation of the levels of gray around marked parts, at most
+_SAMPLED = 1 << 14  # pixels are enough to tell
 
 _COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "white-hot": ((0, 0, 0), (255, 255, 255)),
@@ -68,8 +78,57 @@ _COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
         (252, 250, 250),
     ),
     "hot": ((0, 0, 0), (255, 0, 0), (255, 255, 0), (255, 255, 255)),
+    "arctic": (
+        (0, 13, 227),
+        (0, 21, 239),
+        (9, 101, 245),
+        (27, 176, 243),
+        (45, 228, 239),
+        (64, 214, 212),
+        (84, 171, 170),
+        (94, 123, 122),
+        (112, 101, 86),
+        (152, 100, 62),
+        (192, 100, 27),
+        (234, 103, 6),
+        (250, 132, 5),
+        (248, 181, 1),
+        (249, 210, 14),
+        (255, 245, 160),
+    ),
+    "lava": (
+        (21, 20, 120),
+        (9, 85, 166),
+        (2, 103, 163),
+        (0, 121, 149),
+        (2, 129, 135),
+        (38, 106, 124),
+        (120, 47, 110),
+        (161, 30, 78),
+        (181, 28, 54),
+        (208, 30, 40),
+        (234, 52, 35),
+        (248, 81, 15),
+        (249, 120, 6),
+        (247, 171, 1),
+        (236, 192, 11),
+        (255, 245, 170),
+    ),
+    "glowbow": ((0, 0, 0), (90, 0, 0), (170, 30, 0), (235, 110, 0), (255, 190, 60), (255, 255, 255)),
+    "sepia": ((0, 0, 0), (85, 50, 20), (160, 110, 50), (225, 180, 110), (255, 255, 255)),
+    "green": ((0, 0, 0), (0, 70, 0), (20, 140, 20), (110, 215, 90), (255, 255, 255)),
 }
-PALETTES = tuple(_COLOURS)
+_OPENCV = {  # that programs draw with
+    "inferno": cv2.COLORMAP_INFERNO,
+    "magma": cv2.COLORMAP_MAGMA,
+    "plasma": cv2.COLORMAP_PLASMA,
+    "viridis": cv2.COLORMAP_VIRIDIS,
+    "turbo": cv2.COLORMAP_TURBO,
+    "jet": cv2.COLORMAP_JET,
+}
+PALETTES = (*_COLOURS, *_OPENCV)
+ESTIMATED = "estimated"  # the line on which the colours of a picture lie
+MARKED = "isotherm"  # gray, with what is hotter or colder than some level in colour
 GRAY_PALETTES = ("white-hot", "black-hot")  # which no picture tells apart by itself
 
 
@@ -77,8 +136,10 @@ GRAY_PALETTES = ("white-hot", "black-hot")  # which no picture tells apart by it
 class Match:
     """A palette, and how well a picture fits it."""
 
-    name: str
+    name: str  # of PALETTES, ESTIMATED, or MARKED
     confidence: float  # share of the pixels that are of one of its colours
+    near: str = ""  # of one that is estimated: a known palette that it is like
+    colours: NDArray[np.uint8] | None = field(default=None, compare=False)  # (256, 3) of one that is estimated
 
 
 @lru_cache
@@ -88,6 +149,9 @@ def palette(name: str) -> NDArray[np.uint8]:
     Raises:
         InputError: an unknown name.
     """
+    if name in _OPENCV:
+        steps = np.arange(STEPS, dtype=np.uint8)[:, None]
+        return np.ascontiguousarray(cv2.applyColorMap(steps, _OPENCV[name])[:, 0, ::-1])
     if name not in _COLOURS:
         raise InputError(f"palette {name!r} is unknown; choose one of auto, none, {', '.join(PALETTES)}")
     points = np.array(_COLOURS[name], np.float64)
@@ -101,31 +165,49 @@ def colour(levels: NDArray[np.uint8], name: str) -> Pixels:
     return np.asarray(palette(name)[levels])
 
 
+def is_coloured(rgb: Pixels) -> bool:
+    """Whether an (H, W, 3) uint8 picture shows colour that no noise of coding makes."""
+    spread = np.ptp(_sample(rgb).astype(np.int16), axis=1)
+    return float(np.mean(spread >= _COLOURED)) >= _SOME_COLOURED
+
+
 def find_palette(rgb: Pixels) -> Match | None:
-    """The palette of a false-coloured picture; None for one that is gray, or a photograph.
+    """The palette of a false-coloured picture; None for one that is gray, a photograph, or cannot be told.
 
     Args:
         rgb: (H, W, 3) uint8.
     """
-    step = max(1, int(np.sqrt(rgb.shape[0] * rgb.shape[1] / (1 << 14))))  # enough to tell
-    pixels = rgb[::step, ::step].reshape(-1, 3)
-    if np.mean(np.ptp(pixels.astype(np.int16), axis=1) >= _COLOURED) < _LEAST_COLOURED:
+    pixels = _sample(rgb)
+    spread = np.ptp(pixels.astype(np.int16), axis=1)
+    coloured, gray = float(np.mean(spread >= _COLOURED)), float(np.mean(spread < _GRAY))
+    if coloured < _SOME_COLOURED:
         return None
-    matches = [
-        Match(name, float(np.mean(_nearest(pixels, name)[1] <= TOLERANCE)))
-        for name in PALETTES
-        if name not in GRAY_PALETTES
-    ]
-    best = max(matches, key=lambda match: match.confidence)
-    return best if best.confidence >= CONFIDENCE else None
+    distances = {name: _nearest(pixels, name)[1] for name in PALETTES if name not in GRAY_PALETTES}
+    name = min(distances, key=lambda name: float(np.minimum(distances[name], 2 * TOLERANCE).mean()))
+    confidence = float(np.mean(distances[name] <= TOLERANCE))
+    fits = confidence >= (CONFIDENCE if coloured >= _LEAST_COLOURED else _CERTAIN) and coloured >= _FEW_COLOURED
+    if fits and float(distances[name].mean()) <= _CLOSE:
+        return Match(name, confidence)
+    if gray >= _LEAST_GRAY and gray + coloured > 0.8 and _marked_levels(rgb) is not None:
+        return Match(MARKED, gray + coloured)
+    if coloured >= _LEAST_COLOURED:
+        from fsidfusion.thermal.colour_curve import estimate_curve
+
+        curve = estimate_curve(pixels)
+        away = np.inf if curve is None else _distances(pixels, curve)
+        share = float(np.mean(away <= TOLERANCE))
+        clearer = not fits or float(np.mean(away)) < _CLEARER * float(distances[name].mean())
+        if curve is not None and share >= CONFIDENCE and clearer:
+            return Match(ESTIMATED, share, name if fits else "", curve)
+    return Match(name, confidence) if fits else None
 
 
-def levels_of(rgb: Pixels, name: str) -> tuple[NDArray[np.uint8], float]:
+def levels_of(rgb: Pixels, palette: str | Match) -> tuple[NDArray[np.uint8], float]:
     """The levels that false colours stand for: those of the nearest colours of a palette.
 
     Args:
         rgb: (H, W, 3) uint8.
-        name: of the palette.
+        palette: its name, or what :func:`find_palette` found.
 
     Returns:
         (H, W) uint8, 0 cold to 255 hot, and the share of pixels within :data:`TOLERANCE` of a colour.
@@ -133,12 +215,57 @@ def levels_of(rgb: Pixels, name: str) -> tuple[NDArray[np.uint8], float]:
     Raises:
         InputError: an unknown name.
     """
+    match = Match(palette, 1.0) if isinstance(palette, str) else palette
+    if match.name == MARKED:
+        marked = _marked_levels(rgb)
+        if marked is not None:
+            return marked, match.confidence
+        return luma_levels(rgb), 0.0
     packed = rgb.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     unique, inverse, number = np.unique(packed, return_inverse=True, return_counts=True)
     colours = np.stack((unique >> 16, unique >> 8 & 255, unique & 255), -1)
-    index, distance = _nearest(colours, name)
+    tree = _tree(match.name) if match.colours is None else _tree_of(match.colours)
+    distance, index = tree.query(colours.astype(np.float64))
     confidence = float(number[distance <= TOLERANCE].sum() / max(1, number.sum()))
-    return index.astype(np.uint8)[inverse].reshape(rgb.shape[:2]), confidence
+    return np.asarray(index).astype(np.uint8)[inverse].reshape(rgb.shape[:2]), confidence
+
+
+def luma_levels(rgb: Pixels) -> NDArray[np.uint8]:
+    """The brightness of (H, W, 3) colours as levels."""
+    return quantise(luma(rgb), np.dtype(np.uint8))
+
+
+def _marked_levels(rgb: Pixels) -> NDArray[np.uint8] | None:
+    """Levels of a gray picture with marked parts: 255 or 0 where these border on light or on dark gray.
+
+    None where the parts border on gray of all kinds, as painted things of a photograph do.
+    """
+    spread = np.ptp(rgb.astype(np.int16), axis=2)
+    levels = luma_levels(rgb)
+    gray, marked = spread < _GRAY, (spread >= _COLOURED).astype(np.uint8)
+    if not gray.any():
+        return None
+    middle = float(np.median(levels[gray]))
+    result = levels.copy()
+    hue = np.argmax(rgb, axis=2)  # red, green or blue prevails: parts of different hues mean different things
+    for channel in range(3):
+        part = marked & (hue == channel).astype(np.uint8)
+        if np.count_nonzero(part) < _SOME_COLOURED * part.size / 4:
+            continue
+        rim = cv2.dilate(part, np.ones((7, 7), np.uint8)).astype(bool) & gray
+        if np.count_nonzero(rim) < 8:
+            return None
+        around = levels[rim].astype(np.float32)
+        side = float(around.mean()) - middle
+        if around.std() > _MARKED_SPREAD or abs(side) < max(6.0, around.std() / 2):
+            return None
+        result[part > 0] = 255 if side > 0 else 0
+    return result
+
+
+def _sample(rgb: Pixels) -> Pixels:
+    step = max(1, int(np.sqrt(rgb.shape[0] * rgb.shape[1] / _SAMPLED)))
+    return rgb[::step, ::step].reshape(-1, 3)
 
 
 def _nearest(pixels: NDArray[np.integer], name: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -147,8 +274,16 @@ def _nearest(pixels: NDArray[np.integer], name: str) -> tuple[NDArray[np.intp], 
     return np.asarray(index), np.asarray(distance)
 
 
+def _distances(pixels: NDArray[np.integer], colours: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return np.asarray(_tree_of(colours).query(pixels.astype(np.float64))[0])
+
+
 @lru_cache
 def _tree(name: str) -> "cKDTree":
+    return _tree_of(palette(name))
+
+
+def _tree_of(colours: NDArray[np.uint8]) -> "cKDTree":
     from scipy.spatial import cKDTree
 
-    return cKDTree(palette(name).astype(np.float64))
+    return cKDTree(colours.astype(np.float64))

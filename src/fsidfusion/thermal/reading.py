@@ -1,20 +1,27 @@
 """A thermal picture, whatever it holds, as what is fused, with the levels and temperatures behind it."""
 
-from dataclasses import dataclass, replace
+import io
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
-from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images.deep import ORIENTATION
-from fsidfusion.images.files import MAX_PIXELS, Picture, decode_picture
-from fsidfusion.images.pixels import Pixels, check_pixels, is_gray, luma, quantise
+from fsidfusion.errors import InputError
+from fsidfusion.images.files import MAX_PIXELS, Header, Picture, decode_picture, read_header, turn_upright
+from fsidfusion.images.pixels import Pixels, is_gray, luma, quantise
 from fsidfusion.thermal import palettes
 from fsidfusion.thermal.gain import Gain, Levels, apply_gain, apply_mapping, find_mapping, is_raw, parse_gain
 from fsidfusion.thermal.highlight import Threshold, parse_threshold
-from fsidfusion.thermal.radiometric import can_read, find_kind, read_embedded, read_measurement
+from fsidfusion.thermal.overlay import find_overlay
+from fsidfusion.thermal.palettes import Match
+from fsidfusion.thermal.radiometric import Kind, find_kind, read_embedded, read_fff, read_measurement
 from fsidfusion.thermal.temperature import Celsius, Unit, guess_unit, to_celsius
+from fsidfusion.thermal.validity import Mask, Validity, fill_isolated, find_valid, is_swapped, shifted_bits
+
+_TOO_FEW = 0.02  # share of measured pixels below which nothing is told
+_SUREST = 0.9  # share of fitting pixels from which a palette is not doubted aloud
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,11 @@ class Thermal:
     """gain control of infrared: off, linear, plateau, clahe, window:20..40C, or window:7000..9000 in counts;
     auto is plateau for raw counts and temperatures, and off for all else"""
     unit: Unit = "auto"
-    """what the numbers of infrared are; auto knows radiometric files, and centikelvin by their range"""
+    """what the numbers of infrared are; auto knows radiometric files, and centikelvin, and floating degrees by
+    their range"""
     palette: str = "auto"
-    """false colours of infrared: none, ironbow, rainbow, rainbow-hc, hot, white-hot or black-hot; auto tells
-    those in colour"""
+    """false colours of infrared: none, ironbow, rainbow, rainbow-hc, hot, arctic, lava, white-hot, black-hot
+    and others; auto tells those in colour"""
     highlight: str | None = None
     """colour what is hot: from 35C, 80% (of the picture's range) or 9000 (a raw level) on"""
 
@@ -43,7 +51,8 @@ class Thermal:
     def of_scan(self) -> "Thermal":
         """The same for CT, PET or SPECT in the infrared place: ``auto`` changes no levels or colours."""
         agc = "off" if self.agc == "auto" else self.agc
-        return replace(self, agc=agc, palette="none" if self.palette == "auto" else self.palette)
+        unit: Unit = "counts" if self.unit == "auto" else self.unit
+        return replace(self, agc=agc, unit=unit, palette="none" if self.palette == "auto" else self.palette)
 
     def check(self) -> None:
         """Raises InputError for an option that cannot be read."""
@@ -60,6 +69,29 @@ class Scene:
     levels: Pixels  # (H, W) levels, counts or degrees; (H, W, 3) where it is in colour
     celsius: Celsius | None = None  # (H, W), where temperatures are known
     note: str = ""  # what was done, or could not be
+    validity: Validity = field(default_factory=Validity)  # what of the levels means something
+    numbers: bool = False  # levels are floats of any value, degrees or others
+
+    @property
+    def temperatures(self) -> Celsius | None:
+        """The degrees that were measured (H, W): NaN where none were, or the sensor was saturated."""
+        masks = [self.validity.unknown, self.validity.saturated, self.validity.filled]
+        if self.celsius is None or all(mask is None for mask in masks):
+            return self.celsius
+        lost = np.zeros(self.celsius.shape, bool)
+        for mask in masks:
+            lost |= False if mask is None else mask
+        return np.where(lost, np.float32(np.nan), self.celsius)
+
+    @property
+    def degrees(self) -> bool:
+        """Whether the levels are temperatures."""
+        return self.numbers and self.celsius is not None
+
+    @property
+    def known(self) -> Mask | None:
+        """Where there is an infrared picture (H, W); None: everywhere."""
+        return None if self.validity.unknown is None else ~self.validity.unknown
 
 
 @dataclass(frozen=True)
@@ -74,7 +106,7 @@ class Reading:
 def read_thermal(
     path: Path, thermal: Thermal = Thermal(), max_pixels: int = MAX_PIXELS, temperature: bool = False
 ) -> Reading:
-    """Read an infrared file of 8 bits, raw counts, temperatures, false colours, or radiometric JPEG.
+    """Read an infrared file of 8 bits, raw counts, temperatures, false colours, or a radiometric one.
 
     Args:
         path: the file.
@@ -84,7 +116,7 @@ def read_thermal(
 
     Raises:
         InputError: a file that cannot be read, degrees asked of a file without temperatures, a window outside
-            the picture, floats that are neither 0..1 nor of a given unit.
+            the picture, a picture in which nothing was measured.
     """
     scene, picture = read_scene(path, thermal, max_pixels, temperature)
     gain, threshold = thermal.gain(), thermal.threshold()
@@ -102,37 +134,61 @@ def read_thermal(
         )
     try:
         pixels, note = control(scene, gain)
-    except FusionError as error:
+    except InputError as error:
         raise InputError(f"{path}: {error}") from error
     profile = picture.profile if pixels.ndim == picture.pixels.ndim else None
     note = "; ".join(filter(None, (scene.note, note)))
     return Reading(replace(picture, pixels=pixels, profile=profile), scene, note)
 
 
+def read_thermal_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
+    """Size and depth of an infrared file, without decoding where that is possible.
+
+    Raises:
+        InputError: as :func:`fsidfusion.images.files.read_header`.
+    """
+    if path.is_file() and find_kind(path) == "FFF":
+        height, width = _read_fff(path)[0].levels.shape
+        return Header("FFF", height, width, 1, 16)
+    return read_header(path, max_pixels)
+
+
 def read_scene(
     path: Path, thermal: Thermal, max_pixels: int = MAX_PIXELS, temperature: bool = False
 ) -> tuple[Scene, Picture]:
-    """What an infrared file shows before its gain, and the picture in it; see :func:`read_thermal`."""
-    picture = decode_picture(path, max_pixels)
-    kind = find_kind(path)
+    """What an infrared file shows before its gain, and the picture in it; see :func:`read_thermal`.
+
+    Where the measurement of a radiometric file cannot be read, the picture in it serves, and the note says so.
+    """
+    kind = find_kind(path) if path.is_file() else None
     off = thermal.gain().mode == "off"
     threshold = thermal.threshold()
-    wanted = not off or temperature or (threshold is not None and threshold.unit == "C")
-    if kind and wanted and can_read(kind):
-        measurement = read_measurement(path, kind, *_stored(path))
-        levels = measurement.levels
-        unit: Unit = "counts" if thermal.unit == "auto" else thermal.unit
-        celsius = levels if measurement.celsius else to_celsius(levels, unit)
-        if off:
-            return replace(interpret(picture.pixels, thermal, str(path)), celsius=celsius), picture
-        source = "temperatures" if measurement.celsius else "raw counts, without temperatures,"
-        return Scene(levels, celsius, f"{kind}'s {source} were read beside the picture"), picture
-    scene = interpret(picture.pixels, thermal, str(path))
-    if kind and wanted:
-        missing = "the picture in FLIR's file was used: its temperatures need flyr (EUPL-1.2),"
-        note = f"{missing} pip install 'fsidfusion[radiometric]'"
-        scene = replace(scene, note="; ".join(filter(None, (note, scene.note))))
-    return scene, picture
+    degrees = temperature or thermal.gain().celsius or (threshold is not None and threshold.unit == "C")
+    if kind == "FFF":
+        return _read_fff(path, thermal)
+    picture, damage = _decode(path, kind, max_pixels)
+    if not kind or (off and not degrees):
+        return interpret(picture.pixels, thermal, str(path)), picture
+    try:
+        measurement = read_measurement(path, kind, *_stored(path, picture.pixels))
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:160]
+        if degrees:
+            raise InputError(
+                f"{path} holds no temperatures that can be read: {reason}; leave out what asks for degrees"
+            ) from error
+        note = f"the picture in {kind}'s file was used: {reason}"
+        return _with_note(interpret(picture.pixels, thermal, str(path)), note, damage), picture
+    levels = measurement.levels
+    unit: Unit = "counts" if thermal.unit == "auto" else thermal.unit
+    celsius = levels if measurement.celsius else to_celsius(levels, unit)
+    if off:
+        return replace(interpret(picture.pixels, thermal, str(path)), celsius=celsius), picture
+    source = "temperatures" if measurement.celsius else "raw counts, without temperatures,"
+    note = f"{kind}'s {source} were read beside the picture"
+    validity = find_valid(levels)
+    scene = Scene(levels, celsius, validity=validity, numbers=measurement.celsius)
+    return _with_note(scene, note, measurement.note, damage), picture
 
 
 def read_visible(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -141,37 +197,66 @@ def read_visible(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         InputError: as :func:`fsidfusion.thermal.radiometric.read_embedded`, or a file that cannot be read.
     """
+    if path.is_file() and find_kind(path) == "FFF":
+        return Picture(read_embedded(path, _read_fff(path)[0].levels.shape[:2]))
     shown = decode_picture(path, max_pixels)
-    return replace(shown, pixels=read_embedded(path, *_stored(path)), alpha=None, profile=None)
+    stored, orientation = _stored(path, shown.pixels)
+    pixels = read_embedded(path, stored.shape[:2], orientation)
+    return replace(shown, pixels=pixels, alpha=None, profile=None)
 
 
 def interpret(pixels: Pixels, thermal: Thermal, name: str) -> Scene:
     """What the numbers or colours of a decoded picture stand for.
 
     Args:
-        pixels: (H, W) or (H, W, 3); floats of any value.
+        pixels: (H, W) or (H, W, 3) of any type.
         thermal: unit and palette.
         name: of the picture, for messages.
 
     Raises:
-        InputError: colours for which a unit is given, and floats that are NaN, or outside 0..1 without one.
+        InputError: colours for which a unit is given, and a picture in which nothing was measured.
     """
     if pixels.ndim == 3 and not is_gray(pixels):
         if thermal.unit not in ("auto", "counts"):
             raise InputError(f"{name} is in colour, and holds no {thermal.unit}; leave --unit out")
-        return _without_colours(pixels, settle(pixels, thermal).palette)
-    if thermal.palette == "black-hot":
-        pixels = ~pixels if pixels.dtype.kind == "u" else 1 - pixels
-    gray = pixels if pixels.ndim == 2 else pixels[..., 0]
-    celsius = to_celsius(gray, thermal.unit)
-    if pixels.dtype.kind != "f":
-        return Scene(pixels, celsius)
-    if celsius is None:
-        _check_floats(pixels, name)
-        return Scene(pixels)
-    if not np.isfinite(celsius).all():
-        raise InputError(f"{name} holds NaN or infinite temperatures; replace them")
-    return Scene(celsius, celsius)
+        return _without_colours(pixels, thermal.palette)
+    notes = []
+    gray = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
+    if gray.dtype == np.uint8:
+        shown = ~pixels if thermal.palette == "black-hot" else pixels
+        return Scene(shown, to_celsius(gray, thermal.unit))
+    if gray.dtype == np.uint16 and is_swapped(gray):
+        gray = gray.byteswap()
+        notes.append("the two bytes of its numbers stood in the wrong order and were swapped")
+    validity = find_valid(gray)
+    known = validity.valid
+    if known is not None and known.mean() < _TOO_FEW:
+        raise InputError(
+            f"{name} holds hardly a measured pixel ({validity.note or 'all alike'}); check the file"
+        )
+    notes.append(validity.note)
+    gray, validity = fill_isolated(gray, validity)
+    unit = guess_unit(gray, validity) if thermal.unit == "auto" else thermal.unit
+    celsius = to_celsius(gray, unit)
+    if thermal.unit == "auto" and (bits := shifted_bits(gray, validity)) and gray.dtype == np.uint16 and bits < 8:
+        notes.append(f"counts fill the upper {16 - bits} of 16 bits: they are no temperatures")
+    turned = thermal.palette == "black-hot"
+    if gray.dtype == np.uint16:
+        note = "; ".join(filter(None, notes))
+        return Scene(~gray if turned else gray, celsius, note, validity)
+    levels = gray.astype(np.float32, copy=False)
+    usual = validity.of(levels)
+    if celsius is None and gray.dtype.kind == "f" and usual.min() >= 0 and usual.max() <= 1:
+        levels = np.nan_to_num(1 - levels if turned else levels).clip(0, 1)
+        return Scene(levels, None, "; ".join(filter(None, notes)), validity)
+    if celsius is not None:
+        if thermal.unit == "auto":
+            notes.append(f"its floats were taken for {_WORDS[unit]} (--unit says otherwise)")
+        return Scene(celsius, celsius, "; ".join(filter(None, notes)), validity, numbers=True)
+    if thermal.unit == "auto":
+        notes.append("its numbers are of no known unit: they were taken as counts (--unit says otherwise)")
+    note = "; ".join(filter(None, notes))
+    return Scene(-levels if turned else levels, None, note, validity, numbers=True)
 
 
 def control(scene: Scene, gain: Gain) -> tuple[Pixels, str]:
@@ -184,28 +269,48 @@ def control(scene: Scene, gain: Gain) -> tuple[Pixels, str]:
     if gain.mode == "off":
         return scene.levels, note
     levels = scene.celsius if gain.celsius and scene.celsius is not None else scene.levels
-    if levels is scene.celsius:
-        return apply_mapping(levels, find_mapping(levels, gain)), note
-    return apply_gain(levels, gain), note
+    valid = scene.validity.valid
+    if levels is not scene.levels or scene.numbers:
+        shown = apply_mapping(levels, find_mapping(levels, gain, valid))
+        if scene.validity.saturated is not None:
+            shown[scene.validity.saturated] = 1.0
+        return shown, note
+    return apply_gain(levels, gain, valid), note
 
 
 def settle_gain(scene: Scene, gain: Gain) -> tuple[Gain, str]:
     """What ``auto`` means for a scene, with a note where it means anything."""
-    degrees = scene.levels is scene.celsius
-    if gain.mode == "off" and degrees:
-        raise InputError("temperatures have no picture without gain control; leave --agc off out")
+    if gain.mode == "off" and scene.numbers:
+        what = "temperatures have" if scene.degrees else "numbers outside 0..1 have"
+        raise InputError(f"{what} no picture without gain control; leave --agc off out")
     if gain.mode != "auto":
         return gain, ""
-    if degrees:
+    if scene.degrees:
         return Gain("plateau"), ""
-    if is_raw(scene.levels):
+    if scene.numbers or is_raw(scene.levels, scene.validity.valid):
         return Gain("plateau"), "raw counts went through plateau gain control (--agc off: as they are)"
     return Gain("off"), ""
 
 
 def hot_levels(scene: Scene, threshold: Threshold) -> Levels:
-    """The levels (H, W) that a threshold is compared with: temperatures, or levels."""
-    return scene.celsius if threshold.unit == "C" and scene.celsius is not None else gray_levels(scene.levels)
+    """The levels (H, W) that a threshold is compared with: temperatures, or levels.
+
+    What is saturated counts as the hottest of the rest, or as the threshold where that is higher; NaN is
+    where nothing was measured.
+    """
+    degrees = threshold.unit == "C" and scene.celsius is not None
+    levels = scene.celsius if degrees and scene.celsius is not None else gray_levels(scene.levels)
+    unknown, saturated = scene.validity.unknown, scene.validity.saturated
+    if unknown is None and saturated is None:
+        return levels
+    result = levels.astype(np.float32)
+    usual = scene.validity.of(levels)
+    if saturated is not None:
+        least = threshold.value if threshold.unit != "%" else -np.inf
+        result[saturated] = max(float(np.nanmax(usual)), least)
+    if unknown is not None:
+        result[unknown] = np.nan
+    return result
 
 
 def gray_levels(levels: Pixels) -> Levels:
@@ -213,34 +318,90 @@ def gray_levels(levels: Pixels) -> Levels:
     return levels if levels.ndim == 2 else quantise(luma(levels), levels.dtype)
 
 
-def settle(pixels: Pixels, thermal: Thermal) -> Thermal:
-    """What ``auto`` means for a picture (H, W) or (H, W, 3): its unit, and its palette if it is in colour."""
-    if pixels.ndim == 3 and not is_gray(pixels):
-        if thermal.palette != "auto":
-            return thermal
-        match = palettes.find_palette(pixels) if pixels.dtype == np.uint8 else None
-        return replace(thermal, palette=match.name if match else "none")
-    gray = pixels if pixels.ndim == 2 else pixels[..., 0]
-    return replace(thermal, unit=guess_unit(gray) if thermal.unit == "auto" else thermal.unit)
+def without_match(pixels: Pixels, match: Match | None) -> Scene:
+    """Colours (H, W, 3) whose palette is known, or cannot be told, as levels.
+
+    What a camera drew over its picture counts as not measured.
+    """
+    if match is None:
+        if not palettes.is_coloured(pixels):
+            return Scene(pixels)
+        return Scene(
+            pixels,
+            note="its false colours are unknown and were taken for brightness, so that warm things may be dark:"
+            " say what they are by --palette",
+        )
+    levels, confidence = palettes.levels_of(pixels, match)
+    note = f"false colours ({match.name}, {confidence:.0%} of the pixels fit) were turned into levels"
+    if match.name == palettes.ESTIMATED:
+        near = f"near {match.near}" if match.near else "of an unknown palette"
+        note = f"false colours {near} were ordered along the line that they form"
+        if not match.near:
+            note += ", its darker end taken for cold: check it, or say --palette"
+    overlay = find_overlay(levels, pixels)
+    drawn = ""
+    if overlay is not None:
+        drawn = f"; text or a bar drawn over {np.count_nonzero(overlay)} pixels was not taken for heat"
+    return Scene(levels, note=f"{note} (--palette none: kept){drawn}", validity=Validity(overlay))
 
 
 def _without_colours(pixels: Pixels, name: str) -> Scene:
     """False colours to levels, where they are known."""
     if name == "none" or pixels.dtype != np.uint8:
         return Scene(pixels)
-    levels, confidence = palettes.levels_of(pixels, name)
-    known = f"false colours ({name}, {confidence:.0%} of the pixels fit)"
-    return Scene(levels, note=f"{known} were turned into levels (--palette none: kept)")
+    return without_match(pixels, palettes.find_palette(pixels) if name == "auto" else Match(name, 1.0))
 
 
-def _check_floats(pixels: Pixels, name: str) -> None:
+def _with_note(scene: Scene, *notes: str) -> Scene:
+    return replace(scene, note="; ".join(filter(None, (*notes, scene.note))))
+
+
+def _read_fff(path: Path, thermal: Thermal = Thermal()) -> tuple[Scene, Picture]:  # noqa: B008 (frozen)
     try:
-        check_pixels(pixels, name)
-    except FusionError as error:
-        raise InputError(f"{error}; or say by --unit celsius or kelvin that they are temperatures") from error
+        measurement = read_fff(path)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{path} is damaged, or no thermal picture ({reason}); copy it again") from error
+    levels = measurement.levels
+    unit: Unit = "counts" if thermal.unit == "auto" else thermal.unit
+    celsius = levels if measurement.celsius else to_celsius(levels, unit)
+    scene = Scene(levels, celsius, validity=find_valid(levels), numbers=measurement.celsius)
+    picture = Picture(quantise(control(scene, Gain("linear"))[0], np.dtype(np.uint16)))
+    note = f"FLIR's {'temperatures' if measurement.celsius else 'raw counts, without temperatures,'} were read"
+    return replace(scene, note=note), picture
 
 
-def _stored(path: Path) -> tuple[tuple[int, int], int]:
-    """(H, W) of a JPEG as stored, and the orientation that turns it upright."""
+def _decode(path: Path, kind: Kind | None, max_pixels: int) -> tuple[Picture, str]:
+    """The picture in a file; that of a radiometric one also where its end is missing, with a note."""
+    try:
+        return decode_picture(path, max_pixels), ""
+    except InputError:
+        if not kind:
+            raise
+        whole = io.BytesIO(path.read_bytes() + b"\xff\xd9")  # an end of picture: what is there is decoded
+        try:
+            with JpegImagePlugin.JpegImageFile(whole) as image:
+                if image.width * image.height > max_pixels:
+                    raise
+                rgb = np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError):
+            whole = None
+        if whole is None:
+            raise
+        return Picture(turn_upright(rgb, _orientation(path))), "the picture in it is cut short at its end"
+
+
+def _stored(path: Path, upright: Pixels) -> tuple[Pixels, int]:
+    """A JPEG's picture as stored, and the orientation that turns it upright."""
+    orientation = _orientation(path)
+    undo = {6: 8, 8: 6}.get(orientation, orientation)
+    return turn_upright(upright, undo), orientation
+
+
+def _orientation(path: Path) -> int:
     with Image.open(path) as image:
-        return (image.height, image.width), image.getexif().get(ORIENTATION, 1)
+        orientation = image.getexif().get(ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1
+
+
+_WORDS = {"celsius": "degrees Celsius", "kelvin": "kelvin"}

@@ -12,25 +12,58 @@ from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.pixels import sample_range
 from fsidfusion.thermal.gain import Levels
+from fsidfusion.thermal.validity import Validity, find_valid, shifted_bits
 
-Unit = Literal["auto", "counts", "centikelvin", "decikelvin", "kelvin", "celsius"]
+Unit = Literal[
+    "auto",
+    "counts",
+    "centikelvin",
+    "kelvin64",
+    "decikelvin",
+    "kelvin",
+    "celsius",
+    "decicelsius",
+    "centicelsius",
+    "millicelsius",
+]
 Celsius = NDArray[np.float32]  # (H, W) degrees Celsius; NaN where nothing was measured
 
 ZERO_CELSIUS = 273.15  # kelvin
 _PLAUSIBLE = (-40.0, 160.0)  # degrees Celsius: 14-bit counts, read as centikelvin, stay below
+_FLOATING = (-100.0, 3000.0)  # degrees Celsius that floats are taken for
+_KELVIN = 200.0  # floats that all lie above, and below twice as much, are kelvin
+_SHIFTED = 2  # bits that are always zero: counts shifted to the top, of which no temperature is told
 _SCALES = {  # unit: degrees Celsius a step, and at 0
     "centikelvin": (0.01, -ZERO_CELSIUS),
+    "kelvin64": (1 / 64, -ZERO_CELSIUS),
     "decikelvin": (0.1, -ZERO_CELSIUS),
     "kelvin": (1.0, -ZERO_CELSIUS),
     "celsius": (1.0, 0.0),
+    "decicelsius": (0.1, 0.0),
+    "centicelsius": (0.01, 0.0),
+    "millicelsius": (0.001, 0.0),
 }
 
 
-def guess_unit(levels: Levels) -> Unit:
-    """The unit of levels (H, W): centikelvin for 16 bits that nearly all lie in -40..160 C, else counts."""
-    if levels.dtype != np.uint16:
+def guess_unit(levels: Levels, validity: Validity | None = None) -> Unit:
+    """The unit of levels (H, W), by those that mean something.
+
+    Centikelvin are 16 bits that nearly all lie in -40..160 C and use their lowest bits. Floats are kelvin
+    where all lie in 200..400, else degrees Celsius where they lie in -100..3000, but not in 0..1. All else is
+    counts.
+    """
+    validity = validity or find_valid(levels)
+    known = validity.of(levels)
+    low, high = sample_range(known)
+    if levels.dtype.kind == "f":
+        if not np.isfinite(known).all() or (known.min() >= 0 and known.max() <= 1):
+            return "counts"
+        if low >= _KELVIN and high <= 2 * _KELVIN:
+            return "kelvin"
+        return "celsius" if _FLOATING[0] <= low and high <= _FLOATING[1] else "counts"
+    if levels.dtype != np.uint16 or shifted_bits(levels, validity) >= _SHIFTED:
         return "counts"
-    low, high = (0.01 * level - ZERO_CELSIUS for level in sample_range(levels))
+    low, high = (0.01 * level - ZERO_CELSIUS for level in (low, high))
     return "centikelvin" if _PLAUSIBLE[0] <= low and high <= _PLAUSIBLE[1] else "counts"
 
 

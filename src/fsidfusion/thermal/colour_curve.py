@@ -1,0 +1,115 @@
+"""The line through RGB on which the colours of a false-coloured picture lie, estimated from the picture.
+
+Colours that occur become the nodes of a graph, joined to those nearest to them. The two nodes that lie
+farthest apart along it are the ends of the palette, and the way between them gives the order of all colours,
+as in the ordering of curves by geodesics (Tenenbaum, de Silva and Langford, Science 290, 2000). A photograph
+fills a volume instead of a line, and is told by that.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsidfusion.images.pixels import luma
+
+_BIN = 10  # of 0..255: colours nearer than that are one node
+_LEAST_SHARE = 2e-4  # of the pixels in a node that counts
+_MOST_NODES = 1500
+_NEIGHBOURS = 6
+_GAP = 70.0  # longest step in RGB between neighbours on the line
+_LEAST_LENGTH = 120.0  # of the line
+_THICKNESS = 0.06  # of the line's length: the mean detour of a pixel's colour on the way from end to end
+_POINTS = 64  # of the line, before it is drawn in 256 colours
+_CLEAR_LUMA = 0.12  # by which the hot end is brighter, where that decides
+
+
+def estimate_curve(pixels: NDArray[np.integer]) -> NDArray[np.uint8] | None:
+    """The colours of an unknown palette from cold to hot.
+
+    The darker end is taken for the cold one; where both are alike, the one with more blue.
+
+    Args:
+        pixels: (N, 3) RGB, a sample of a picture.
+
+    Returns:
+        (256, 3) uint8, or None where the colours lie on no line.
+    """
+    nodes, weights, member = _nodes(pixels)
+    if len(nodes) < 8 or len(nodes) > _MOST_NODES:
+        return None
+    from scipy.sparse.csgraph import dijkstra
+
+    graph = _graph(nodes)
+    heaviest = int(weights.argmax())
+    first = dijkstra(graph, directed=False, indices=heaviest)
+    reached = np.isfinite(first)
+    if weights[reached].sum() < 0.9 * weights.sum():
+        return None
+    start = int(np.where(reached, first, -1).argmax())
+    ahead = dijkstra(graph, directed=False, indices=start)
+    end = int(np.where(reached, ahead, -1).argmax())
+    back = dijkstra(graph, directed=False, indices=end)
+    length = float(ahead[end])
+    if length < _LEAST_LENGTH:
+        return None
+    with np.errstate(invalid="ignore"):
+        detour = np.where(reached, (ahead + back - length) / 2, 0.0)
+        share = np.where(reached, (ahead + length - back) / (2 * length), 0.0)  # of the way, 0..1
+    if float(np.average(detour, weights=weights)) > _THICKNESS * length or _is_folded(nodes, share, weights):
+        return None
+    line = _line(nodes[reached], share[reached], weights[reached])
+    return line if _rises(line) else np.ascontiguousarray(line[::-1])
+
+
+def _nodes(pixels: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
+    """Mean colours of the cells that hold enough pixels, how many these are, and the cell of each pixel."""
+    cells = pixels.astype(np.int64) // _BIN
+    packed = cells @ np.array([1 << 16, 1 << 8, 1])
+    _, member, number = np.unique(packed, return_inverse=True, return_counts=True)
+    mean = np.stack(
+        [np.bincount(member, pixels[:, channel], len(number)) / number for channel in range(3)], -1
+    )
+    enough = number >= max(2, _LEAST_SHARE * len(pixels))
+    return mean[enough], number[enough].astype(np.float64), member
+
+
+def _graph(nodes: NDArray[np.float64]) -> Any:
+    from scipy.sparse import csr_matrix
+    from scipy.spatial import cKDTree
+
+    distance, index = cKDTree(nodes).query(nodes, k=min(_NEIGHBOURS + 1, len(nodes)))
+    rows = np.repeat(np.arange(len(nodes)), distance.shape[1])
+    near = (distance.ravel() <= _GAP) & (distance.ravel() > 0)
+    return csr_matrix((distance.ravel()[near], (rows[near], index.ravel()[near])), shape=(len(nodes),) * 2)
+
+
+def _is_folded(nodes: NDArray[np.float64], share: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
+    """Whether colours at one place of the way lie far apart, as those of a surface or a volume do."""
+    place = np.minimum((share * _POINTS).astype(int), _POINTS - 1)
+    total = np.bincount(place, weights, _POINTS) + 1e-9
+    mean = np.stack([np.bincount(place, weights * nodes[:, c], _POINTS) / total for c in range(3)], -1)
+    spread = np.sqrt(((nodes - mean[place]) ** 2).sum(-1))
+    return float(np.average(spread, weights=weights)) > 24.0
+
+
+def _line(
+    nodes: NDArray[np.float64], share: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """256 colours along the way, by weighted means of the nodes near each place."""
+    places = np.linspace(0.0, 1.0, _POINTS)
+    near = np.exp(-(((places[:, None] - share) * _POINTS) ** 2) / 2) * np.sqrt(weights)
+    colours = near @ nodes / (near.sum(-1, keepdims=True) + 1e-12)
+    known = near.sum(-1) > 1e-3
+    fine = np.linspace(0.0, 1.0, 256)
+    drawn = [np.interp(fine, places[known], channel) for channel in colours[known].T]
+    return np.rint(np.stack(drawn, -1)).clip(0, 255).astype(np.uint8)
+
+
+def _rises(line: NDArray[np.uint8]) -> bool:
+    """Whether a line leads from cold to hot."""
+    cold, hot = line[:16].mean(0) / 255, line[-16:].mean(0) / 255
+    rise = float(luma(hot.reshape(1, 1, 3))[0, 0] - luma(cold.reshape(1, 1, 3))[0, 0])
+    if abs(rise) > _CLEAR_LUMA:
+        return rise > 0
+    return bool(hot[0] - hot[2] > cold[0] - cold[2])

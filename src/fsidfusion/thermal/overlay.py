@@ -1,0 +1,133 @@
+"""What a camera drew over a thermal picture: text, a logo, a colour bar. None of it is heat.
+
+Text is a row of thin figures of one height in white, or in the colour of the palette's hot end, near the edge
+of the picture; a bar is a strip at an edge along which the levels run evenly through most of the palette.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]  # (H, W)
+
+_RIM = 0.22  # of the picture's height and width, in which text and bars stand
+_THIN = 0.035  # of the height: strokes of text are thinner
+_STEP = 60  # levels by which text stands out
+_WHITE = 225
+_FIGURES = 3  # of a word, at least
+_BAR_LENGTH, _BAR_WIDTH = 0.22, 0.12  # of a side: the least length and the largest width
+_BAR_SPAN = 150  # levels through which a bar runs, at least
+_BAR_BEND = 26.0  # levels by which it may leave an even run
+_BAR_LINES = 3  # side by side that run alike
+
+
+def find_overlay(levels: NDArray[np.uint8], rgb: NDArray[np.uint8]) -> Mask | None:
+    """Where a camera drew over its picture; None where that is nowhere.
+
+    Args:
+        levels: (H, W) that the colours stand for, cold to hot.
+        rgb: (H, W, 3), the picture.
+    """
+    bar = _bars(levels)
+    found = _text(rgb) | bar
+    return found if found.any() else None
+
+
+def _bars(levels: NDArray[np.uint8]) -> Mask:
+    found = np.zeros(levels.shape, bool)
+    for lines, seen in ((levels.T, found.T), (levels, found)):  # columns, then rows
+        count, length = lines.shape
+        rim = max(_BAR_LINES, round(_RIM * count))
+        for begin, end in ((0, rim), (count - rim, count)):
+            runs = [_even_run(lines[index], round(_BAR_LENGTH * length)) for index in range(begin, end)]
+            first = 0
+            while first < len(runs):
+                last = first
+                while last < len(runs) and _alike(runs[first], runs[last], length):
+                    last += 1
+                run = runs[first]
+                if run and _BAR_LINES <= last - first <= max(_BAR_LINES, _BAR_WIDTH * count):
+                    seen[max(0, begin + first - 2) : begin + last + 2, max(0, run[0] - 2) : run[1] + 2] = True
+                first = max(last, first + 1)
+    return found
+
+
+def _even_run(line: NDArray[np.uint8], least: int) -> tuple[int, int] | None:
+    """Where along a line the levels run evenly from one end of the palette to the other."""
+    smooth = cv2.blur(line.astype(np.float32)[:, None], (1, 5))[:, 0]
+    slope = np.sign(np.round(np.diff(smooth), 1))
+    for sign in (1, -1):
+        ok = slope != -sign
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], ok, [False])).astype(np.int8)))
+        for begin, end in zip(edges[::2], edges[1::2]):
+            while begin < end and slope[begin] == 0:
+                begin += 1
+            while end > begin and slope[end - 1] == 0:
+                end -= 1
+            if end - begin < least or abs(float(smooth[end]) - float(smooth[begin])) < _BAR_SPAN:
+                continue
+            part = smooth[begin : end + 1]
+            even = np.linspace(part[0], part[-1], len(part))
+            if float(np.abs(part - even).mean()) < _BAR_BEND:
+                return int(begin), int(end) + 1
+    return None
+
+
+def _alike(first: tuple[int, int] | None, other: tuple[int, int] | None, length: int) -> bool:
+    if first is None or other is None:
+        return False
+    return max(abs(a - b) for a, b in zip(first, other)) <= max(4, 0.04 * length)
+
+
+def _text(rgb: NDArray[np.uint8]) -> Mask:
+    height, width = rgb.shape[:2]
+    whitest = rgb.min(-1)
+    size = max(3, round(_THIN * height) | 1)
+    thin = cv2.morphologyEx(whitest, cv2.MORPH_TOPHAT, np.ones((size, size), np.uint8))
+    strokes = ((thin > _STEP) & (whitest >= _WHITE - _STEP)).astype(np.uint8)
+    rows, columns = round(_RIM * height), round(_RIM * width)
+    strokes[rows : height - rows, columns : width - columns] = 0
+    _, _, stats, centres = cv2.connectedComponentsWithStats(strokes, connectivity=8)
+    figures = [
+        (stats[index], centres[index])
+        for index in range(1, len(stats))
+        if 0.02 * height <= stats[index][cv2.CC_STAT_HEIGHT] <= 0.15 * height
+        and stats[index][cv2.CC_STAT_WIDTH] <= 1.6 * stats[index][cv2.CC_STAT_HEIGHT]
+        and _is_white(whitest, strokes, stats[index])
+    ]
+    found = np.zeros((height, width), bool)
+    for word in _words(figures):
+        left = min(int(stat[cv2.CC_STAT_LEFT]) for stat in word)
+        top = min(int(stat[cv2.CC_STAT_TOP]) for stat in word)
+        right = max(int(stat[cv2.CC_STAT_LEFT] + stat[cv2.CC_STAT_WIDTH]) for stat in word)
+        bottom = max(int(stat[cv2.CC_STAT_TOP] + stat[cv2.CC_STAT_HEIGHT]) for stat in word)
+        room = max(2, (bottom - top) // 2)  # dots, signs and a logo beside it
+        found[max(0, top - room) : bottom + room, max(0, left - 3 * room) : right + 2 * room] = True
+    return found
+
+
+def _is_white(whitest: NDArray[np.uint8], strokes: NDArray[np.uint8], stat: Any) -> bool:
+    left, top, width, height = (int(value) for value in stat[:4])
+    box = np.s_[top : top + height, left : left + width]
+    return float(np.percentile(whitest[box][strokes[box] > 0], 75)) >= _WHITE
+
+
+def _words(figures: list[tuple[Any, Any]]) -> list[list[Any]]:
+    """Figures side by side, on one line and of like height."""
+    figures = sorted(figures, key=lambda figure: figure[0][cv2.CC_STAT_LEFT])
+    words: list[list[Any]] = []
+    for stat, _ in figures:
+        for word in words:
+            last = word[-1]
+            gap = stat[cv2.CC_STAT_LEFT] - (last[cv2.CC_STAT_LEFT] + last[cv2.CC_STAT_WIDTH])
+            tall = max(stat[cv2.CC_STAT_HEIGHT], last[cv2.CC_STAT_HEIGHT])
+            bottoms = [each[cv2.CC_STAT_TOP] + each[cv2.CC_STAT_HEIGHT] for each in (stat, last)]
+            same = min(stat[cv2.CC_STAT_HEIGHT], last[cv2.CC_STAT_HEIGHT]) > 0.8 * tall
+            if -2 <= gap <= 1.2 * tall and abs(bottoms[0] - bottoms[1]) <= 0.15 * tall and same:
+                word.append(stat)
+                break
+        else:
+            words.append([stat])
+    return [word for word in words if len(word) >= _FIGURES]
