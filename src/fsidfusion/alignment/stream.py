@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fsidfusion.alignment.transform import Alignment
 from fsidfusion.alignment.warp import Aligned, InfraredWarp
 from fsidfusion.images.pixels import Pixels
@@ -40,8 +43,12 @@ class AlignmentStream:
         except NotBetterError as refusal:
             self._choice, self.note = None, f"not aligned: {refusal}"
 
-    def __call__(self, infrared: Pixels, visible: Pixels) -> Aligned | None:
+    def __call__(
+        self, infrared: Pixels, visible: Pixels, known: NDArray[np.bool_] | None = None
+    ) -> Aligned | None:
         """One infrared frame in the visible frame, or None where nothing is to be aligned.
+
+        ``known`` (h, w) is where the infrared frame shows something; None: everywhere.
 
         Raises:
             InputError: frames of another shape than the alignment's cameras have.
@@ -50,4 +57,4 @@ class AlignmentStream:
             return None
         if self._warp is None:
             self._warp = InfraredWarp(self._choice, infrared.shape[:2], visible.shape[:2], padding=False)
-        return self._warp(infrared, visible)
+        return self._warp(infrared, visible, known)

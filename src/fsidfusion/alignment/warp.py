@@ -17,6 +17,7 @@ from fsidfusion.thermal.temperature import resample
 FEATHER = 0.08  # of the visible frame's shorter side: along its edges, the infrared picture fades out over it
 _LONGEST_SIDE = 32_000  # pixels of a source that OpenCV can sample
 _KEPT_PIXELS = 1 << 22  # of a frame whose sampling places are kept for the next picture
+_KNOWN = 0.99  # share of the pixels sampled that were measured
 _CROP_CELLS = 256  # along the longer side, among which the common part is sought
 
 Rectangle = tuple[slice, slice]  # rows, columns
@@ -29,6 +30,7 @@ class Aligned:
     infrared: Pixels  # (H, W) or (H, W, 3), of the source's type; fades to the visible luma at its edges
     weight: Luma  # (H, W), 0..1: 0 where there is no infrared picture, 1 well inside it
     warp: "InfraredWarp | None" = None  # none: the picture was merely resized
+    source: Pixels | None = None  # the infrared picture before it was warped and faded; none: it was not
 
     def blend(self, fused: Luma, visible: Pixels) -> Luma:
         """The fused luma (H, W) where there is an infrared picture, fading to the visible one."""
@@ -41,6 +43,14 @@ class Aligned:
     def levels(self, levels: NDArray[Any]) -> NDArray[Any]:
         """What was measured (h, w) with the infrared picture, as it lies now (H, W); NaN outside."""
         return self.warp.levels(levels) if self.warp else resample(levels, *self.weight.shape)
+
+    def plain(self) -> Luma:
+        """The infrared luma (H, W) without fading, by which heat is told; 0 where there is none."""
+        if self.source is None:
+            return luma(self.infrared)
+        if self.warp is None:
+            return luma(self.source)
+        return np.nan_to_num(self.warp.levels(luma(self.source)), copy=False)
 
     def common_part(self) -> Rectangle:
         """The largest rectangle that both pictures fill.
@@ -91,17 +101,20 @@ class InfraredWarp:
         self._kept_places: dict[int, NDArray[np.float32]] = {}
         self._kept_weight: Luma | None = None
 
-    def __call__(self, infrared: Pixels, visible: Pixels) -> Aligned:
+    def __call__(self, infrared: Pixels, visible: Pixels, known: NDArray[np.bool_] | None = None) -> Aligned:
         """Resample an infrared picture to the visible frame.
 
         Args:
             infrared: (h, w) or (h, w, 3), uint8, uint16 or floating 0..1.
             visible: (H, W) or (H, W, 3); its luma is what the infrared picture fades to.
+            known: (h, w), where the infrared picture shows something; None: everywhere.
 
         Raises:
             InputError: no pixel in common.
         """
         weight = self._weight(infrared)
+        if known is not None:
+            weight = weight * (self.levels(known.astype(np.float32)) > _KNOWN)
         source = infrared.astype(np.float32) if infrared.dtype.kind == "f" else infrared
         source = shrink(source, self._sampled_size)
         result = np.empty((*self._size, *infrared.shape[2:]), infrared.dtype)
@@ -112,7 +125,7 @@ class InfraredWarp:
             if weight[rows].min() < 1:
                 sampled = _faded(sampled, visible[rows], weight[rows])
             result[rows] = sampled
-        return Aligned(result, weight, self)
+        return Aligned(result, weight, self, infrared)
 
     def levels(self, levels: NDArray[Any]) -> NDArray[np.float32]:
         """Measured levels (h, w), such as temperatures, in the visible frame, linearly; NaN outside."""
@@ -163,8 +176,25 @@ class InfraredWarp:
         return weight
 
 
+def where_known(infrared: Pixels, visible: Pixels, known: NDArray[np.bool_]) -> Aligned:
+    """A picture that lies on the visible one already, and gives way to it where nothing was measured.
+
+    Args:
+        infrared: (H, W) or (H, W, 3).
+        visible: (H, W) or (H, W, 3).
+        known: (H, W), where the infrared picture shows something.
+    """
+    weight = known.astype(np.float32)
+    return Aligned(_faded(infrared, visible, weight), weight, source=infrared)
+
+
 def align_pair(
-    infrared: Pixels, visible: Pixels, alignment: Alignment | Literal["auto"], *, crop: bool = False
+    infrared: Pixels,
+    visible: Pixels,
+    alignment: Alignment | Literal["auto"],
+    *,
+    crop: bool = False,
+    known: NDArray[np.bool_] | None = None,
 ) -> tuple[Aligned, str]:
     """Align one pair by a known alignment, or by one estimated from it.
 
@@ -173,6 +203,7 @@ def align_pair(
         visible: (H, W) or (H, W, 3).
         alignment: ``auto`` estimates; an estimate that is no better than none is not applied.
         crop: the result is to be cut to its common part, so that nothing fades out.
+        known: (h, w), where the infrared picture shows something; None: everywhere.
 
     Returns:
         the aligned infrared picture, and one line on what was refused, or "".
@@ -190,9 +221,13 @@ def align_pair(
             height, width = visible.shape[:2]
             if infrared.shape[:2] != (height, width):
                 infrared = resize(infrared, height, width)
-            return Aligned(infrared, np.ones((height, width), np.float32)), f"not aligned: {refusal}"
+            if known is not None:
+                known = resample(known.astype(np.float32), height, width) > _KNOWN
+            else:
+                known = np.ones((height, width), bool)
+            return where_known(infrared, visible, known), f"not aligned: {refusal}"
     warp = InfraredWarp(alignment, infrared.shape[:2], visible.shape[:2], feather=0.0 if crop else FEATHER)
-    return warp(infrared, visible), note
+    return warp(infrared, visible, known), note
 
 
 def largest_rectangle(mask: NDArray[np.bool_]) -> Rectangle:

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from fsidfusion.alignment.transform import Alignment
-from fsidfusion.alignment.warp import Aligned, Rectangle, align_pair
+from fsidfusion.alignment.warp import Aligned, Rectangle, align_pair, where_known
 from fsidfusion.errors import FusionError, InputError, NotEnoughMemory
 from fsidfusion.fusion.fuser import Colour, Fuser
 from fsidfusion.fusion.outputs import check_outputs
@@ -35,11 +35,19 @@ from fsidfusion.images.pixels import quantise, resize, unit
 from fsidfusion.runtime.device import format_bytes
 from fsidfusion.thermal.gain import Levels, apply_gain, is_raw, parse_gain
 from fsidfusion.thermal.highlight import highlight
-from fsidfusion.thermal.reading import Thermal, hot_levels, read_thermal, read_visible
+from fsidfusion.thermal.reading import (
+    Thermal,
+    hot_levels,
+    read_thermal,
+    read_thermal_header,
+    read_visible,
+)
 from fsidfusion.thermal.temperature import Celsius, resample, write_temperature
+from fsidfusion.thermal.validity import Mask
 
 Status = Literal["fused", "skipped", "failed"]
 
+_KNOWN = 0.99  # share of the pixels sampled that were measured
 IN_FLIGHT_SHARE = 0.1  # of the memory limit, for pictures read ahead or not yet written
 
 
@@ -127,6 +135,7 @@ class _Job:
     bytes: int = 0  # of sources and result
     sources: tuple[Picture, Picture] | None = None  # infrared, visible
     celsius: Celsius | None = None  # of the infrared file, on the grid of the result
+    known: Mask | None = None  # where it shows something; None: everywhere
     aligned: Aligned | None = None
     hot: Levels | None = None  # likewise, what the threshold of hot targets is compared with
     result: Picture | None = None
@@ -219,7 +228,11 @@ class _Run:
     def _prepare(self, job: _Job) -> None:
         """Check a pair by the headers of its files, and settle the depth of its result."""
         infrared, visible = (
-            read_header(path, self.options.max_pixels) for path in (job.pair.infrared, job.pair.visible)
+            read(path, self.options.max_pixels)
+            for read, path in (
+                (read_thermal_header, job.pair.infrared),
+                (read_thermal_header if self._is_embedded(job) else read_header, job.pair.visible),
+            )
         )
         job.size = (visible.height, visible.width)
         size = (infrared.height, infrared.width)
@@ -235,7 +248,7 @@ class _Run:
         needed = infrared.bytes + 2 * visible.bytes
         if job.temperature or self.threshold or infrared.bits > 8:
             needed += 4 * visible.height * visible.width  # temperatures, or levels through a gain
-        if self.options.align:
+        if self.options.align or infrared.bits > 8:
             needed += (infrared.bits // 8 * infrared.channels + 12) * visible.height * visible.width
         working = needed + 8 * visible.height * visible.width  # and fused luma, and the encoder's copy
         if working > self.fuser.memory:
@@ -262,6 +275,9 @@ class _Run:
                 elif self.options.resize and infrared.size != visible.size:
                     infrared = replace(infrared, pixels=resize(infrared.pixels, *visible.size), alpha=None)
                     self._fit_levels(job, partial(resample, height=visible.size[0], width=visible.size[1]))
+                if job.known is not None and job.aligned is None:
+                    job.aligned = where_known(infrared.pixels, visible.pixels, job.known)
+                    infrared = replace(infrared, pixels=job.aligned.infrared)
                 job.sources = infrared, visible
             except FusionError as error:
                 job.failure = str(error)
@@ -274,7 +290,11 @@ class _Run:
         assert self.options.align is not None
         try:
             job.aligned, note = align_pair(
-                infrared.pixels, visible.pixels, self.options.align, crop=self.options.crop
+                infrared.pixels,
+                visible.pixels,
+                self.options.align,
+                crop=self.options.crop,
+                known=job.known,
             )
         except FusionError as error:
             raise InputError(f"{job.pair.infrared}: {error}") from error
@@ -286,14 +306,15 @@ class _Run:
         reading = read_thermal(
             job.pair.infrared, self.thermal, self.options.max_pixels, job.temperature is not None
         )
-        job.celsius = reading.scene.celsius if job.temperature else None
+        job.celsius = reading.scene.temperatures if job.temperature else None
+        job.known = reading.scene.known
         job.hot = hot_levels(reading.scene, self.threshold) if self.threshold else None
         self._say(job, reading.note or _dull(reading.picture, "--agc"))
         return reading.picture
 
     def _read_visible(self, job: _Job) -> Picture:
-        embedded = job.pair.visible == job.pair.infrared
-        picture = (read_visible if embedded else read_picture)(job.pair.visible, self.options.max_pixels)
+        read = read_visible if self._is_embedded(job) else read_picture
+        picture = read(job.pair.visible, self.options.max_pixels)
         if self.gain_visible.mode == "off":
             self._say(job, _dull(picture, "--agc-vis"))
             return picture
@@ -302,10 +323,15 @@ class _Run:
         except FusionError as error:
             raise InputError(f"{job.pair.visible}: {error}") from error
 
+    def _is_embedded(self, job: _Job) -> bool:
+        """Whether the visible picture is the one in FLIR's thermal file."""
+        return job.pair.visible == job.pair.infrared
+
     def _fit_levels(self, job: _Job, fit: Callable[[Levels], Levels]) -> None:
         """Bring what goes with the infrared picture to the grid of the result, as the picture itself."""
         job.celsius = None if job.celsius is None else fit(job.celsius)
         job.hot = None if job.hot is None else fit(job.hot)
+        job.known = None if job.known is None else fit(job.known.astype(np.float32)) > _KNOWN
 
     def _say(self, job: _Job, note: str) -> None:
         job.note = "; ".join(filter(None, (job.note, note)))
@@ -363,7 +389,7 @@ class _Run:
                     self._say(job, self._write_files(job, job.result))
             except FusionError as error:
                 job.failure = str(error)
-            job.result = job.celsius = job.hot = job.aligned = None
+            job.result = job.celsius = job.hot = job.known = job.aligned = None
             job.seconds += time.perf_counter() - start
         return True
 

@@ -196,8 +196,8 @@ class Fuser:
             source = chroma_source(color, ours, theirs)
             pixels = render(fused, find_range(fused, self.range), source, np.dtype(dtype or theirs.dtype))
             if color == "heat":
-                weight = None if field is None else field.weight
-                pixels = glow(pixels, ours, heat_range(luma(ours), weight), weight)
+                weight, level = (None, luma(ours)) if field is None else (field.weight, field.plain())
+                pixels = glow(pixels, level, heat_range(level, weight), weight)
             results.append(pixels)
         return results
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from fsidfusion.alignment.stream import AlignmentStream
 from fsidfusion.alignment.transform import Alignment
+from fsidfusion.alignment.warp import where_known
 from fsidfusion.errors import FusionError, InputError, MissingDependency
 from fsidfusion.fusion.fuser import Colour, Fuser, chroma_source, render
 from fsidfusion.images.output_range import Range, find_range
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SMOOTHING = 0.5  # seconds in which the output range goes 63 % of the way to that of the scene
 CUT = 0.12  # mean change of luma from one frame to the next that begins another scene
 AHEAD = 4  # frames decoded ahead, and as many not yet encoded
+_KNOWN = 0.99  # share of the pixels sampled that were measured
 _THUMBNAIL = (32, 24)  # on which scenes are told apart
 
 
@@ -237,7 +239,8 @@ class _Run:
 
     def _fuse(self, infrared: Pixels, visible: Pixels, seconds: float, smooth: SmoothRange) -> Pixels:
         infrared, hot = self.thermal(infrared, seconds)
-        aligned = self.alignment(infrared, visible)
+        known = self.thermal.known
+        aligned = self.alignment(infrared, visible, known)
         if aligned:
             infrared, hot = aligned.infrared, None if hot is None else aligned.levels(hot)
         elif infrared.shape[:2] != visible.shape[:2]:
@@ -249,13 +252,17 @@ class _Run:
                 )
             infrared = resize(infrared, *visible.shape[:2])
             hot = None if hot is None else resample(hot, *visible.shape[:2])
+            known = None if known is None else resample(known.astype(np.float32), *visible.shape[:2]) > _KNOWN
+        if aligned is None and known is not None:
+            aligned = where_known(infrared, visible, known)
+            infrared = aligned.infrared
         fused = self.fuser.fuse_luma([infrared], [visible])[0]
         fused = aligned.blend(fused, visible) if aligned else fused
         source = chroma_source(self.color, infrared, visible)
         pixels = render(fused, smooth(fused, seconds), source, np.dtype(np.uint8))
         if self.color == "heat":
-            weight = aligned.weight if aligned else None
-            pixels = glow(pixels, infrared, self.heat(luma(infrared), seconds, weight), weight)
+            weight, level = (aligned.weight, aligned.plain()) if aligned else (None, luma(infrared))
+            pixels = glow(pixels, level, self.heat(level, seconds, weight), weight)
         if hot is None or self.thermal.threshold is None:
             return pixels
         return highlight(pixels, hot, self.thermal.threshold)

@@ -62,7 +62,7 @@ _SIGNATURES = {
 class Picture:
     """One decoded picture, upright."""
 
-    pixels: Pixels  # (H, W) gray or (H, W, 3) RGB: uint8, uint16 or float32 0..1; of decode_picture, any number
+    pixels: Pixels  # (H, W) gray or (H, W, 3) RGB: uint8, uint16 or float32 0..1 (decode_picture: any)
     alpha: Pixels | None = None  # (H, W), of the type of pixels
     profile: bytes | None = None  # ICC colour profile
     exif: bytes | None = None  # what fsidfusion.images.exif.carried keeps: time, place and camera

@@ -35,12 +35,14 @@ def estimate_curve(pixels: NDArray[np.integer]) -> NDArray[np.uint8] | None:
     Returns:
         (256, 3) uint8, or None where the colours lie on no line.
     """
-    nodes, weights, member = _nodes(pixels)
+    nodes, weights = _nodes(pixels)
     if len(nodes) < 8 or len(nodes) > _MOST_NODES:
         return None
-    from scipy.sparse.csgraph import dijkstra
+    from scipy.sparse import csgraph
 
-    graph = _graph(nodes)
+    dijkstra: Any = csgraph.dijkstra
+
+    graph: Any = _graph(nodes)
     heaviest = int(weights.argmax())
     first = dijkstra(graph, directed=False, indices=heaviest)
     reached = np.isfinite(first)
@@ -62,8 +64,8 @@ def estimate_curve(pixels: NDArray[np.integer]) -> NDArray[np.uint8] | None:
     return line if _rises(line) else np.ascontiguousarray(line[::-1])
 
 
-def _nodes(pixels: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
-    """Mean colours of the cells that hold enough pixels, how many these are, and the cell of each pixel."""
+def _nodes(pixels: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean colours (N, 3) of the cells that hold enough pixels, and how many these are (N,)."""
     cells = pixels.astype(np.int64) // _BIN
     packed = cells @ np.array([1 << 16, 1 << 8, 1])
     _, member, number = np.unique(packed, return_inverse=True, return_counts=True)
@@ -71,14 +73,15 @@ def _nodes(pixels: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np
         [np.bincount(member, pixels[:, channel], len(number)) / number for channel in range(3)], -1
     )
     enough = number >= max(2, _LEAST_SHARE * len(pixels))
-    return mean[enough], number[enough].astype(np.float64), member
+    return mean[enough], number[enough].astype(np.float64)
 
 
 def _graph(nodes: NDArray[np.float64]) -> Any:
     from scipy.sparse import csr_matrix
     from scipy.spatial import cKDTree
 
-    distance, index = cKDTree(nodes).query(nodes, k=min(_NEIGHBOURS + 1, len(nodes)))
+    tree: Any = cKDTree(nodes)
+    distance, index = tree.query(nodes, k=min(_NEIGHBOURS + 1, len(nodes)))
     rows = np.repeat(np.arange(len(nodes)), distance.shape[1])
     near = (distance.ravel() <= _GAP) & (distance.ravel() > 0)
     return csr_matrix((distance.ravel()[near], (rows[near], index.ravel()[near])), shape=(len(nodes),) * 2)

@@ -60,10 +60,7 @@ class Planck:
     def celsius(self, counts: Counts) -> NDArray[np.float32]:
         """Counts (H, W) in degrees Celsius; NaN where the law gives none."""
         steam = self.humidity * np.exp(
-            1.5587
-            + 0.06939 * (t := self.air - _ZERO_CELSIUS)
-            - 0.00027816 * t**2
-            + 0.00000068455 * t**3
+            1.5587 + 0.06939 * (t := self.air - _ZERO_CELSIUS) - 0.00027816 * t**2 + 0.00000068455 * t**3
         )
         far, damp = np.sqrt(max(0.0, self.distance)), np.sqrt(max(0.0, float(steam)))
         first, second = (np.exp(-far * (a + b * damp)) for a, b in zip(self.alpha, self.beta))
@@ -134,7 +131,8 @@ class Records:
             decoded = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
             if decoded is None or decoded.shape != (height, width) or decoded.dtype != np.uint16:
                 raise ValueError("the PNG of its raw counts is damaged")
-            return natural_order(decoded.byteswap())  # most cameras write little-endian into it
+            counts: Counts = np.asarray(decoded, np.uint16).byteswap()
+            return natural_order(counts)  # most cameras write little-endian into it
         if len(body) < 2 * width * height:
             raise ValueError(f"its raw counts end after {len(body)} of {2 * width * height} bytes")
         stored = np.frombuffer(body, order + "u2", width * height).reshape(height, width)
@@ -268,7 +266,9 @@ def _decode_jpeg_ls(content: bytes, width: int, height: int) -> Counts:
     try:
         import av
     except ImportError:
-        raise ValueError("its counts are JPEG-LS, which needs PyAV: pip install 'fsidfusion[video]'") from None
+        raise ValueError(
+            "its counts are JPEG-LS, which needs PyAV: pip install 'fsidfusion[video]'"
+        ) from None
     decoder: Any = av.CodecContext.create("jpegls", "r")
     try:
         decoded = [*decoder.decode(av.Packet(content)), *decoder.decode(None)]

@@ -95,7 +95,7 @@ def parse_gain(text: str) -> Gain:
 
 
 def is_raw(levels: Levels, valid: Mask | None = None) -> bool:
-    """Whether 16-bit samples are probably raw counts: those that mean something fill a quarter of the range."""
+    """Whether 16-bit samples are probably raw counts: those that are valid fill a quarter of the range."""
     if levels.dtype != np.uint16:
         return False
     low, high = sample_range(levels if valid is None or not valid.any() else levels[valid].reshape(1, -1))

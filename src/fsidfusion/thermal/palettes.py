@@ -25,10 +25,16 @@ TOLERANCE = 36.0  # largest distance in RGB (0..255) of a pixel that counts as o
 CONFIDENCE = (
     0.7  # smallest share of such pixels in a picture that is taken as false colours: text is drawn over
 )
-_CERTAIN, _FEW_COLOURED = 0.9, 0.02  # that share, and of coloured pixels, where most of a picture is nearly black
+_CERTAIN, _FEW_COLOURED = (
+    0.9,
+    0.02,
+)  # that share, and of coloured pixels, where most of a picture is nearly black
 _CLOSE = 10.0  # mean distance up to which a palette is not doubted
-_CLEARER = 0.6  # of the mean distance to a known palette: an estimated line fits so much better
-_COLOURED, _GRAY = 40, 16  # difference between the largest and the smallest of R, G, B: of no gray pixel, of one
+_DOUBTED = 3  # palettes that are compared where none is so close
+_COLOURED, _GRAY = (
+    40,
+    16,
+)  # difference between the largest and the smallest of R, G, B: of no gray pixel, of one
 _LEAST_COLOURED = 0.2  # share of coloured pixels of a palette that holds no gray
 _SOME_COLOURED = 0.002  # share of them that no noise of coding makes
 _LEAST_GRAY = 0.3  # share of gray pixels where colour marks only what is hottest or coldest
@@ -124,7 +130,6 @@ _OPENCV = {  # that programs draw with
     "plasma": cv2.COLORMAP_PLASMA,
     "viridis": cv2.COLORMAP_VIRIDIS,
     "turbo": cv2.COLORMAP_TURBO,
-    "jet": cv2.COLORMAP_JET,
 }
 PALETTES = (*_COLOURS, *_OPENCV)
 ESTIMATED = "estimated"  # the line on which the colours of a picture lie
@@ -139,7 +144,9 @@ class Match:
     name: str  # of PALETTES, ESTIMATED, or MARKED
     confidence: float  # share of the pixels that are of one of its colours
     near: str = ""  # of one that is estimated: a known palette that it is like
-    colours: NDArray[np.uint8] | None = field(default=None, compare=False)  # (256, 3) of one that is estimated
+    colours: NDArray[np.uint8] | None = field(
+        default=None, compare=False
+    )  # (256, 3) of one that is estimated
 
 
 @lru_cache
@@ -183,23 +190,32 @@ def find_palette(rgb: Pixels) -> Match | None:
     if coloured < _SOME_COLOURED:
         return None
     distances = {name: _nearest(pixels, name)[1] for name in PALETTES if name not in GRAY_PALETTES}
-    name = min(distances, key=lambda name: float(np.minimum(distances[name], 2 * TOLERANCE).mean()))
-    confidence = float(np.mean(distances[name] <= TOLERANCE))
-    fits = confidence >= (CONFIDENCE if coloured >= _LEAST_COLOURED else _CERTAIN) and coloured >= _FEW_COLOURED
-    if fits and float(distances[name].mean()) <= _CLOSE:
-        return Match(name, confidence)
+    shares = {name: float(np.mean(away <= TOLERANCE)) for name, away in distances.items()}
+    least = CONFIDENCE if coloured >= _LEAST_COLOURED else _CERTAIN
+    fitting = [name for name in shares if shares[name] >= least and coloured >= _FEW_COLOURED]
+    fitting.sort(key=lambda name: float(np.minimum(distances[name], 2 * TOLERANCE).mean()))
+    if fitting and float(distances[fitting[0]].mean()) <= _CLOSE:
+        return Match(fitting[0], shares[fitting[0]])
     if gray >= _LEAST_GRAY and gray + coloured > 0.8 and _marked_levels(rgb) is not None:
         return Match(MARKED, gray + coloured)
+    candidates = [Match(name, shares[name]) for name in fitting[:_DOUBTED]]
     if coloured >= _LEAST_COLOURED:
         from fsidfusion.thermal.colour_curve import estimate_curve
 
         curve = estimate_curve(pixels)
-        away = np.inf if curve is None else _distances(pixels, curve)
-        share = float(np.mean(away <= TOLERANCE))
-        clearer = not fits or float(np.mean(away)) < _CLEARER * float(distances[name].mean())
-        if curve is not None and share >= CONFIDENCE and clearer:
-            return Match(ESTIMATED, share, name if fits else "", curve)
-    return Match(name, confidence) if fits else None
+        share = 0.0 if curve is None else float(np.mean(_distances(pixels, curve) <= TOLERANCE))
+        if share >= CONFIDENCE:
+            candidates.append(Match(ESTIMATED, share, fitting[0] if fitting else "", curve))
+    # a wrong order of colours tears apart what lies side by side
+    return min(candidates, key=lambda match: _torn(rgb, match), default=None)
+
+
+def _torn(rgb: Pixels, match: Match) -> float:
+    """How far the levels of neighbours lie apart, as a share of how far any two do: 0 smooth, 1 noise."""
+    step = max(1, int(np.sqrt(rgb.shape[0] * rgb.shape[1] / _SAMPLED)))
+    levels = levels_of(np.ascontiguousarray(rgb[:: 2 * step]), match)[0]
+    order = np.argsort(np.argsort(levels, axis=None, kind="stable")).reshape(levels.shape) / levels.size
+    return 3 * float(np.abs(np.diff(order, axis=1)).mean())
 
 
 def levels_of(rgb: Pixels, palette: str | Match) -> tuple[NDArray[np.uint8], float]:

@@ -45,7 +45,7 @@ def find_kind(path: Path) -> Kind | None:
     if any(content.startswith(b"FLIR\0") for content in segments.get(_APP1, [])):
         return "FLIR"
     is_dji = b"DJI" in b"".join(segments.get(_APP1, []))[:4096]
-    return "DJI" if is_dji and any(_size(segments, marker) for marker in (_APP3, _APP4)) else None
+    return "DJI" if is_dji and (_APP3 in segments or _size(segments, _APP4)) else None
 
 
 def read_measurement(path: Path, kind: Kind, shown: Pixels, orientation: int = 1) -> Measurement:
@@ -127,7 +127,9 @@ def read_embedded(path: Path, size: tuple[int, int], orientation: int = 1) -> Pi
     """
     kind = find_kind(path)
     if kind not in ("FLIR", "FFF"):
-        raise InputError(f"{path} embeds no visible picture, as FLIR's radiometric files do; give it by --vis")
+        raise InputError(
+            f"{path} embeds no visible picture, as FLIR's radiometric files do; give it by --vis"
+        )
     try:
         block = path.read_bytes() if kind == "FFF" else from_segments(_segments(path).get(_APP1, []))
         records = Records(block or b"")
@@ -151,7 +153,7 @@ def _dji_grids(segments: dict[int, list[bytes]], picture: tuple[int, int]) -> li
         if sizes := grids(len(content) // 2, picture) if len(content) % 2 == 0 else []:
             counts = np.frombuffer(content, "<u2").astype(np.uint16)
             return [counts.reshape(size) for size in sizes if size[0] * size[1] >= _LEAST_COUNTS]
-    stored = max(_size(segments, _APP3), _size(segments, _APP4))
+    stored = max(sum(map(len, segments.get(marker, []))) for marker in (_APP3, _APP4))
     raise ValueError(
         f"it holds {stored} bytes of thermal counts, which are no known sensor's,"
         f" beside a picture of {picture[1]}x{picture[0]}"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from fsidfusion.images.deep import ORIENTATION
 from fsidfusion.errors import InputError
+from fsidfusion.images.deep import ORIENTATION
 from fsidfusion.images.files import MAX_PIXELS, Header, Picture, decode_picture, read_header, turn_upright
 from fsidfusion.images.pixels import Pixels, is_gray, luma, quantise
 from fsidfusion.thermal import palettes
@@ -21,7 +21,8 @@ from fsidfusion.thermal.temperature import Celsius, Unit, guess_unit, to_celsius
 from fsidfusion.thermal.validity import Mask, Validity, fill_isolated, find_valid, is_swapped, shifted_bits
 
 _TOO_FEW = 0.02  # share of measured pixels below which nothing is told
-_SUREST = 0.9  # share of fitting pixels from which a palette is not doubted aloud
+_SUREST = 0.85  # share of fitting pixels from which a palette is not doubted
+_SHIFTED = 2  # bits at the bottom that are always zero: counts were shifted to the top
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Thermal:
     """gain control of infrared: off, linear, plateau, clahe, window:20..40C, or window:7000..9000 in counts;
     auto is plateau for raw counts and temperatures, and off for all else"""
     unit: Unit = "auto"
-    """what the numbers of infrared are; auto knows radiometric files, and centikelvin, and floating degrees by
-    their range"""
+    """what the numbers of infrared are; auto knows radiometric files, and centikelvin and floating degrees
+    by their range"""
     palette: str = "auto"
     """false colours of infrared: none, ironbow, rainbow, rainbow-hc, hot, arctic, lava, white-hot, black-hot
     and others; auto tells those in colour"""
@@ -158,7 +159,7 @@ def read_scene(
 ) -> tuple[Scene, Picture]:
     """What an infrared file shows before its gain, and the picture in it; see :func:`read_thermal`.
 
-    Where the measurement of a radiometric file cannot be read, the picture in it serves, and the note says so.
+    Where the measurement of a radiometric file cannot be read, its picture serves, and the note says so.
     """
     kind = find_kind(path) if path.is_file() else None
     off = thermal.gain().mode == "off"
@@ -238,7 +239,12 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str) -> Scene:
     gray, validity = fill_isolated(gray, validity)
     unit = guess_unit(gray, validity) if thermal.unit == "auto" else thermal.unit
     celsius = to_celsius(gray, unit)
-    if thermal.unit == "auto" and (bits := shifted_bits(gray, validity)) and gray.dtype == np.uint16 and bits < 8:
+    if (
+        thermal.unit == "auto"
+        and (bits := shifted_bits(gray, validity))
+        and gray.dtype == np.uint16
+        and bits < 8
+    ):
         notes.append(f"counts fill the upper {16 - bits} of 16 bits: they are no temperatures")
     turned = thermal.palette == "black-hot"
     if gray.dtype == np.uint16:
@@ -328,8 +334,8 @@ def without_match(pixels: Pixels, match: Match | None) -> Scene:
             return Scene(pixels)
         return Scene(
             pixels,
-            note="its false colours are unknown and were taken for brightness, so that warm things may be dark:"
-            " say what they are by --palette",
+            note="its false colours are unknown and were taken for brightness: warm things may be dark;"
+            " say what the colours are by --palette",
         )
     levels, confidence = palettes.levels_of(pixels, match)
     note = f"false colours ({match.name}, {confidence:.0%} of the pixels fit) were turned into levels"
@@ -338,6 +344,8 @@ def without_match(pixels: Pixels, match: Match | None) -> Scene:
         note = f"false colours {near} were ordered along the line that they form"
         if not match.near:
             note += ", its darker end taken for cold: check it, or say --palette"
+    elif confidence < _SUREST:
+        note += ", which is not sure: check it, or say --palette"
     overlay = find_overlay(levels, pixels)
     drawn = ""
     if overlay is not None:
@@ -356,7 +364,7 @@ def _with_note(scene: Scene, *notes: str) -> Scene:
     return replace(scene, note="; ".join(filter(None, (*notes, scene.note))))
 
 
-def _read_fff(path: Path, thermal: Thermal = Thermal()) -> tuple[Scene, Picture]:  # noqa: B008 (frozen)
+def _read_fff(path: Path, thermal: Thermal = Thermal()) -> tuple[Scene, Picture]:
     try:
         measurement = read_fff(path)
     except ValueError as error:
@@ -367,7 +375,9 @@ def _read_fff(path: Path, thermal: Thermal = Thermal()) -> tuple[Scene, Picture]
     celsius = levels if measurement.celsius else to_celsius(levels, unit)
     scene = Scene(levels, celsius, validity=find_valid(levels), numbers=measurement.celsius)
     picture = Picture(quantise(control(scene, Gain("linear"))[0], np.dtype(np.uint16)))
-    note = f"FLIR's {'temperatures' if measurement.celsius else 'raw counts, without temperatures,'} were read"
+    note = (
+        f"FLIR's {'temperatures' if measurement.celsius else 'raw counts, without temperatures,'} were read"
+    )
     return replace(scene, note=note), picture
 
 
@@ -378,17 +388,20 @@ def _decode(path: Path, kind: Kind | None, max_pixels: int) -> tuple[Picture, st
     except InputError:
         if not kind:
             raise
-        whole = io.BytesIO(path.read_bytes() + b"\xff\xd9")  # an end of picture: what is there is decoded
-        try:
-            with JpegImagePlugin.JpegImageFile(whole) as image:
-                if image.width * image.height > max_pixels:
-                    raise
-                rgb = np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError):
-            whole = None
-        if whole is None:
+        rgb = _decode_cut(path, max_pixels)
+        if rgb is None:
             raise
         return Picture(turn_upright(rgb, _orientation(path))), "the picture in it is cut short at its end"
+
+
+def _decode_cut(path: Path, max_pixels: int) -> Pixels | None:
+    """What there is of a JPEG whose end is missing, as stored: (H, W, 3)."""
+    whole = io.BytesIO(path.read_bytes() + b"\xff\xd9")  # an end of picture: what is there is decoded
+    try:
+        with JpegImagePlugin.JpegImageFile(whole) as image:
+            return np.asarray(image.convert("RGB")) if image.width * image.height <= max_pixels else None
+    except (OSError, SyntaxError, ValueError):
+        return None
 
 
 def _stored(path: Path, upright: Pixels) -> tuple[Pixels, int]:

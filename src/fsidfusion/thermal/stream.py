@@ -1,16 +1,56 @@
-"""The frames of an infrared video: the first one settles how all are taken, and the gain is steady."""
+"""The frames of an infrared video: how they are taken is settled by those that show something.
 
+A shutter that is closed, a camera that warms up and an encoder's black lead-in say nothing: their visible
+frames stand alone. When later frames no longer fit what was settled, because the user of the camera chose
+another palette, or the first frames were odd, it is settled anew.
+"""
+
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from fsidfusion.errors import FusionError, InputError
-from fsidfusion.images.files import decode_picture, read_picture
-from fsidfusion.images.pixels import Pixels, quantise
+from fsidfusion.errors import InputError
+from fsidfusion.images.files import decode_picture
+from fsidfusion.images.pixels import Luma, Pixels, quantise
+from fsidfusion.thermal import palettes
 from fsidfusion.thermal.gain import Gain, Levels, SteadyGain
 from fsidfusion.thermal.highlight import Threshold
+from fsidfusion.thermal.palettes import Match
 from fsidfusion.thermal.radiometric import find_kind
-from fsidfusion.thermal.reading import Scene, Thermal, gray_levels, interpret, read_scene, settle, settle_gain
+from fsidfusion.thermal.reading import (
+    Scene,
+    Thermal,
+    gray_levels,
+    hot_levels,
+    interpret,
+    read_scene,
+    settle_gain,
+    without_match,
+)
+from fsidfusion.thermal.temperature import guess_unit
+from fsidfusion.thermal.validity import Mask, Validity, find_valid
+
+PATIENCE = 5  # frames in a row that do not fit before their unit or gain is settled anew
+_LEAST_SPREAD = {"u1": 3.0, "u2": 8.0, "f4": 0.1, "f8": 0.1}  # of a frame that shows something: 1 to 99 %
+_LEAST_KNOWN = 0.3  # of its pixels
+_FITS = 0.6  # share of the pixels that are of the palette's colours, below which it is looked for again
+_FITS_GRAY = 0.98  # that share, where nothing is in colour
+_OVERLAY_SECONDS = 2.0  # after which what is drawn over the frames is looked for again
+_TURNED = -0.8  # correlation with the frame before of one whose black and white were exchanged
+_CONTRAST = 8.0  # standard deviation of levels from which that is looked for
+_SMALL = (64, 48)
+
+
+@dataclass
+class _Palette:
+    """What the colours of the frames stand for."""
+
+    match: Match | None  # None: not known
+    coloured: bool
+    overlay: Mask | None = None
+    looked: float = -1e9  # seconds
 
 
 class ThermalStream:
@@ -18,75 +58,226 @@ class ThermalStream:
 
     def __init__(self, thermal: Thermal, name: str) -> None:
         """``name`` is that of the source, for messages."""
-        self._thermal, self._name = thermal, name
-        self._gain: Gain | None = None
+        self._asked, self._thermal, self._name = thermal, thermal, name
+        self._gain: Gain | None = None  # None: not settled
         self._steady: SteadyGain | None = None
         self._range = SteadyGain(Gain("linear"))  # for a threshold in percent
+        self._palette: _Palette | None = None
+        self._before: Luma | None = None  # a small picture of the gray frame before
+        self._is_turned = False  # black is hot
+        self._unlike = 0  # frames in a row that do not fit
+        self._empty = 0
+        self._notes: dict[str, None] = {}
         self.threshold: Threshold | None = thermal.threshold()
-        self.note = ""
+        if self.threshold is not None and self.threshold.unit == "%":
+            self.threshold = Threshold(self.threshold.value / 100, "")  # of the steady range
+        self.known: Mask | None = None  # where the last frame shows something (h, w); None: everywhere
+
+    @property
+    def note(self) -> str:
+        """What was done so far, as one line."""
+        empty = f"{self._empty} frames show nothing: the visible ones stand alone" if self._empty else ""
+        return "; ".join(filter(None, (*self._notes, empty)))
 
     def __call__(self, pixels: Pixels, seconds: float) -> tuple[Pixels, Levels | None]:
         """The frame shown from ``seconds`` on: what is fused, and what the threshold is compared with.
 
         Args:
-            pixels: (H, W) or (H, W, 3) as decoded; floats are degrees Celsius.
+            pixels: (H, W) or (H, W, 3) as decoded; floats are degrees Celsius, NaN where none were measured.
             seconds: since the first frame.
 
         Raises:
             InputError: degrees asked of frames without temperatures, or a window outside the first frame.
         """
-        floating = pixels.dtype.kind == "f"
-        if self._gain is None:
-            self._thermal = settle(pixels, self._thermal)
-        scene = Scene(pixels, pixels) if floating else interpret(pixels, self._thermal, self._name)
-        if self._gain is None:
-            self._begin(scene)
+        validity = Validity() if pixels.ndim == 3 else find_valid(pixels)
+        if not _shows_something(pixels, validity):
+            self._empty += 1
+            self.known = np.zeros(pixels.shape[:2], bool)
+            shown = np.zeros(pixels.shape[:2], np.uint8 if pixels.dtype == np.uint8 else np.float32)
+            return shown, self._nothing_hot(pixels)
+        scene = self._scene(pixels, seconds)
+        if self._gain is None or not self._fits(scene):
+            self._settle(scene, seconds)
         assert self._gain is not None
+        self.known = scene.known
         shown = scene.levels
         if self._steady is not None:
-            celsius = scene.celsius if self._gain.celsius else None
+            levels = gray_levels(scene.levels)
+            if self._gain.celsius and scene.celsius is not None:
+                levels = scene.celsius
             try:
-                shown = self._steady(gray_levels(scene.levels) if celsius is None else celsius, seconds)
-            except FusionError as error:
+                shown = self._steady(levels, seconds, scene.validity.valid)
+            except InputError as error:
                 raise InputError(f"{self._name}: {error}") from error
         return shown, self._hot(scene, seconds)
 
-    def _begin(self, scene: Scene) -> None:
-        self._gain, note = settle_gain(scene, self._thermal.gain())
-        wanted = self.threshold
+    def _scene(self, pixels: Pixels, seconds: float) -> Scene:
+        if pixels.dtype.kind == "f":
+            scene = interpret(pixels, replace(self._thermal, unit="celsius"), self._name)
+            return replace(scene, note="")
+        if pixels.ndim == 3 and pixels.dtype == np.uint8 and self._asked.palette != "none":
+            return self._without_colours(pixels, seconds)
+        if pixels.dtype == np.uint8 and self._asked.palette == "auto":
+            pixels = self._of_one_polarity(pixels, seconds)
+        thermal = self._thermal
+        if pixels.dtype == np.uint16 and thermal.unit == "auto":
+            thermal = replace(thermal, unit=guess_unit(pixels))  # kept once it is settled
+        scene = interpret(pixels, thermal, self._name)
+        if pixels.dtype == np.uint16 and self._thermal.unit == "auto" and self._gain is None:
+            self._thermal = thermal
+        return scene
+
+    def _without_colours(self, pixels: Pixels, seconds: float) -> Scene:
+        """Levels of a frame that may be in false colours."""
+        coloured = palettes.is_coloured(pixels)
+        if not coloured and (self._palette is None or not self._palette.coloured):
+            self._palette = self._palette or _Palette(None, False)
+            levels = self._of_one_polarity(palettes.luma_levels(pixels), seconds)
+            return Scene(~levels if self._asked.palette == "black-hot" else levels)
+        if self._asked.unit not in ("auto", "counts"):
+            raise InputError(f"{self._name} is in colour, and holds no {self._asked.unit}; leave --unit out")
+        if self._asked.palette != "auto":
+            self._palette = self._palette or _Palette(Match(self._asked.palette, 1.0), True)
+        elif self._palette is None or not self._same_palette(pixels, coloured):
+            match = palettes.find_palette(pixels) if coloured else None
+            known = self._palette
+            if known is None:
+                self._palette = _Palette(match, coloured)
+            elif (match and match.name) != (known.match and known.match.name) or coloured != known.coloured:
+                self._palette = _Palette(match, coloured)
+                name = match.name if match else "unknown colours" if coloured else "gray"
+                self._say(f"from {seconds:.1f} s on the palette is another one: {name}")
+            elif match is not None:  # an estimated one, of more colours than before
+                self._palette = _Palette(match, coloured)
+        assert self._palette is not None
+        palette = self._palette
+        if palette.match is None and not palette.coloured:
+            return Scene(palettes.luma_levels(pixels))
+        if palette.match is None:
+            scene = without_match(pixels, None)
+        elif seconds - palette.looked >= _OVERLAY_SECONDS:
+            scene = without_match(pixels, palette.match)
+            palette.overlay, palette.looked = scene.validity.unknown, seconds
+        else:
+            levels = palettes.levels_of(pixels, palette.match)[0]
+            scene = Scene(levels, validity=Validity(palette.overlay))
+        if scene.note and not any("false colours" in note for note in self._notes):
+            self._say(scene.note)
+        self._before = None
+        return replace(scene, note="")
+
+    def _same_palette(self, pixels: Pixels, coloured: bool) -> bool:
+        """Whether a frame still fits what was settled."""
+        assert self._palette is not None
+        if not coloured:  # gray now, or dark, where gray is like the cold end of the palette
+            return not self._palette.coloured or _fit(pixels, self._palette.match) >= _FITS_GRAY
+        return self._palette.coloured and _fit(pixels, self._palette.match) >= _FITS
+
+    def _of_one_polarity(self, levels: Pixels, seconds: float) -> Pixels:
+        """Gray 8-bit levels, turned back where the camera's user exchanged black and white."""
+        if levels.ndim == 3:
+            return levels
+        small = cv2.resize(levels, _SMALL, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small -= small.mean()
+        before, spread = self._before, float(small.std())
+        self._before = small
+        if (
+            before is not None
+            and min(spread, float(before.std())) > _CONTRAST
+            and float((small * before).mean()) < _TURNED * spread * float(before.std())
+        ):
+            self._is_turned = not self._is_turned
+            self._say(f"from {seconds:.1f} s on black and white are exchanged, and were turned back")
+        return ~levels if self._is_turned else levels
+
+    def _fits(self, scene: Scene) -> bool:
+        """Whether what was settled still suits; a few frames that do not are let pass."""
+        assert self._gain is not None
+        if self._asked.agc != "auto" or scene.levels.dtype != np.uint16:
+            return True
+        wanted = settle_gain(scene, self._asked.gain())[0]
+        unit = self._asked.unit == "auto" and guess_unit(scene.levels, scene.validity) != self._thermal.unit
+        fits = wanted == self._gain and not (unit and self._thermal.unit == "counts")
+        self._unlike = 0 if fits else self._unlike + 1
+        return self._unlike < PATIENCE
+
+    def _settle(self, scene: Scene, seconds: float) -> None:
+        again = self._gain is not None
+        if again:
+            self._unlike = 0
+            self._thermal = self._asked
+            if self._asked.unit == "auto":
+                self._thermal = replace(self._asked, unit=guess_unit(scene.levels, scene.validity))
+        self._gain, note = settle_gain(scene, self._asked.gain())
+        wanted = self._asked.threshold()
         for option, celsius in (
-            (f"--agc {self._thermal.agc}", self._gain.celsius),
-            (f"--highlight {self._thermal.highlight}", wanted is not None and wanted.unit == "C"),
+            (f"--agc {self._asked.agc}", self._gain.celsius),
+            (f"--highlight {self._asked.highlight}", wanted is not None and wanted.unit == "C"),
         ):
             if celsius and scene.celsius is None:
                 raise InputError(
                     f"{self._name} holds no temperatures, but {option} asks for them;"
                     " leave it out, or say by --unit what the numbers are"
                 )
-        if wanted is not None and wanted.unit == "%":
-            self.threshold = Threshold(wanted.value / 100, "")  # of the steady range
         self._steady = None if self._gain.mode == "off" else SteadyGain(self._gain)
-        self.note = "; ".join(filter(None, (scene.note, note)))
+        for each in (scene.note, note):
+            if each:
+                self._say(f"from {seconds:.1f} s on: {each}" if again else each)
+
+    def _say(self, note: str) -> None:
+        self._notes[note] = None
 
     def _hot(self, scene: Scene, seconds: float) -> Levels | None:
-        wanted = self._thermal.threshold()
+        wanted = self._asked.threshold()
         if wanted is None:
             return None
         if wanted.unit == "%":
-            return self._range(gray_levels(scene.levels), seconds)
-        return scene.celsius if wanted.unit == "C" else gray_levels(scene.levels)
+            return self._range(gray_levels(scene.levels), seconds, scene.validity.valid)
+        return hot_levels(scene, wanted)
+
+    def _nothing_hot(self, pixels: Pixels) -> Levels | None:
+        return None if self.threshold is None else np.full(pixels.shape[:2], np.nan, np.float32)
 
 
 def read_frame(path: Path, thermal: Thermal) -> Pixels:
     """One picture of an infrared sequence, as :class:`ThermalStream` takes it.
 
     Raises:
-        InputError: as :func:`fsidfusion.thermal.reading.read_scene`.
+        InputError: as :func:`fsidfusion.thermal.reading.read_scene`, or numbers of no known unit.
     """
-    if find_kind(path):
-        return read_scene(path, thermal)[0].levels
-    if thermal.unit not in ("celsius", "kelvin"):
-        pixels = read_picture(path).pixels
-        return quantise(pixels, np.dtype(np.uint16)) if pixels.dtype.kind == "f" else pixels
-    scene = interpret(decode_picture(path).pixels, thermal, str(path))
-    return scene.levels if scene.celsius is None else scene.celsius
+    if path.is_file() and find_kind(path):
+        scene = read_scene(path, thermal)[0]
+        return scene.levels if scene.temperatures is None or not scene.degrees else scene.temperatures
+    pixels = decode_picture(path).pixels
+    if pixels.dtype in (np.uint8, np.uint16) and thermal.unit not in ("celsius", "kelvin"):
+        return pixels
+    scene = interpret(pixels, thermal, str(path))
+    if scene.temperatures is not None:
+        return scene.temperatures
+    if scene.numbers:
+        raise InputError(f"{path} holds numbers of no known unit; say by --unit what they are")
+    return quantise(scene.levels, np.dtype(np.uint16)) if scene.levels.dtype.kind == "f" else scene.levels
+
+
+def _shows_something(pixels: Pixels, validity: Validity) -> bool:
+    """Whether a frame differs from an even field."""
+    step = max(1, min(pixels.shape[:2]) // 128)
+    small = pixels[::step, ::step]
+    if small.ndim == 3:
+        return bool(np.ptp(np.percentile(small, (1, 99), axis=(0, 1)), axis=0).max() >= _LEAST_SPREAD["u1"])
+    valid = validity.valid
+    if valid is not None:
+        known = valid[::step, ::step]
+        if known.mean() < _LEAST_KNOWN:
+            return False
+        small = small[known]
+    low, high = np.percentile(small, (1, 99))
+    return bool(high - low >= _LEAST_SPREAD.get(pixels.dtype.str[1:], 0.0))
+
+
+def _fit(pixels: Pixels, match: Match | None) -> float:
+    """The share of a frame's pixels that are of a palette's colours."""
+    if match is None:
+        return 0.0
+    step = max(1, min(pixels.shape[:2]) // 64)
+    return palettes.levels_of(np.ascontiguousarray(pixels[::step, ::step]), match)[1]
