@@ -19,10 +19,12 @@ from av.video.frame import VideoFrame
 from fsidfusion.errors import InputError
 from fsidfusion.images.files import FORMATS, read_picture
 from fsidfusion.images.pixels import Pixels
+from fsidfusion.thermal.validity import is_smooth
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 QUALITY = "18"  # constant rate factor of x264; of VP9 30 looks alike
 _CLOCK = Fraction(1, 90_000)  # of written frames
+_DEEP_GRAY = re.compile(r"gray(9|10|12|14|16)(le|be)")  # formats of FFmpeg
 _LATE = 1 / 1000  # of a second
 
 
@@ -101,12 +103,24 @@ def _decode(container: Any, stream: Any, place: str, rate: Fraction) -> Iterator
 
 
 def _pixels(frame: VideoFrame) -> Pixels:
-    """A frame upright, in its own depth where it is gray."""
+    """A frame upright; gray of more than 8 bits keeps them, at the top of 16."""
     name = frame.format.name
-    kept = name if name in ("gray", "gray16le") else "rgb24"
     turns = round(getattr(frame, "rotation", 0) / 90) % 4  # counter-clockwise, as phones note them
-    pixels = frame.to_ndarray(format=kept)
+    if deep := _DEEP_GRAY.fullmatch(name):
+        pixels = _plane(frame, deep[2]) << (16 - int(deep[1]))
+    elif name == "rgb555le" and is_smooth(levels := _plane(frame, "le")):
+        pixels = levels  # AVI without a code for 16-bit gray is taken for five bits a colour
+    else:
+        pixels = frame.to_ndarray(format="gray" if name == "gray" else "rgb24")
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def _plane(frame: VideoFrame, order: str) -> Pixels:
+    """The 16-bit words of a frame's first plane (H, W), as stored."""
+    plane: Any = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : 2 * frame.width]
+    words = np.ascontiguousarray(rows).view("<u2" if order == "le" else ">u2")
+    return words.astype(np.uint16)
 
 
 def _sequence(place: str, rate: float, read: Callable[[Path], Pixels]) -> Source:

@@ -23,6 +23,7 @@ _FAR = 1.0  # ranges of all other pixels between them and a level that means not
 _ISOLATED = 9  # pixels of a defect that is filled from around it; more are a border, or the sun
 _TELEMETRY_ROWS = 4  # most, at the top or at the bottom
 _LEAST_SPAN = 16.0  # counts
+_SMOOTH = 0.12  # roughness of a picture, at most
 _ROUGH, _SMOOTHER = 0.05, 0.5  # roughness of what may be swapped bytes, and share of it once they are right
 
 
@@ -139,6 +140,11 @@ def is_swapped(levels: NDArray[np.uint16]) -> bool:
         return False
     stored = _roughness(levels)
     return stored > _ROUGH and _roughness(levels.byteswap()) < _SMOOTHER * stored
+
+
+def is_smooth(levels: NDArray[np.uint16]) -> bool:
+    """Whether (H, W) words look like a picture: neighbours are alike."""
+    return min(levels.shape) >= 2 and _roughness(levels) < _SMOOTH
 
 
 def shifted_bits(levels: NDArray[Any], validity: Validity) -> int:
