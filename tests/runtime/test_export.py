@@ -18,11 +18,13 @@ FILES = {"onnx": "light.onnx", "openvino": "light.xml", "torchscript": "light.pt
 MODULES = {"onnx": "onnxruntime", "openvino": "openvino", "torchscript": "torch"}
 
 
-@pytest.fixture(scope="module")
-def light():
+@pytest.fixture(scope="module", params=[0, 8], ids=["plain", "overview"])
+def light(request):
     torch.manual_seed(1)
-    network = LightFusion(channels=8, width=8, blocks=1).eval()
+    network = LightFusion(channels=8, width=8, blocks=1, overview=request.param).eval()
     torch.nn.init.normal_(network.output.weight, std=0.05)
+    if network.overview is not None:
+        torch.nn.init.normal_(network.overview.answer.weight, std=0.1)
     return network
 
 

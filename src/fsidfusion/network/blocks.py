@@ -9,6 +9,7 @@ is wanted.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +76,30 @@ def in_bands(
         out[images, :, rows] = piece[:, :, inner]
     assert out is not None
     return out
+
+
+class _Within(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.low, ctx.high = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (x,), (grad,) = ctx.saved_tensors, grads
+        stuck = (x < ctx.low) & (grad > 0) | (x > ctx.high) & (grad < 0)
+        return grad.masked_fill(stuck, 0.0), None, None
+
+
+def within(x: Tensor, low: float, high: float) -> Tensor:
+    """Clip to low..high; the gradient passes where it leads back into the range.
+
+    A plain clip has no gradient outside the range: what once was pushed there would stay for good.
+    """
+    if torch.is_grad_enabled() and not is_exporting():
+        return torch.as_tensor(_Within.apply(x, low, high))
+    return x.clamp(low, high)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -61,9 +61,8 @@ class MixedLight(nn.Module):
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """(B, 1, H, W) each, in and out."""
-        merged = self.network.merge(self.network.features(infrared, visible))
-        change = self.reduced.decode(merged.bfloat16())
-        return torch.maximum(infrared, visible) + change.float()
+        merged, pair, seen = self.network.merged(infrared, visible)
+        return self.network.compose(self.reduced.decode(merged.bfloat16()).float(), pair, seen)
 
 
 def convert(network: nn.Module, example: tuple[Tensor, Tensor] | None = None) -> openvino.Model:

@@ -4,11 +4,12 @@ Images are (B, 1, H, W), nominally 0..1; a loss is a scalar averaged over the ba
 """
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from fsidfusion.network.blocks import within
 
 FAINT = 3 / 255  # distance from black or white at which a tone is one of the faintest
 NOISE = 12 / 255  # Sobel strength of sensor noise: a slope of one and a half grey levels a pixel
@@ -96,28 +97,12 @@ def published_fusion_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> d
 # --- the balanced recipe -------------------------------------------------------------------------------
 
 
-class _Shown(torch.autograd.Function):
-    """Clip to 0..1; the gradient passes where it leads back into the range, so that nothing stays outside."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor) -> Tensor:
-        ctx.save_for_backward(image)
-        return image.clamp(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (image,), (grad,) = ctx.saved_tensors, grads
-        stuck = (image < 0) & (grad > 0) | (image > 1) & (grad < 0)
-        return grad.masked_fill(stuck, 0.0)
-
-
 def as_shown(image: Tensor) -> Tensor:
     """The image as it will be shown, clipped to 0..1; overshoot earns nothing.
 
-    A plain clip has no gradient outside the range: a pixel that was pulled below black, where its neighbour
-    gains contrast, would stay there for good. Here a loss that wants it back gets it back.
+    A pixel that was pulled below black, where its neighbour gains contrast, finds its way back: see `within`.
     """
-    return torch.as_tensor(_Shown.apply(image))
+    return within(image, 0, 1)
 
 
 def lifted_maximum(infrared: Tensor, visible: Tensor, lift: float = 1.0) -> Tensor:
