@@ -136,7 +136,7 @@ def test_hot_pixels_glow_in_heat_colours(pair, capsys):
     capsys.readouterr()
     scans = ["--mri", f"{pair}/vis.jpg", "--ct", f"{pair}/f.jpg", "-o", f"{pair}/g.jpg"]
     assert main(["fuse", *scans, "--color", "heat"]) == 2
-    assert "--color heat is for infrared pictures" in capsys.readouterr().err
+    assert "color heat is for infrared pictures" in capsys.readouterr().err
 
 
 def test_scans_keep_false_colours_and_counts_unless_asked(tmp_path, capsys):

@@ -11,7 +11,7 @@ def test_sets_are_found_in_the_order_of_the_tables(rendered):
     sets = published_layout([rendered])
     assert [(found.name, len(found.pairs)) for found in sets] == [("MSRS", 2), ("TNO", 4), ("MRI_PET", 2)]
     assert "test" in sets[0].pairs[0].infrared.parts
-    assert sets[2].colour == "infrared"
+    assert sets[2].task == "medical"
     assert [found.name for found in published_layout([rendered / "TNO", rendered / "MSRS"], ["tno"])] == [
         "TNO"
     ]

@@ -6,9 +6,10 @@ import pytest
 
 from fsidfusion.errors import FusionError
 from fsidfusion.fusion import files as folder
-from fsidfusion.fusion.files import Options, fuse_files
+from fsidfusion.fusion.files import fuse_pairs
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.outputs import output_paths
+from fsidfusion.fusion.plan import Plan
 from fsidfusion.images.files import Picture, read_header, read_picture, write_picture
 from fsidfusion.images.pairs import Pair, match_pairs
 from fsidfusion.thermal.reading import Thermal
@@ -45,7 +46,7 @@ def test_every_pair_is_fused_as_alone(tmp_path):
     outputs = outputs_in(tmp_path, pairs)
     network = Fuser(LocalNetwork(), device="cpu", precision="fp32")
     seen = []
-    outcomes = fuse_files(network, pairs, outputs, report=seen.append)
+    outcomes = fuse_pairs(network, pairs, outputs, progress=seen.append)
     assert [(o.pair, o.output, o.status, (o.height, o.width)) for o in outcomes] == [
         (pair, output, "fused", read_picture(pair.visible).size) for pair, output in zip(pairs, outputs)
     ]
@@ -61,7 +62,7 @@ def test_one_bad_pair_does_not_stop_the_others(tmp_path, fuser):
     pairs[1].visible.write_bytes(content[: len(content) // 2])
     pairs[3].infrared.unlink()
     write_picture(pairs[4].infrared, Picture(image(50, 40)))
-    outcomes = fuse_files(fuser, pairs, outputs_in(tmp_path, pairs))
+    outcomes = fuse_pairs(fuser, pairs, outputs_in(tmp_path, pairs))
     assert [o.status for o in outcomes] == ["fused", "failed", "fused", "failed", "failed", "fused"]
     assert "cut short" in outcomes[1].message
     assert "does not exist" in outcomes[3].message
@@ -76,7 +77,7 @@ def test_a_pair_on_which_the_model_fails_takes_no_batch_with_it(tmp_path):
 
     pairs = make_pairs(tmp_path, [(20, 20)] * 4)
     write_picture(pairs[2].infrared, Picture(np.zeros((20, 20), np.uint8)))
-    outcomes = fuse_files(Fuser(unsound), pairs, outputs_in(tmp_path, pairs))
+    outcomes = fuse_pairs(Fuser(unsound), pairs, outputs_in(tmp_path, pairs))
     assert [o.status for o in outcomes] == ["fused", "fused", "failed", "fused"]
     assert "NaN" in outcomes[2].message
 
@@ -93,14 +94,14 @@ def test_a_stopped_run_is_resumed(tmp_path):
         return maximum(infrared, visible)
 
     with pytest.raises(KeyboardInterrupt):
-        fuse_files(Fuser(stopped, range="none"), pairs, outputs)
+        fuse_pairs(Fuser(stopped, range="none"), pairs, outputs)
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     assert done
     assert set(done) < {path.name for path in outputs}  # and nothing that is half written
-    outcomes = fuse_files(Fuser(maximum, range="none"), pairs, outputs)
+    outcomes = fuse_pairs(Fuser(maximum, range="none"), pairs, outputs)
     assert [o.status for o in outcomes].count("skipped") == len(done)
     assert all(path.stat().st_mtime_ns == done.get(path.name, path.stat().st_mtime_ns) for path in outputs)
-    again = fuse_files(Fuser(maximum, range="none"), pairs, outputs, Options(overwrite=True))
+    again = fuse_pairs(Fuser(maximum, range="none"), pairs, outputs, Plan(overwrite=True))
     assert {o.status for o in again} == {"fused"}
 
 
@@ -114,7 +115,7 @@ def test_a_failed_write_is_a_failed_pair(tmp_path, fuser, monkeypatch):
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", full)
-    outcomes = fuse_files(fuser, pairs, outputs_in(tmp_path, pairs))
+    outcomes = fuse_pairs(fuser, pairs, outputs_in(tmp_path, pairs))
     assert [o.status for o in outcomes] == ["fused", "failed", "fused"]
     assert "No space left" in outcomes[1].message
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "2.png"]
@@ -126,7 +127,7 @@ def test_depth_follows_the_deepest_source(tmp_path, fuser):
     pairs = [Pair("a", tmp_path / "ir.png", tmp_path / "vis.png")]
     cases = [("a.png", "auto", 16), ("a.tif", "auto", 16), ("a.jpg", "auto", 8), ("b.png", "8", 8)]
     for name, bits, expected in cases:
-        (outcome,) = fuse_files(fuser, pairs, [tmp_path / "out" / name], Options(bits=bits))
+        (outcome,) = fuse_pairs(fuser, pairs, [tmp_path / "out" / name], Plan(bits=bits))
         assert outcome.status == "fused"
         assert read_header(outcome.output).bits == expected
         assert bool(outcome.message) == (name == "a.jpg")
@@ -139,7 +140,7 @@ def test_colour_of_the_source_that_is_named(tmp_path, fuser):
     write_picture(tmp_path / "mri.png", Picture(image(9, 7, seed=1)))
     pairs = [Pair("a", tmp_path / "pet.png", tmp_path / "mri.png")]
     for color, channels in (("infrared", 3), ("visible", 1), ("gray", 1)):
-        fuse_files(fuser, pairs, [tmp_path / f"{color}.png"], Options(color=color))
+        fuse_pairs(fuser, pairs, [tmp_path / f"{color}.png"], Plan(color=color))
         assert read_header(tmp_path / f"{color}.png").channels == channels
 
 
@@ -147,10 +148,10 @@ def test_resizing_is_opted_in(tmp_path, fuser):
     write_picture(tmp_path / "ir.png", Picture(image(9, 7)))
     write_picture(tmp_path / "vis.png", Picture(image(18, 14)))
     pairs = [Pair("a", tmp_path / "ir.png", tmp_path / "vis.png")]
-    (refused,) = fuse_files(fuser, pairs, [tmp_path / "a.png"])
+    (refused,) = fuse_pairs(fuser, pairs, [tmp_path / "a.png"])
     assert "7x9" in refused.message
     assert "14x18" in refused.message
-    (fused,) = fuse_files(fuser, pairs, [tmp_path / "a.png"], Options(resize=True))
+    (fused,) = fuse_pairs(fuser, pairs, [tmp_path / "a.png"], Plan(resize=True))
     assert (fused.status, fused.height, fused.width) == ("fused", 18, 14)
 
 
@@ -159,23 +160,23 @@ def test_what_is_wrong_with_the_call_is_said_before_anything_is_written(tmp_path
     out = tmp_path / "out"
     (tmp_path / "link.png").symlink_to(pairs[0].infrared)
     cases = [
-        ([out / "a.png", pairs[1].visible], Options(overwrite=True), "also an input"),
-        ([out / "a.png", tmp_path / "link.png"], Options(overwrite=True), "also an input"),
-        ([out / "a.png", out / "x" / ".." / "a.png"], Options(), "two pairs"),
-        ([out / "a.png", out / "a.gif"], Options(), "extension"),
-        ([out / "a.png", pairs[0].visible / "new" / "b.png"], Options(), "cannot be written"),
-        ([out / "a.png", out / "a.jpg"], Options(bits="16"), "JPEG cannot hold 16"),
+        ([out / "a.png", pairs[1].visible], Plan(overwrite=True), "also an input"),
+        ([out / "a.png", tmp_path / "link.png"], Plan(overwrite=True), "also an input"),
+        ([out / "a.png", out / "x" / ".." / "a.png"], Plan(), "two pairs"),
+        ([out / "a.png", out / "a.gif"], Plan(), "extension"),
+        ([out / "a.png", pairs[0].visible / "new" / "b.png"], Plan(), "cannot be written"),
+        ([out / "a.png", out / "a.jpg"], Plan(bits="16"), "JPEG cannot hold 16"),
     ]
     for outputs, options, words in cases:
         with pytest.raises(FusionError, match=words):
-            fuse_files(fuser, pairs, outputs, options)
+            fuse_pairs(fuser, pairs, outputs, options)
     assert not out.exists()
 
 
 def test_pictures_too_large_for_the_memory_are_refused_by_their_headers(tmp_path, monkeypatch):
     pairs = make_pairs(tmp_path, [(300, 400)])
     monkeypatch.setattr(folder, "read_picture", lambda *args: pytest.fail("was decoded"))
-    (outcome,) = fuse_files(Fuser(maximum, memory="1MiB"), pairs, [tmp_path / "a.png"])
+    (outcome,) = fuse_pairs(Fuser(maximum, memory="1MiB"), pairs, [tmp_path / "a.png"])
     assert "400x300" in outcome.message
     assert "--memory" in outcome.message
 
@@ -200,7 +201,7 @@ def test_what_is_in_flight_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(folder, "write_picture", write)
     one_pair = 50 * 60 * 7
     monkeypatch.setattr(folder, "IN_FLIGHT_SHARE", 2.5 * one_pair / 2**30)
-    outcomes = fuse_files(Fuser(maximum, memory="1GiB"), pairs, outputs_in(tmp_path, pairs))
+    outcomes = fuse_pairs(Fuser(maximum, memory="1GiB"), pairs, outputs_in(tmp_path, pairs))
     assert {o.status for o in outcomes} == {"fused"}
     assert 1 <= most[0] <= 3
 
@@ -230,11 +231,11 @@ def test_raw_counts_are_noticed_and_go_through_a_gain(tmp_path, fuser):
     write_picture(tmp_path / "ir.png", Picture(counts))
     write_picture(tmp_path / "vis.png", Picture(image(40, 50, 3) // 4))
     pairs = [Pair("a", tmp_path / "ir.png", tmp_path / "vis.png")]
-    (dull,) = fuse_files(fuser, pairs, [tmp_path / "a.png"], Options(thermal=Thermal(agc="off")))
+    (dull,) = fuse_pairs(fuser, pairs, [tmp_path / "a.png"], Plan(thermal=Thermal(agc="off")))
     assert "--agc linear" in dull.message
-    (automatic,) = fuse_files(fuser, pairs, [tmp_path / "b.png"])
+    (automatic,) = fuse_pairs(fuser, pairs, [tmp_path / "b.png"])
     assert "plateau" in automatic.message
-    (linear,) = fuse_files(fuser, pairs, [tmp_path / "c.png"], Options(thermal=Thermal(agc="linear")))
+    (linear,) = fuse_pairs(fuser, pairs, [tmp_path / "c.png"], Plan(thermal=Thermal(agc="linear")))
     assert linear.message == ""
     spans = [np.ptp(read_picture(outcome.output).pixels) for outcome in (dull, automatic, linear)]
     assert spans[0] < min(spans[1:])
@@ -244,14 +245,14 @@ def test_raw_counts_of_the_visible_place_go_through_a_gain_on_request(tmp_path, 
     write_picture(tmp_path / "ir.png", Picture(image(40, 50)))
     write_picture(tmp_path / "vis.png", Picture(image(40, 50, 3, dtype=np.uint16) // 20))
     pairs = [Pair("a", tmp_path / "ir.png", tmp_path / "vis.png")]
-    (dull,) = fuse_files(fuser, pairs, [tmp_path / "a.png"])
+    (dull,) = fuse_pairs(fuser, pairs, [tmp_path / "a.png"])
     assert "--agc-vis linear" in dull.message
-    (bright,) = fuse_files(fuser, pairs, [tmp_path / "b.png"], Options(agc_visible="linear"))
+    (bright,) = fuse_pairs(fuser, pairs, [tmp_path / "b.png"], Plan(agc_visible="linear"))
     assert bright.message == ""
     assert read_picture(dull.output).pixels.mean() < read_picture(bright.output).pixels.mean()
     for wrong in ("auto", "window:20..30C", "bright"):
         with pytest.raises(FusionError, match="gain control"):
-            fuse_files(fuser, pairs, [tmp_path / "c.png"], Options(agc_visible=wrong))
-    (outside,) = fuse_files(fuser, pairs, [tmp_path / "c.png"], Options(agc_visible="window:9000..9900"))
+            fuse_pairs(fuser, pairs, [tmp_path / "c.png"], Plan(agc_visible=wrong))
+    (outside,) = fuse_pairs(fuser, pairs, [tmp_path / "c.png"], Plan(agc_visible="window:9000..9900"))
     assert "vis.png: window" in outside.message
     assert not (tmp_path / "c.png").exists()

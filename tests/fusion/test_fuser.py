@@ -13,9 +13,13 @@ from torch import nn
 
 import fsidfusion
 from fsidfusion.errors import FusionError
+from fsidfusion.fusion import calls
 from fsidfusion.fusion import fuser as fuser_module
-from fsidfusion.fusion import one_call
-from fsidfusion.fusion.fuser import Fuser, render
+from fsidfusion.fusion.color import render
+from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.pipeline import Fusion, Pipeline
+from fsidfusion.fusion.plan import Plan
+from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range
 from fsidfusion.images.pixels import luma
 from fsidfusion.runtime import passes
@@ -102,12 +106,13 @@ def test_one_mapping_for_all_tiles():
 def test_a_batch_is_its_pairs():
     pairs = [(image(48, 40, seed=i), image(48, 40, 3, seed=i + 9)) for i in range(5)]
     fuser = network_fuser(range="percentile")
-    together = fuser.fuse_batch(*zip(*pairs))
-    for fused, pair in zip(together, pairs):
-        assert np.abs(fused.astype(int) - fuser.fuse(*pair)).max() <= 1
+    fusions = [Fusion(Picture(infrared), Picture(visible)) for infrared, visible in pairs]
+    Pipeline(fuser, Plan())(*fusions)
+    for fusion, pair in zip(fusions, pairs):
+        assert np.abs(fusion.result.pixels.astype(int) - fuser.fuse(*pair)).max() <= 1
     assert fuser.batch_size(48, 40) > 1
     assert fuser.batch_size(4000, 4000) == 1
-    assert fuser.fuse_batch([], []) == []
+    assert fuser.fuse_luma([], []) == []
 
 
 def test_threads_share_a_fuser():
@@ -128,8 +133,8 @@ def test_rules_are_models_too():
 
 def test_baselines_are_named_like_networks():
     infrared, visible = image(20, 30), image(20, 30, 3, seed=1)
-    fused = Fuser("laplacian").fuse_batch([infrared] * 3, [visible] * 3)
-    assert all(result.shape == (20, 30, 3) for result in fused)
+    fused = Fuser("laplacian").fuse_luma([infrared] * 3, [visible] * 3)
+    assert all(result.shape == (20, 30) for result in fused)
     np.testing.assert_array_equal(fused[0], fused[2])
 
 
@@ -259,7 +264,7 @@ def test_other_wrong_calls_are_named():
     with pytest.raises(FusionError, match="chroma"):
         Fuser(maximum).fuse(image(4, 4), image(4, 4), color="chroma")
     with pytest.raises(FusionError, match="make no pairs"):
-        Fuser(maximum).fuse_batch([image(4, 4)], [])
+        Fuser(maximum).fuse_luma([image(4, 4)], [])
     with pytest.raises(FusionError, match="too small"):
         network_fuser(tile=20).fuse(image(100, 100), image(100, 100))
     with pytest.raises(FusionError, match="NaN"):
@@ -269,22 +274,22 @@ def test_other_wrong_calls_are_named():
 def test_the_kept_model_is_loaded_once(monkeypatch):
     loaded = []
     monkeypatch.setattr("fsidfusion.network.checkpoint.load_model", lambda name: loaded.append(name) or LOCAL)
-    one_call._kept_fuser.cache_clear()
+    calls.kept_fuser.cache_clear()
     pair = image(16, 16), image(16, 16, 3)
     results = [fsidfusion.fuse(*pair, device="cpu") for _ in range(3)]
-    one_call._kept_fuser.cache_clear()
+    calls.kept_fuser.cache_clear()
     assert loaded == [fsidfusion.DEFAULT_MODEL]
     assert all(np.array_equal(result, results[0]) for result in results)
 
 
 def test_the_examples_in_the_documentation_run(monkeypatch):
     monkeypatch.setattr("fsidfusion.network.checkpoint.load_model", lambda name: LOCAL)
-    one_call._kept_fuser.cache_clear()
-    for module in (fsidfusion, fuser_module, one_call):
+    calls.kept_fuser.cache_clear()
+    for module in (fsidfusion, fuser_module, calls):
         results = doctest.testmod(module)
         assert results.failed == 0
         assert results.attempted > 0
-    one_call._kept_fuser.cache_clear()
+    calls.kept_fuser.cache_clear()
 
 
 def test_importing_the_package_does_not_import_torch():

@@ -11,7 +11,7 @@ from fsidfusion.cli import main
 from fsidfusion.evaluation.evaluate import evaluate_methods
 from fsidfusion.evaluation.methods import Model
 from fsidfusion.evaluation.published import COLUMNS
-from fsidfusion.fusion.rules import BASELINES, mean
+from fsidfusion.fusion.rules import RULES, mean
 from fsidfusion.images.files import Picture, read_picture, write_picture
 from fsidfusion.images.pairs import open_set
 from fsidfusion.images.pixels import quantise
@@ -23,30 +23,28 @@ def luma(shape, seed):
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", RULES)
 @given(shape=st.tuples(st.integers(1, 70), st.integers(1, 70)), seed=st.integers(0, 99))
 def test_any_size_stays_what_it_is(name, shape, seed):
     infrared, visible = luma(shape, seed), luma(shape, seed + 100)
     before = infrared.copy(), visible.copy()
-    fused = BASELINES[name](infrared, visible)
+    fused = RULES[name](infrared, visible)
     assert (fused.shape, fused.dtype) == (shape, np.float32)
     assert np.isfinite(fused).all()
     np.testing.assert_array_equal(before, (infrared, visible))
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", RULES)
 @given(shape=st.tuples(st.integers(1, 70), st.integers(1, 70)), seed=st.integers(0, 99))
 def test_an_image_with_itself_is_itself(name, shape, seed):
     image = luma(shape, seed)
-    np.testing.assert_allclose(BASELINES[name](image, image), image, atol=1e-5)
+    np.testing.assert_allclose(RULES[name](image, image), image, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", RULES)
 def test_the_order_of_the_sources_does_not_matter(name):
     infrared, visible = luma((61, 83), 1), luma((61, 83), 2)
-    np.testing.assert_allclose(
-        BASELINES[name](infrared, visible), BASELINES[name](visible, infrared), atol=1e-5
-    )
+    np.testing.assert_allclose(RULES[name](infrared, visible), RULES[name](visible, infrared), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["laplacian", "guided", "wavelet"])
@@ -55,7 +53,7 @@ def test_detail_of_either_source_survives(name):
     pattern = np.where(np.indices((128, 128)).sum(0) % 4 < 2, 0.3, 0.7).astype(np.float32)
     left, right = np.full_like(pattern, 0.5), np.full_like(pattern, 0.5)
     left[:, :64], right[:, 64:] = pattern[:, :64], pattern[:, 64:]
-    fused = BASELINES[name](left, right)
+    fused = RULES[name](left, right)
     for half in (slice(16, 48), slice(80, 112)):
         kept = np.corrcoef(fused[:, half].ravel(), pattern[:, half].ravel())[0, 1]
         assert kept > 0.98

@@ -8,6 +8,7 @@ import pytest
 
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.video import SmoothRange, fuse_video, paired
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.images.output_range import Range
@@ -62,7 +63,7 @@ def test_a_video_of_both(tmp_path, fuser):
     visible = write_video(tmp_path / "vis.mkv", levels(5, channels=(3,)))
     calls = []
     output = tmp_path / "fused.mp4"
-    summary = fuse_video(fuser, infrared, visible, output, report=lambda *call: calls.append(call))
+    summary = fuse_video(infrared, visible, output, progress=lambda *call: calls.append(call), fuser=fuser)
     times, frames = read(output)
     assert (summary.frames, summary.height, summary.width, summary.stopped) == (5, *SIZE, False)
     assert calls[-1] == (5, 5)
@@ -75,7 +76,7 @@ def test_a_video_of_both(tmp_path, fuser):
 def test_containers_and_odd_sizes(suffix, tmp_path, fuser):
     infrared = write_video(tmp_path / "a.mkv", levels(3, (47, 63)))
     visible = write_video(tmp_path / "b.mkv", levels(3, (47, 63)))
-    fuse_video(fuser, infrared, visible, tmp_path / f"fused{suffix}", color="gray")
+    fuse_video(infrared, visible, tmp_path / f"fused{suffix}", plan=Plan(color="gray"), fuser=fuser)
     _, frames = read(tmp_path / f"fused{suffix}")
     assert [frame.shape for frame in frames] == [(47, 63, 3)] * 3
 
@@ -89,7 +90,7 @@ def test_hot_pixels_glow_in_a_video(tmp_path):
     ]
     for color in ("visible", "heat"):
         rule = Fuser(lambda infrared, visible: visible, range="none")
-        fuse_video(rule, *sources, tmp_path / f"{color}.mkv", color=color)
+        fuse_video(*sources, tmp_path / f"{color}.mkv", plan=Plan(color=color), fuser=rule)
         frame = read(tmp_path / f"{color}.mkv")[1][1].astype(int)
         warmth = frame[..., 0] - frame[..., 2]
         assert abs(warmth[:, :48]).max() < 8
@@ -101,7 +102,7 @@ def test_colours_survive(tmp_path):
     visible[:, :32], visible[:, 32:] = (200, 60, 60), (60, 60, 200)
     infrared = write_video(tmp_path / "a.mkv", [np.zeros(SIZE, np.uint8)] * 2)
     colour = write_video(tmp_path / "b.mkv", [visible] * 2)
-    fuse_video(Fuser("maximum", range="none"), infrared, colour, tmp_path / "fused.mkv")
+    fuse_video(infrared, colour, tmp_path / "fused.mkv", fuser=Fuser("maximum", range="none"))
     with av.open(str(tmp_path / "fused.mkv")) as container:
         frame = next(container.decode(video=0))
         shown = frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray()
@@ -127,7 +128,7 @@ def test_sequences_of_pictures(tmp_path, fuser):
     pixels = [int(frame.pixels[0, 0]) for frame in open_source(str(tmp_path / "ir"), 20).frames]
     assert pixels == [40 + 10 * i for i in range(12)]
     pattern = str(tmp_path / "vis" / "*.png")
-    summary = fuse_video(fuser, str(tmp_path / "ir"), pattern, tmp_path / "fused.mkv", rate=20)
+    summary = fuse_video(str(tmp_path / "ir"), pattern, tmp_path / "fused.mkv", rate=20, fuser=fuser)
     assert summary.frames == 12
     np.testing.assert_allclose(read(tmp_path / "fused.mkv")[0], np.arange(12) / 20, atol=2e-3)
 
@@ -136,7 +137,7 @@ def test_sequences_of_pictures(tmp_path, fuser):
 def test_sound_is_kept_where_it_fits(suffix, kept, tmp_path, fuser):
     infrared = write_video(tmp_path / "a.mkv", levels(8))
     visible = write_video(tmp_path / "b.mkv", levels(8, channels=(3,)), sound_seconds=2.0)
-    summary = fuse_video(fuser, infrared, visible, tmp_path / f"fused{suffix}")
+    summary = fuse_video(infrared, visible, tmp_path / f"fused{suffix}", fuser=fuser)
     assert ("was left out" in summary.note) != kept
     with av.open(str(tmp_path / f"fused{suffix}")) as container:
         assert bool(container.streams.audio) == kept
@@ -188,7 +189,7 @@ def test_stopped_early_the_file_is_whole(tmp_path, fuser):
         if done == 7:
             raise KeyboardInterrupt
 
-    summary = fuse_video(fuser, infrared, visible, tmp_path / "fused.mp4", report=stop)
+    summary = fuse_video(infrared, visible, tmp_path / "fused.mp4", progress=stop, fuser=fuser)
     assert (summary.frames, summary.stopped) == (7, True)
     assert len(read(tmp_path / "fused.mp4")[0]) == 7
     assert len(list(tmp_path.iterdir())) == 3
@@ -233,7 +234,7 @@ def test_cameras_are_watched_until_they_stop(monkeypatch):
 def test_a_cut_video_keeps_what_could_be_read(tmp_path, fuser):
     good = Path(write_video(tmp_path / "a.mkv", [f for f in levels(12) for _ in range(4)]))
     (tmp_path / "cut.mkv").write_bytes(good.read_bytes()[: good.stat().st_size * 2 // 3])
-    summary = fuse_video(fuser, str(tmp_path / "cut.mkv"), str(good), tmp_path / "fused.mkv")
+    summary = fuse_video(str(tmp_path / "cut.mkv"), str(good), tmp_path / "fused.mkv", fuser=fuser)
     assert 0 < summary.frames < 48
     assert len(read(tmp_path / "fused.mkv")[0]) == summary.frames
 
@@ -248,7 +249,7 @@ def test_what_a_broken_source_gave_is_kept(tmp_path, fuser, monkeypatch):
     sources = iter((video_files.Source("camera 0", camera(), Fraction(10)), known))
     monkeypatch.setattr(video_files, "open_source", lambda *place: next(sources))
     with pytest.raises(FusionError, match=r"camera 0 stopped .*; [23] frames were kept"):
-        fuse_video(fuser, "0", visible, tmp_path / "fused.mkv")
+        fuse_video("0", visible, tmp_path / "fused.mkv", fuser=fuser)
     assert len(read(tmp_path / "fused.mkv")[0]) in (2, 3)
 
 
@@ -257,10 +258,13 @@ def test_other_sizes_are_refused_or_resampled(resize, tmp_path, fuser):
     infrared = write_video(tmp_path / "a.mkv", levels(2, (24, 32)))
     visible = write_video(tmp_path / "b.mkv", levels(2))
     if resize:
-        assert fuse_video(fuser, infrared, visible, tmp_path / "fused.mp4", resize=True).frames == 2
+        assert (
+            fuse_video(infrared, visible, tmp_path / "fused.mp4", plan=Plan(resize=True), fuser=fuser).frames
+            == 2
+        )
         return
     with pytest.raises(FusionError, match=r"sizes differ: .*32x24 pixels, .*64x48"):
-        fuse_video(fuser, infrared, visible, tmp_path / "fused.mp4")
+        fuse_video(infrared, visible, tmp_path / "fused.mp4", fuser=fuser)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -280,7 +284,7 @@ def test_wrong_sources_and_outputs_are_one_line(tmp_path, fuser):
         (str(tmp_path / "empty"), "no pictures"),
     ):
         with pytest.raises(FusionError, match=words):
-            fuse_video(fuser, source, good, tmp_path / "fused.mp4")
+            fuse_video(source, good, tmp_path / "fused.mp4", fuser=fuser)
     for output, words in (("fused.avi", "no known video"), ("a.mkv", "exists"), ("x/y.mp4", "no folder")):
         with pytest.raises(FusionError, match=words):
-            fuse_video(fuser, good, good, tmp_path / output)
+            fuse_video(good, good, tmp_path / output, fuser=fuser)

@@ -4,6 +4,7 @@ import tifffile
 
 from fsidfusion.errors import FusionError
 from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.plan import Plan
 from fsidfusion.thermal.palettes import colour
 from fsidfusion.thermal.reading import Thermal
 from fsidfusion.thermal.stream import ThermalStream, read_frame
@@ -162,7 +163,9 @@ def test_a_video_of_temperatures_is_steady_and_shows_what_is_hot(tmp_path):
         tifffile.imwrite(tmp_path / f"vis_{i}.tif", np.full((48, 64, 3), 60, np.uint8), photometric="rgb")
     sources = (str(tmp_path / "ir_*.tif"), str(tmp_path / "vis_*.tif"))
     fuser = Fuser("maximum", range="none")
-    summary = fuse_video(fuser, *sources, tmp_path / "f.mkv", thermal=Thermal(highlight="36C"))
+    summary = fuse_video(
+        *sources, tmp_path / "f.mkv", plan=Plan(thermal=Thermal(highlight="36C")), fuser=fuser
+    )
     assert "plateau" in summary.note
     with av.open(str(tmp_path / "f.mkv")) as container:
         frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
@@ -172,5 +175,5 @@ def test_a_video_of_temperatures_is_steady_and_shows_what_is_hot(tmp_path):
     assert np.abs(np.diff([frame[wall].mean() for frame in frames])).max() < 8
     with pytest.raises(FusionError, match="no temperatures"):
         thermal = Thermal(unit="counts", agc="window:20..40C")
-        fuse_video(fuser, *sources, tmp_path / "g.mkv", thermal=thermal)
+        fuse_video(*sources, tmp_path / "g.mkv", plan=Plan(thermal=thermal), fuser=fuser)
     assert not list(tmp_path.glob("*g.mkv*")) + list(tmp_path.glob(".fsidfusion*"))

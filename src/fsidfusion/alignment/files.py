@@ -47,7 +47,7 @@ def align_files(
     pictures = []
     for pair in chosen:
         infrared = read_thermal(pair.infrared).picture.pixels
-        if pair.infrared == pair.visible:
+        if pair.is_embedded:
             pictures.append((infrared, read_visible(pair.visible).pixels))
         else:
             pictures.append((infrared, read_picture(pair.visible).pixels))

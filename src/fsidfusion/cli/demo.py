@@ -32,24 +32,25 @@ def demo(
         output: folder for the fused pictures and the contact sheet.
         engine: the model and how it runs.
     """
-    from fsidfusion.fusion.files import Options, fuse_files
+    from fsidfusion.fusion.files import fuse_pairs
+    from fsidfusion.fusion.plan import Plan
     from fsidfusion.images.sheet import contact_sheet
 
     rows: list[list[Labelled]] = []
     said: set[str] = set()
     for found in find_sets(EXAMPLES) or _render_examples(output / "sources"):
         other = found.pairs[0].infrared.parent.name  # ir, ct or pet
-        medical = found.colour == "infrared"
-        fuser = engine.load(pairs=1, medical=medical)  # so few that nothing is worth compiling
-        model = f"{engine.name(medical)} on {fuser.device} in {fuser.precision}"
+        medical = found.task == "medical"
+        fuser = engine.load(pairs=1, task=found.task)  # so few that nothing is worth compiling
+        model = f"{engine.name(found.task)} on {fuser.device} in {fuser.precision}"
         if model not in said:
             print(model)
             said.add(model)
         labels = (other.upper(), "MRI") if medical else ("infrared", "visible")
         names = [f"{pair.name}_mri_{other}" if medical else pair.name for pair in found.pairs]
         paths = [output / f"{name}.png" for name in names]
-        options = Options(color=found.colour, overwrite=True)
-        for name, outcome in zip(names, fuse_files(fuser, found.pairs, paths, options)):
+        plan = Plan(task=found.task, overwrite=True)
+        for name, outcome in zip(names, fuse_pairs(fuser, found.pairs, paths, plan)):
             if outcome.status == "failed":
                 raise InputError(outcome.message)
             print(f"{outcome.output}  {outcome.width}x{outcome.height}  {outcome.seconds:.2f} s")

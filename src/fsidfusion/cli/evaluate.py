@@ -78,15 +78,15 @@ def evaluate(
     chosen = choose_metrics(metrics, convention)
     if set is not None and data is not None:
         found = named_set(data, set)
-        name, pairs, colour = found.name, found.pairs, found.colour
+        name, pairs, task = found.name, found.pairs, found.task
     else:
-        matches, colour = inputs.match()
+        matches, task = inputs.match()
         name, pairs = "", whole_pairs(matches)
     names = fused if len({Path(place).name for place in fused}) < len(fused) else [""] * len(fused)
     methods: list[Method] = [FusedFiles(p, pairs, inputs.recursive, n) for p, n in zip(fused, names)]
     if model:
         keep_large_blocks()
-    methods += [Model(one, range, device, precision, runtime).suited(colour) for one in model]
+    methods += [Model(one, range, device, precision, runtime).suited(task) for one in model]
     with progress(len(pairs), shown=True) as report:
         evaluations = evaluate_methods(pairs, methods, chosen, convention, workers, report)
     if csv:

@@ -74,8 +74,9 @@ def fuse(
         json: print one JSON object about all pairs on standard output, and no progress.
     """
     from fsidfusion.alignment.transform import read_align
-    from fsidfusion.fusion.files import Options, fuse_files
+    from fsidfusion.fusion.files import fuse_pairs
     from fsidfusion.fusion.outputs import output_paths
+    from fsidfusion.fusion.plan import Plan
 
     if names_volumes(inputs):
         for_pictures = {
@@ -93,27 +94,24 @@ def fuse(
     try:
         if volumes != Volumes():
             raise InputError("options for volumes are given, but no volume; see 'fsidfusion fuse --help'")
-        matches, place = inputs.match()
-        if color == "heat" and place == "infrared":
-            raise InputError("--color heat is for infrared pictures; medical pairs keep their own colours")
+        matches, task = inputs.match()
         paths = output_paths(matches.pairs, output, matches.many, f".{format}")
         warm = None if temperature is None else output_paths(matches.pairs, temperature, matches.many, ".tif")
-        options = Options(
-            place if color == "auto" else color,
-            bits,
-            overwrite,
-            resize,
-            int(max_megapixels * 1e6),
-            thermal if place == "visible" else thermal.of_scan(),
-            agc_vis,
-            read_align(align, crop),
-            crop,
+        plan = Plan(
+            task=task,
+            color=color,
+            thermal=thermal,
+            agc_visible=agc_vis,
+            align=read_align(align, crop),
+            crop=crop,
+            resize=resize,
+            bits=bits,
+            overwrite=overwrite,
+            max_pixels=int(max_megapixels * 1e6),
         )
-        options.check()
-        medical = place == "infrared"
-        fuser = engine.load(len(paths), medical)
+        fuser = engine.load(len(paths), task)
         with progress(len(paths), shown=not json) as report:
-            outcomes = fuse_files(fuser, matches.pairs, paths, options, report, warm or ())
+            outcomes = fuse_pairs(fuser, matches.pairs, paths, plan, report, warm or ())
     except FusionError as error:
         if json:
             print(dumps({"status": 2, "error": str(error)}))
@@ -125,7 +123,7 @@ def fuse(
     if json:
         summary = {
             "status": status,
-            "model": engine.name(medical),
+            "model": engine.name(task),
             "device": fuser.device,
             "precision": fuser.precision,
             "runtime": fuser.runtime,

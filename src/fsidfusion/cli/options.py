@@ -8,7 +8,7 @@ import tyro
 
 from fsidfusion import DEFAULT_MODEL
 from fsidfusion.errors import InputError
-from fsidfusion.images.pairs import Matches, Pair, Place, files_by_stem, match_pairs, open_set
+from fsidfusion.images.pairs import Matches, Pair, Task, files_by_stem, match_pairs, open_set
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.fuser import Fuser
@@ -39,8 +39,8 @@ class Inputs:
     recursive: bool = False
     """look into the sub-folders of input folders, and make them in the output"""
 
-    def match(self) -> tuple[Matches, Place]:
-        """The pairs, and the input whose colour is kept.
+    def match(self) -> tuple[Matches, Task]:
+        """The pairs, and what kind they are.
 
         Raises:
             InputError: not exactly two inputs that belong together, or no pairs.
@@ -49,7 +49,7 @@ class Inputs:
         given = [name for name in modalities if getattr(self, name)]
         if self.pairs is not None and not given:
             found = open_set(self.pairs)
-            return Matches(found.pairs, ()), found.colour
+            return Matches(found.pairs, ()), found.task
         if self.pairs is not None or given not in (
             ["ir", "vis"],
             ["mri", "ct"],
@@ -67,10 +67,10 @@ class Inputs:
             files = files_by_stem(self.ir, self.recursive)
             alone = len(self.ir) == 1 and files.keys() == {Path(self.ir[0]).stem}
             pairs = tuple(Pair(name, file, file) for name, file in sorted(files.items()))
-            return Matches(pairs, (), many=not alone), "visible"
+            return Matches(pairs, (), many=not alone), "thermal"
         if given[0] == "ir":
-            return match_pairs(self.ir, self.vis, self.recursive), "visible"
-        return match_pairs(getattr(self, given[1]), self.mri, self.recursive), "infrared"
+            return match_pairs(self.ir, self.vis, self.recursive), "thermal"
+        return match_pairs(getattr(self, given[1]), self.mri, self.recursive), "medical"
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,19 @@ class Engine:
     runtime: Literal["auto", "torch", "openvino", "onnxruntime"] = "auto"
     """what computes the network; auto is the fastest that is installed, and torch for a few pairs"""
 
-    def name(self, medical: bool = False) -> str:
+    def name(self, task: Task = "thermal") -> str:
         """The model whose weights suit the pairs."""
         from fsidfusion.network.checkpoint import suited
 
-        return suited(self.model, medical)
+        return suited(self.model, task == "medical")
 
-    def load(self, pairs: int | None = None, medical: bool = False) -> "Fuser":
+    def load(self, pairs: int | None = None, task: Task = "thermal") -> "Fuser":
         """The fuser, for so many pairs if known; InputError for what is unknown or not available."""
         from fsidfusion.fusion.fuser import Fuser
         from fsidfusion.runtime.allocator import keep_large_blocks
 
         few = self.runtime == "auto" and pairs is not None and pairs < FEW_PAIRS
-        chosen = {"model": self.name(medical), "runtime": "torch" if few else self.runtime}
+        chosen = {"task": task, "runtime": "torch" if few else self.runtime}
         fuser = Fuser(**{**asdict(self), **chosen})
         if fuser.device == "cpu":
             keep_large_blocks()

@@ -52,25 +52,15 @@ def video(
         overwrite: replace an output that exists.
     """
     from fsidfusion.alignment.transform import read_align
+    from fsidfusion.fusion.plan import Plan
     from fsidfusion.fusion.video import fuse_video
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     start = time.perf_counter()
     fuser = engine.load()
     with counted("frames", "fps") as report:
-        summary = fuse_video(
-            fuser,
-            ir,
-            vis,
-            output,
-            color="visible" if color == "auto" else color,
-            resize=resize,
-            rate=fps,
-            overwrite=overwrite,
-            report=report,
-            thermal=thermal,
-            align=read_align(align),
-        )
+        plan = Plan(color=color, thermal=thermal, align=read_align(align), resize=resize, overwrite=overwrite)
+        summary = fuse_video(ir, vis, output, fuser=fuser, plan=plan, rate=fps, progress=report)
     seconds = time.perf_counter() - start
     if summary.note:
         print(f"note: {summary.note}", file=sys.stderr)

@@ -70,7 +70,7 @@ def fuse_volumes(
         options = Options(volumes.axis, volumes.window, volumes.colormap, gray, 16 if bits == "16" else 8)
         with nullcontext() if json else counted("slices", "slices/s") as report:
             written = fuse_volume_files(
-                partial(engine.load, medical=True), request, options, report or (lambda done, total: None)
+                partial(engine.load, task="medical"), request, options, report or (lambda done, total: None)
             )
     except FusionError as error:
         if json:
@@ -79,7 +79,7 @@ def fuse_volumes(
     if json:
         summary = {
             "status": 0,
-            "model": engine.name(medical=True),
+            "model": engine.name("medical"),
             "output": output,
             "shape": written.shape,
             "spacing_mm": written.spacing,

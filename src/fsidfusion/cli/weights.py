@@ -32,9 +32,9 @@ def models(json: bool = False) -> None:
     """
     from json import dumps
 
-    from fsidfusion.network.checkpoint import model_card, shipped_models
+    from fsidfusion.network import checkpoint
 
-    cards = {name: model_card(name) for name in shipped_models()}
+    cards = checkpoint.models()
     if json:
         print(dumps(cards, indent=2))
         return

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 import numpy as np
 
 from fsidfusion.errors import InputError
-from fsidfusion.fusion.fuser import Fuser, render
-from fsidfusion.fusion.rules import BASELINES
+from fsidfusion.fusion.color import render
+from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.rules import RULES
 from fsidfusion.images.files import read_picture
 from fsidfusion.images.output_range import RangeMode, find_range
-from fsidfusion.images.pairs import Pair, Place, files_by_stem
+from fsidfusion.images.pairs import Pair, Task, files_by_stem
 from fsidfusion.images.pixels import Luma, Pixels
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Model:
         Raises:
             InputError: an unknown range, and all of Fuser's.
         """
-        self.is_baseline = model in BASELINES
+        self.is_baseline = model in RULES
         self.ranges = check_ranges(ranges) or (
             ("none", "percentile") if self.is_baseline else ("percentile",)
         )
@@ -121,9 +122,9 @@ class Model:
             self.medical = Model(second, self.ranges, device, precision, runtime)
             self.medical.rows = self.rows  # one network to the user
 
-    def suited(self, colour: Place) -> "Model":
-        """The model with its weights for a set: those for MRI where the first source (PET) has the colour."""
-        return self.medical if self.medical and colour == "infrared" else self
+    def suited(self, task: Task) -> "Model":
+        """The model with its weights for a set: those for MRI in the medical task."""
+        return self.medical if self.medical and task == "medical" else self
 
     def fused(self, pair: Pair, infrared: Pixels, visible: Pixels) -> list[tuple[Pixels, str]]:
         """Fuse a pair to 8-bit gray in every range; see :class:`Method`."""

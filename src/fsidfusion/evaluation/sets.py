@@ -80,4 +80,4 @@ def _folders(root: Path) -> list[Path]:
 def _open(folder: Path, name: str) -> PairSet:
     found = open_set(folder, "test")
     places = found.pairs[0].infrared.parent, found.pairs[0].visible.parent
-    return PairSet(name, whole_pairs(match_pairs([places[0]], [places[1]])), found.colour)
+    return PairSet(name, whole_pairs(match_pairs([places[0]], [places[1]])), found.task)

@@ -12,9 +12,12 @@ from numpy.typing import DTypeLike
 
 from fsidfusion import DEFAULT_MODEL
 from fsidfusion.errors import InputError, ModelError, NotEnoughMemory
-from fsidfusion.fusion.rules import BASELINES, fuse_stack
-from fsidfusion.images.output_range import Range, RangeMode, apply_range, find_range
-from fsidfusion.images.pixels import Luma, Pixels, check_pixels, luma, quantise, recolour, strips
+from fsidfusion.fusion.pipeline import Fusion, Pipeline
+from fsidfusion.fusion.plan import Color, Plan, Task
+from fsidfusion.fusion.rules import RULES, fuse_stack
+from fsidfusion.images.files import Picture
+from fsidfusion.images.output_range import RangeMode
+from fsidfusion.images.pixels import Luma, Pixels, PixelsLike, as_pixels
 from fsidfusion.runtime import passes
 from fsidfusion.runtime.device import (
     format_bytes,
@@ -25,16 +28,12 @@ from fsidfusion.runtime.device import (
 )
 from fsidfusion.runtime.passes import LumaFuser, tiled, whole
 from fsidfusion.runtime.tiles import Frame, smallest_tile
-from fsidfusion.thermal.heat import glow, heat_range
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fsidfusion.alignment.transform import Alignment
-    from fsidfusion.alignment.warp import Aligned
     from fsidfusion.runtime.torch_runtime import TorchRuntime
-
-Colour = Literal["visible", "infrared", "gray", "heat"]
 
 BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 23}  # most pixels of the images that go through together
 MAX_BATCH = 64
@@ -63,6 +62,7 @@ class Fuser:
         self,
         model: "str | Path | nn.Module | LumaFuser" = DEFAULT_MODEL,
         *,
+        task: Task = "thermal",
         device: str = "auto",
         precision: str = "auto",
         range: RangeMode = "percentile",
@@ -76,6 +76,8 @@ class Fuser:
         Args:
             model: the name of a shipped model or of a baseline (:mod:`fsidfusion.fusion.rules`), a
                 .safetensors file, a network, or a :class:`LumaFuser`.
+            task: ``thermal`` for infrared and visible; ``medical`` for MRI with CT, PET or SPECT, which takes
+                the weights for them where the network has such.
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
             precision: ``auto`` (bf16 where the device has it natively), ``fp32`` or ``bf16``.
             range: the output mapping, see :mod:`fsidfusion.images.output_range`.
@@ -94,21 +96,39 @@ class Fuser:
         """
         if range not in get_args(RangeMode):
             raise InputError(f"range {range!r} is unknown; choose one of {', '.join(get_args(RangeMode))}")
+        if task not in get_args(Task):
+            raise InputError(f"task {task!r} is unknown; choose one of {', '.join(get_args(Task))}")
+        self.task: Task = task
         self.range: RangeMode = range
         self._tile = _parse_tile(tile)
         self._memory = None if memory is None else parse_bytes(memory)
         self._runtime: TorchRuntime | None = None
         self._rule: LumaFuser | None = None
-        if isinstance(model, str) and model in BASELINES:
+        if isinstance(model, str) and model in RULES:
             self._rule = partial(fuse_stack, model)
         elif isinstance(model, str | Path) or _is_network(model):
+            if isinstance(model, str):
+                from fsidfusion.network.checkpoint import suited
+
+                model = suited(model, task == "medical")
             self._runtime = _load_runtime(model, device, precision, threads, runtime)
         elif callable(model):
             self._rule = model
         else:
             raise InputError(f"model {model!r} is no name, path, network or function of two luma images")
 
+        self.name = (
+            str(model) if isinstance(model, str | Path) else getattr(model, "__name__", type(model).__name__)
+        )
         self.threads = self._runtime.threads if self._runtime else threads or os.cpu_count() or 1
+
+    def __repr__(self) -> str:
+        return f"Fuser({self.name!r}, {self.task}, on {self.device} in {self.precision} by {self.runtime})"
+
+    @property
+    def network(self) -> "nn.Module | None":
+        """The network itself, for people who build on it; None for a rule."""
+        return self._runtime.network if self._runtime else None
 
     @property
     def device(self) -> str:
@@ -136,80 +156,68 @@ class Fuser:
 
     def fuse(
         self,
-        infrared: Pixels,
-        visible: Pixels,
+        infrared: PixelsLike | None = None,
+        visible: PixelsLike | None = None,
         *,
-        color: Colour = "visible",
+        mri: PixelsLike | None = None,
+        ct: PixelsLike | None = None,
+        pet: PixelsLike | None = None,
+        spect: PixelsLike | None = None,
+        color: Color = "auto",
         dtype: DTypeLike | None = None,
         align: "Alignment | Literal['auto'] | None" = None,
         crop: bool = False,
     ) -> Pixels:
-        """Fuse one pair.
+        """Fuse one pair: infrared and visible, or by name ``mri`` and one of ``ct``, ``pet``, ``spect``.
 
         Args:
-            infrared: infrared, or CT, PET, SPECT: (H, W) or (H, W, 3) RGB; uint8, uint16 or floating 0..1.
-            visible: visible, or MRI: the same size, unless ``align`` is given; depth and channels may differ.
-            color: whose chroma the result carries: ``visible``, ``infrared`` (right for PET and SPECT),
-                ``gray`` for none, or ``heat``: that of ``visible``, warmed to orange by the infrared level
-                (:mod:`fsidfusion.thermal.heat`).
-            dtype: of the result; that of ``visible`` by default.
+            infrared: (H, W) or (H, W, 3) RGB; uint8, uint16 or floating 0..1; an array, a torch tensor (also
+                (3, H, W)) or a PIL image. Of a fuser for the medical task, the first one given is the MRI.
+            visible: the same size, unless ``align`` is given; depth and channels may differ.
+            mri: likewise, in place of ``visible``.
+            ct: likewise, in place of ``infrared``.
+            pet: likewise.
+            spect: likewise.
+            color: whose chroma the result carries: ``auto`` for that of visible, or of CT, PET and SPECT;
+                ``visible`` (MRI), ``infrared`` (CT, PET, SPECT), ``gray`` for none, or ``heat``: that of
+                ``visible``, warmed to orange by the infrared level (:mod:`fsidfusion.thermal.heat`).
+            dtype: of the result; that of ``visible`` (MRI) by default.
             align: how the infrared image lies on the visible one, or ``auto`` to estimate it
                 (:mod:`fsidfusion.alignment`). Outside the infrared field the visible image stands alone.
             crop: cut the aligned result to what both images fill.
 
         Returns:
-            (H, W, 3) if the image named by ``color`` is RGB, and for ``heat``, else (H, W).
+            a NumPy array: (H, W, 3) if the image that gives the chroma is RGB, and for ``heat``, else (H, W).
 
         Raises:
-            InputError: shapes, types or values as :func:`fsidfusion.images.pixels.check_pixels` says, sizes
-                that differ, not enough memory, or images that cannot be aligned.
+            InputError: no two images that belong together; shapes, types or values as
+                :func:`fsidfusion.images.pixels.as_pixels` says, sizes that differ, or images that cannot be
+                aligned.
+            NotEnoughMemory: the pair does not fit into the memory limit.
+            ModelError: the model returned NaN.
         """
-        if align is None:
-            return self.fuse_batch([infrared], [visible], color=color, dtype=dtype)[0]
-        from fsidfusion.alignment.warp import align_pair
+        first, second, task = in_their_places(self.task, infrared, visible, mri, ct, pet, spect)
+        plan = Plan(task=task, color=color, align=align, crop=crop)
+        names = ("infrared", "visible") if task == "thermal" else ("ct, pet or spect", "mri")
+        ours, theirs = (as_pixels(image, name) for image, name in zip((first, second), names))
+        wanted = None if dtype is None else np.dtype(dtype)
+        fusion = Fusion(Picture(ours), Picture(theirs), names, dtype=wanted)
+        Pipeline(self, plan)(fusion)
+        assert fusion.result is not None
+        return fusion.result.pixels
 
-        check_pixels(infrared, "infrared")
-        check_pixels(visible, "visible")
-        aligned = align_pair(infrared, visible, align, crop=crop)[0]
-        part = aligned.common_part() if crop else (slice(None), slice(None))
-        return self.fuse_batch([aligned.infrared], [visible], [aligned], color=color, dtype=dtype)[0][part]
+    def fuse_luma(self, infrared: Sequence[PixelsLike], visible: Sequence[PixelsLike]) -> list[Luma]:
+        """Fuse several pairs of one size to luma, before any output range: (H, W) float32 each.
 
-    def fuse_batch(
-        self,
-        infrared: Sequence[Pixels],
-        visible: Sequence[Pixels],
-        aligned: "Sequence[Aligned | None]" = (),
-        *,
-        color: Colour = "visible",
-        dtype: DTypeLike | None = None,
-    ) -> list[Pixels]:
-        """Fuse several pairs of one size, which go through the model together; see :meth:`fuse`.
-
-        ``aligned`` says for each pair, or for none, where the infrared image counts.
-        """
-        if color not in get_args(Colour):
-            raise InputError(f"color {color!r} is unknown; choose one of {', '.join(get_args(Colour))}")
-        results = []
-        fields = aligned or [None] * len(visible)
-        for fused, ours, theirs, field in zip(self.fuse_luma(infrared, visible), infrared, visible, fields):
-            fused = fused if field is None else field.blend(fused, theirs)
-            source = chroma_source(color, ours, theirs)
-            pixels = render(fused, find_range(fused, self.range), source, np.dtype(dtype or theirs.dtype))
-            if color == "heat":
-                weight, level = (None, luma(ours)) if field is None else (field.weight, field.plain())
-                pixels = glow(pixels, level, heat_range(level, weight), weight)
-            results.append(pixels)
-        return results
-
-    def fuse_luma(self, infrared: Sequence[Pixels], visible: Sequence[Pixels]) -> list[Luma]:
-        """Fuse several pairs of one size to luma, before any output mapping: (H, W) float32 each.
+        The images are those of the infrared place (CT, PET, SPECT) and of the visible one (MRI).
 
         Raises:
-            InputError: as :meth:`fuse`, or a model that returns NaN.
+            InputError, NotEnoughMemory, ModelError: as :meth:`fuse`.
         """
         if not infrared and not visible:
             return []
-        height, width = _check_pairs(infrared, visible)
+        infrared, visible = _check_pairs(infrared, visible)
+        height, width = visible[0].shape[:2]
         try:
             if self._runtime:
                 fused = self._through_network(self._runtime, infrared, visible)
@@ -223,7 +231,7 @@ class Fuser:
         return fused
 
     def batch_size(self, height: int, width: int) -> int:
-        """How many pairs of this size gain from one :meth:`fuse_batch`."""
+        """How many pairs of this size gain from one :meth:`fuse_luma`."""
         most = BATCH_PIXELS.get(self.device.partition(":")[0], BATCH_PIXELS["cpu"])
         return max(1, min(MAX_BATCH, most // (height * width)))
 
@@ -262,7 +270,9 @@ class Fuser:
                 if side is None:
                     batch = min(self.batch_size(height, width), int(budget / (frame.pixels * _SAFE_PASS)))
                     return whole(runtime, frame, infrared, visible, max(1, batch))
-                sampled = self._sampled_pixels(runtime, frame, side, budget)
+                sampled = 0
+                if runtime.has_global_statistics:
+                    sampled = self._sampled_pixels(runtime, frame, side, budget)
                 return [tiled(runtime, frame, side, sampled, *pair) for pair in zip(infrared, visible)]
             except MemoryError:  # more was needed than foreseen
                 side = (side or max(frame.framed_height, frame.framed_width)) // 2
@@ -310,47 +320,43 @@ class Fuser:
         )
 
 
-def chroma_source(color: Colour, infrared: Pixels, visible: Pixels) -> Pixels | None:
-    """The picture whose chroma :func:`render` carries; heat colours begin with that of the visible one."""
-    return {"infrared": infrared, "gray": None}.get(color, visible)
-
-
-def render(fused: Luma, range_: Range, colour: Pixels | None, dtype: np.dtype[Any]) -> Pixels:
-    """Turn fused luma into pixels: output mapping, chroma of ``colour``, rounding to nearest; strip by strip.
-
-    Args:
-        fused: (H, W).
-        range_: the fused values that become black and white.
-        colour: (H, W, 3) whose chroma is carried; (H, W) or None for a gray result.
-        dtype: uint8, uint16 or floating.
-
-    Returns:
-        (H, W, 3) if ``colour`` has three channels, else (H, W); the full range of ``dtype``, or 0..1.
-    """
-    chroma = colour if colour is not None and colour.ndim == 3 else None
-    result = np.empty(fused.shape if chroma is None else (*fused.shape, 3), dtype)
-    for rows in strips(*fused.shape):
-        level = apply_range(fused[rows], range_)
-        result[rows] = quantise(level if chroma is None else recolour(level, chroma[rows]), dtype)
-    return result
-
-
-def _check_pairs(infrared: Sequence[Pixels], visible: Sequence[Pixels]) -> tuple[int, int]:
-    """The common (H, W) of all images; InputError where there is none."""
+def _check_pairs(
+    infrared: Sequence[PixelsLike], visible: Sequence[PixelsLike]
+) -> tuple[list[Pixels], list[Pixels]]:
+    """All images as plain pixels of one size; InputError where they are not pairs."""
     if len(infrared) != len(visible):
         raise InputError(
             f"{len(infrared)} infrared and {len(visible)} visible images make no pairs; give as many"
         )
-    for name, images in (("infrared", infrared), ("visible", visible)):
-        for image in images:
-            check_pixels(image, name)
-    (height, width), *others = dict.fromkeys(image.shape[:2] for image in (*visible, *infrared))
+    ours = [as_pixels(image, "infrared") for image in infrared]
+    theirs = [as_pixels(image, "visible") for image in visible]
+    (height, width), *others = dict.fromkeys(image.shape[:2] for image in (*theirs, *ours))
     if others:
         other = f"{others[0][1]}x{others[0][0]}"
         raise InputError(
             f"sizes differ: {width}x{height} and {other} (width x height); resize one to the other"
         )
-    return height, width
+    return ours, theirs
+
+
+def in_their_places(
+    task: Task, infrared: Any, visible: Any, mri: Any, ct: Any, pet: Any, spect: Any
+) -> tuple[Any, Any, Task]:
+    """The images of the infrared and of the visible place, and the task, of what was given by name or order.
+
+    Raises:
+        InputError: not two images that belong together.
+    """
+    named = {"infrared": infrared, "visible": visible, "mri": mri, "ct": ct, "pet": pet, "spect": spect}
+    given = [name for name, image in named.items() if image is not None]
+    if given == ["infrared", "visible"]:
+        return (visible, infrared, task) if task == "medical" else (infrared, visible, task)
+    if given in (["mri", "ct"], ["mri", "pet"], ["mri", "spect"]):
+        return named[given[1]], mri, "medical"
+    raise InputError(
+        f"given {', '.join(given) or 'no image'}; expected infrared and visible,"
+        " or mri and one of ct, pet, spect"
+    )
 
 
 def _parse_tile(tile: str | int) -> Literal["auto", "off"] | int:

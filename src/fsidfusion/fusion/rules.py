@@ -93,7 +93,7 @@ def guided(infrared: Luma, visible: Luma) -> Luma:
     return base + _weighted(details, [_guided_filter(g, m, 7, 1e-6) for g, m in zip(sources, masks)])
 
 
-BASELINES: dict[str, Callable[[Luma, Luma], Luma]] = {
+RULES: dict[str, Callable[[Luma, Luma], Luma]] = {
     "maximum": maximum,
     "mean": mean,
     "laplacian": laplacian,
@@ -104,7 +104,7 @@ BASELINES: dict[str, Callable[[Luma, Luma], Luma]] = {
 
 def fuse_stack(name: str, infrared: NDArray[np.float32], visible: NDArray[np.float32]) -> NDArray[np.float32]:
     """Apply the baseline ``name`` to every pair of a stack: (B, H, W) and (B, H, W) to (B, H, W)."""
-    return np.stack([BASELINES[name](*pair) for pair in zip(infrared, visible)])
+    return np.stack([RULES[name](*pair) for pair in zip(infrared, visible)])
 
 
 def _larger(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,30 +1,28 @@
 """Fuse two videos frame by frame, without flicker; decoding, computing and encoding overlap."""
 
 import math
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from queue import Full, Queue
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from fsidfusion.alignment.stream import AlignmentStream
-from fsidfusion.alignment.transform import Alignment
-from fsidfusion.alignment.warp import where_known
 from fsidfusion.errors import FusionError, InputError, MissingDependency
-from fsidfusion.fusion.fuser import Colour, Fuser, chroma_source, render
-from fsidfusion.images.output_range import Range, find_range
-from fsidfusion.images.pixels import Luma, Pixels, luma, resize
-from fsidfusion.thermal.heat import glow, heat_range
-from fsidfusion.thermal.highlight import highlight
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.pipeline import Fusion, Pipeline, resample_infrared, sizes_differ
+from fsidfusion.fusion.plan import Plan
+from fsidfusion.fusion.scheduler import Ahead, Behind
+from fsidfusion.images.files import Picture
+from fsidfusion.images.output_range import Range, RangeMode, find_range
+from fsidfusion.images.pixels import Luma, Pixels
+from fsidfusion.thermal.heat import heat_range
+from fsidfusion.thermal.highlight import Threshold
 from fsidfusion.thermal.stream import ThermalStream, read_frame
-from fsidfusion.thermal.temperature import resample
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.video_files import Frame, Source
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 SMOOTHING = 0.5  # seconds in which the output range goes 63 % of the way to that of the scene
 CUT = 0.12  # mean change of luma from one frame to the next that begins another scene
 AHEAD = 4  # frames decoded ahead, and as many not yet encoded
-_KNOWN = 0.99  # share of the pixels sampled that were measured
 _THUMBNAIL = (32, 24)  # on which scenes are told apart
 
 
@@ -73,19 +70,75 @@ class SmoothRange:
         return self._range
 
 
+class Flow:
+    """The memory of a video: steady levels, one alignment, and ranges that follow the scene slowly."""
+
+    def __init__(self, plan: Plan, range_mode: RangeMode, name: str) -> None:
+        """``name`` is that of the infrared source, for messages."""
+        self.plan = plan
+        self.thermal = ThermalStream(plan.infrared, name)
+        self.alignment = AlignmentStream(plan.align)
+        self._range = SmoothRange(lambda fused: find_range(fused, range_mode))
+        self._heat_range = SmoothRange(heat_range)
+
+    @property
+    def threshold(self) -> Threshold | None:
+        """From where on something is hot."""
+        return self.thermal.threshold
+
+    @property
+    def note(self) -> str:
+        """On what was settled or estimated."""
+        return "; ".join(filter(None, (self.alignment.note, self.thermal.note)))
+
+    def level(self, fusion: Fusion) -> None:
+        """Steady levels; see :class:`fsidfusion.thermal.stream.ThermalStream`."""
+        infrared = fusion.sources[0]
+        pixels, fusion.hot = self.thermal(infrared.pixels, fusion.seconds)
+        fusion.infrared, fusion.known = replace(infrared, pixels=pixels), self.thermal.known
+
+    def place(self, fusion: Fusion) -> None:
+        """By the one alignment of both cameras, or by resizing where that is wanted, or all that is left."""
+        infrared, visible = fusion.sources
+        fusion.aligned = self.alignment(infrared.pixels, visible.pixels, fusion.known)
+        if fusion.aligned:
+            fusion.infrared = replace(infrared, pixels=fusion.aligned.infrared)
+            fusion.fit_levels(fusion.aligned.levels)
+        elif infrared.size != visible.size:
+            if not self.plan.resize and not self.alignment.note:
+                raise sizes_differ(fusion.names, (infrared.size, visible.size))
+            resample_infrared(fusion)
+
+    def range(self, fusion: Fusion) -> Range:
+        """The output range, smoothed."""
+        assert fusion.luma is not None
+        return self._range(fusion.luma, fusion.seconds)
+
+    def heat_range(self, level: Luma, weight: Luma | None, seconds: float) -> Range:
+        """The levels of heat, smoothed."""
+        return self._heat_range(level, seconds, weight)
+
+    def learnt(self, frames: Iterator[Fusion]) -> Iterator[Fusion]:
+        """The same frames, once the first ones have told how the cameras lie, if that is to be estimated."""
+        first: list[Fusion] = []
+        while len(first) < self.alignment.frames_to_learn and (frame := next(frames, None)) is not None:
+            first.append(frame)
+        if first:
+            pairs = [frame.sources for frame in first]
+            self.alignment.learn([(infrared.pixels, visible.pixels) for infrared, visible in pairs])
+        yield from first
+        yield from frames
+
+
 def fuse_video(
-    fuser: Fuser,
     infrared: str,
     visible: str,
     output: Path,
     *,
-    color: Colour = "visible",
-    resize: bool = False,
+    fuser: Fuser | None = None,
+    plan: Plan = Plan(),
     rate: float = 25.0,
-    overwrite: bool = False,
-    report: Callable[[int, int | None], None] = lambda done, total: None,
-    thermal: Thermal = Thermal(),
-    align: Alignment | Literal["auto"] | None = None,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Summary:
     """Fuse two videos to one with the frames, the times and the sound of the visible one.
 
@@ -93,46 +146,35 @@ def fuse_video(
     source ends the result. Ctrl-C ends it early, as a whole file.
 
     Args:
-        fuser: the model; its range is smoothed over time.
         infrared: see :func:`fsidfusion.fusion.video_files.open_source`.
         visible: likewise.
         output: .mp4, .mov, .mkv or .webm.
-        color: whose colour is kept; see :meth:`Fuser.fuse`.
-        resize: resample the infrared frames where their size differs.
+        fuser: the model, the default one if none is given; its range is smoothed over time.
+        plan: colour, gain, alignment, and what to do with what exists or differs in size. An alignment
+            ``auto`` is estimated once, from the first frames.
         rate: frames a second of sequences of pictures.
-        overwrite: replace an output that exists.
-        report: called with frames done, and in all where that is known.
-        thermal: what the infrared frames hold, their gain, and hot targets.
-        align: how the infrared frames lie on the visible ones; ``auto`` estimates it once from the first.
+        progress: called with frames done, and in all where that is known.
 
     Raises:
         InputError: sources without frames, sizes that differ, a source that is damaged or a camera that stops
-            (what was fused before is kept), an output that exists or cannot be written, PyAV missing, thermal
-            options that do not fit the frames.
+            (what was fused before is kept), an output that exists or cannot be written, thermal options that
+            do not fit the frames.
+        MissingDependency: PyAV is not installed.
     """
-    thermal.check()
     if not find_spec("av"):
         raise MissingDependency("videos need PyAV: pip install 'fsidfusion[video]'")
     from fsidfusion.fusion.video_files import CONTAINERS, open_source
 
+    output = Path(output)
     if output.suffix.lower() not in CONTAINERS:
         raise InputError(f"output {output} is no known video; end it in {', '.join(CONTAINERS)}")
-    if output.exists() and not overwrite:
+    if output.exists() and not plan.overwrite:
         raise InputError(f"{output} exists; give another name, or --overwrite")
     if not output.parent.is_dir():
         raise InputError(f"cannot write {output}: there is no folder {output.parent}; make it first")
-    read = partial(read_frame, thermal=thermal)
-    sources = open_source(infrared, rate, read), open_source(visible, rate)
-    return _Run(
-        fuser,
-        *sources,
-        output,
-        color,
-        resize,
-        report,
-        ThermalStream(thermal, infrared),
-        AlignmentStream(align),
-    ).run()
+    read = partial(read_frame, thermal=plan.infrared)
+    sources = open_source(str(infrared), rate, read), open_source(str(visible), rate)
+    return _fuse(fuser or Fuser(task=plan.task), plan, *sources, output, progress)
 
 
 def paired(infrared: "Iterator[Frame]", visible: "Iterator[Frame]", slack: float) -> Iterator[Any]:
@@ -152,165 +194,83 @@ def paired(infrared: "Iterator[Frame]", visible: "Iterator[Frame]", slack: float
         yield frame, now
 
 
-class _Run:
-    """One call of fuse_video: a thread decodes, one encodes, and the caller's computes."""
+def _fuse(
+    fuser: Fuser,
+    plan: Plan,
+    infrared: "Source",
+    visible: "Source",
+    output: Path,
+    progress: Callable[[int, int | None], None],
+) -> Summary:
+    """A thread decodes, one encodes, and the caller's computes."""
+    memory = Flow(plan, fuser.range, infrared.name)
+    pipeline = Pipeline(fuser, plan, memory)
+    names = (infrared.name, visible.name)
+    pairs = paired(infrared.frames, visible.frames, 1.5 / float(infrared.rate))
+    decoded = Ahead((_frame(names, *pair) for pair in pairs), AHEAD)
+    sink: _Sink | None = None
+    done, stopped, failure = 0, False, None
+    total = _total(infrared, visible)
+    try:
+        for fusion in memory.learnt(decoded):
+            pipeline(fusion)
+            assert fusion.result is not None
+            sink = sink or _Sink(output, fusion.sources[1].size, visible)
+            sink.encoder.put((fusion.result.pixels, fusion.seconds))
+            done += 1
+            progress(done, total)
+    except KeyboardInterrupt:
+        stopped = True
+    except BaseException as error:  # what was fused so far is worth keeping
+        failure = error
+    finally:
+        decoded.close()  # a camera or address that sends nothing may hold it: it is left after a while
+    if sink is not None:
+        failure = sink.close(done) or failure
+    if failure:
+        kept = f"; {done} frames were kept in {output}" if done else ""
+        if isinstance(failure, FusionError):
+            raise type(failure)(f"{failure}{kept}") from failure
+        raise failure
+    if sink is None and not stopped:
+        raise InputError(f"{visible.name} and {infrared.name} hold no frames at the same time")
+    size = sink.size if sink else (0, 0)
+    note = "; ".join(filter(None, (memory.note, sink.writer.note if sink else "")))
+    return Summary(done, *size, stopped, note)
 
-    def __init__(
-        self,
-        fuser: Fuser,
-        infrared: "Source",
-        visible: "Source",
-        output: Path,
-        color: Colour,
-        resize: bool,
-        report: Callable[[int, int | None], None],
-        thermal: ThermalStream,
-        alignment: AlignmentStream,
-    ) -> None:
-        self.fuser, self.infrared, self.visible, self.output = fuser, infrared, visible, output
-        self.color, self.resize, self.report, self.thermal = color, resize, report, thermal
-        self.alignment = alignment
-        self.heat = SmoothRange(heat_range)
-        self.decoded: Queue[Any] = Queue(AHEAD)
-        self.fused: Queue[tuple[Pixels, float] | None] = Queue(AHEAD)
-        self.stopping = threading.Event()
-        self.failure: BaseException | None = None  # of a thread
 
-    def run(self) -> Summary:
-        decoder = threading.Thread(target=self._decode, daemon=True)
-        decoder.start()
-        encoder: threading.Thread | None = None
-        done, stopped, size, note = 0, False, (0, 0), ""
-        smooth = SmoothRange(lambda fused: find_range(fused, self.fuser.range))
-        writer = None
-        try:
-            for visible, infrared in self._pairs():
-                pixels = self._fuse(infrared.pixels, visible.pixels, visible.seconds, smooth)
-                if writer is None:
-                    size = visible.pixels.shape[:2]
-                    writer = self._writer(size)
-                    note = "; ".join(filter(None, (self.alignment.note, self.thermal.note, writer.note)))
-                    encoder = threading.Thread(target=self._encode, args=(writer,), daemon=True)
-                    encoder.start()
-                self.fused.put((pixels, visible.seconds))
-                done += 1
-                self.report(done, self._total())
-        except KeyboardInterrupt:
-            stopped = True
-        except BaseException as error:  # what was fused so far is worth keeping
-            self.failure = self.failure or error
-        finally:
-            self.stopping.set()  # also the decoder
-            if encoder is not None:
-                self.fused.put(None)
-                encoder.join()
-            decoder.join(timeout=2.0)  # a camera or address that sends nothing may hold it
-        if writer is not None:
-            self._finish(writer, done)
-        if self.failure:
-            kept = f"; {done} frames were kept in {self.output}" if done else ""
-            if isinstance(self.failure, FusionError):
-                raise InputError(f"{self.failure}{kept}") from self.failure
-            raise self.failure
-        if writer is None and not stopped:
-            raise InputError(f"{self.visible.name} and {self.infrared.name} hold no frames at the same time")
-        return Summary(done, *size, stopped, note)
+def _frame(names: tuple[str, str], visible: "Frame", infrared: "Frame") -> Fusion:
+    return Fusion(
+        Picture(infrared.pixels), Picture(visible.pixels), names, visible.seconds, dtype=np.dtype(np.uint8)
+    )
 
-    def _pairs(self) -> Iterator[Any]:
-        """The decoded pairs; the first ones when an alignment was learnt from them."""
-        first: list[Any] = []
-        wanted = self.alignment.frames_to_learn
-        while len(first) < wanted and (pair := self.decoded.get()) is not None:
-            first.append(pair)
-        if first:
-            self.alignment.learn([(infrared.pixels, visible.pixels) for visible, infrared in first])
-        yield from first
-        if len(first) < wanted:  # the sources have ended
-            return
-        while (pair := self.decoded.get()) is not None and not self.stopping.is_set():
-            yield pair
 
-    def _total(self) -> int | None:
-        """How many frames the result will have."""
-        counts = (self.visible.count, self.infrared.count)
-        if counts[0] is None or counts[1] is None:
-            return counts[0]
-        return min(counts[0], round(counts[1] / self.infrared.rate * self.visible.rate))
+def _total(infrared: "Source", visible: "Source") -> int | None:
+    """How many frames the result will have."""
+    if visible.count is None or infrared.count is None:
+        return visible.count
+    return min(visible.count, round(infrared.count / infrared.rate * visible.rate))
 
-    def _fuse(self, infrared: Pixels, visible: Pixels, seconds: float, smooth: SmoothRange) -> Pixels:
-        infrared, hot = self.thermal(infrared, seconds)
-        known = self.thermal.known
-        aligned = self.alignment(infrared, visible, known)
-        if aligned:
-            infrared, hot = aligned.infrared, None if hot is None else aligned.levels(hot)
-        elif infrared.shape[:2] != visible.shape[:2]:
-            if not self.resize and not self.alignment.note:
-                sizes = [f"{pixels.shape[1]}x{pixels.shape[0]}" for pixels in (infrared, visible)]
-                raise InputError(
-                    f"sizes differ: {self.infrared.name} has {sizes[0]} pixels,"
-                    f" {self.visible.name} {sizes[1]}; give --align, or --resize"
-                )
-            infrared = resize(infrared, *visible.shape[:2])
-            hot = None if hot is None else resample(hot, *visible.shape[:2])
-            known = None if known is None else resample(known.astype(np.float32), *visible.shape[:2]) > _KNOWN
-        if aligned is None and known is not None:
-            aligned = where_known(infrared, visible, known)
-            infrared = aligned.infrared
-        fused = self.fuser.fuse_luma([infrared], [visible])[0]
-        fused = aligned.blend(fused, visible) if aligned else fused
-        source = chroma_source(self.color, infrared, visible)
-        pixels = render(fused, smooth(fused, seconds), source, np.dtype(np.uint8))
-        if self.color == "heat":
-            weight, level = (aligned.weight, aligned.plain()) if aligned else (None, luma(infrared))
-            pixels = glow(pixels, level, self.heat(level, seconds, weight), weight)
-        if hot is None or self.thermal.threshold is None:
-            return pixels
-        return highlight(pixels, hot, self.thermal.threshold)
 
-    def _writer(self, size: tuple[int, int]) -> Any:
+class _Sink:
+    """The file of the result, and the thread that writes it."""
+
+    def __init__(self, output: Path, size: tuple[int, int], visible: "Source") -> None:
         from fsidfusion.fusion.video_files import VideoWriter
 
-        return VideoWriter(self.output, size, self.visible.rate, self.visible.file)
+        self.output, self.size = output, size
+        self.writer = VideoWriter(output, size, visible.rate, visible.file)
+        self.encoder: Behind[tuple[Pixels, float]] = Behind(lambda item: self.writer.write(*item), AHEAD)
 
-    def _decode(self) -> None:
-        """Decode pairs until the end of a source or of the run."""
-        slack = 1.5 / float(self.infrared.rate)
-        try:
-            for pair in paired(self.infrared.frames, self.visible.frames, slack):
-                if not self._put(self.decoded, pair):
-                    break
-        except BaseException as error:
-            self.failure = error
-        finally:
-            self._put(self.decoded, None)
-
-    def _encode(self, writer: Any) -> None:
-        try:
-            while (item := self.fused.get()) is not None:
-                writer.write(*item)
-        except BaseException as error:
-            self.failure = error
-            self.stopping.set()
-            while self.fused.get() is not None:  # the computing thread may wait to hand over
-                pass
-
-    def _put(self, queue: "Queue[Any]", item: Any) -> bool:
-        """Hand over, unless the run is stopping."""
-        while not self.stopping.is_set():
-            try:
-                queue.put(item, timeout=0.1)
-                return True
-            except Full:
-                continue
-        return False
-
-    def _finish(self, writer: Any, done: int) -> None:
-        """Make the file whole, or leave none where it holds no frame."""
+    def close(self, done: int) -> BaseException | None:
+        """Make the file whole, or leave none where it holds no frame; what went wrong, if anything."""
+        self.encoder.close()
         try:
             if done:
-                writer.close()
+                self.writer.close()
             else:
-                writer.discard()
+                self.writer.discard()
         except OSError as error:
-            writer.discard()
-            self.failure = self.failure or InputError(f"{self.output} cannot be written ({error.strerror})")
+            self.writer.discard()
+            return InputError(f"{self.output} cannot be written ({error.strerror})")
+        return self.encoder.failure

@@ -14,7 +14,8 @@ from typing import Literal
 from fsidfusion.errors import InputError
 from fsidfusion.images.files import FORMATS
 
-Place = Literal["visible", "infrared"]  # of the two inputs; names the one whose colour the result carries
+Task = Literal["thermal", "medical"]  # medical: MRI, with CT, PET or SPECT in the infrared place
+Place = Literal["visible", "infrared"]
 
 Split = Literal["train", "test"]
 
@@ -40,6 +41,11 @@ class Pair:
     visible: Path  # visible; MRI
     labels: Path | None = None  # segmentation map or boxes, where the set has them
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the visible picture is the one inside the thermal file."""
+        return self.infrared == self.visible
+
 
 @dataclass(frozen=True)
 class Matches:
@@ -56,7 +62,7 @@ class PairSet:
 
     name: str
     pairs: tuple[Pair, ...]
-    colour: Place
+    task: Task
     split: Split | None = None  # where its folders say so
 
 
@@ -187,26 +193,26 @@ def _sets_in(folder: Path) -> list[PairSet]:
     infrared = next((name for name in _INFRARED if name in inside), None)
     visible = next((name for name in _VISIBLE if name in inside), None)
     mri = next((name for name in _MRI if name in inside), None)
-    layouts: list[tuple[str, str, Place]] = []
+    layouts: list[tuple[str, str, Task]] = []
     if infrared and visible:
-        layouts.append((infrared, visible, "visible"))
-    layouts += [(name, mri, "infrared") for name in _FUNCTIONAL if mri and name in inside]
+        layouts.append((infrared, visible, "thermal"))
+    layouts += [(name, mri, "medical") for name in _FUNCTIONAL if mri and name in inside]
     labels = next((inside[name] for name in _LABEL_FOLDERS if name in inside), None)
     by_stem = {p.stem: p for p in labels.iterdir()} if labels else {}
     sets = []
-    for first, second, colour in layouts:
+    for first, second, task in layouts:
         name = _name(folder) if len(layouts) == 1 else f"{_name(folder)}/{first}-{second}"
         sides = inside[first], inside[second]
         splits = [split for split in _SPLITS if all((side / split).is_dir() for side in sides)]
         for split in splits:
             pairs = match_pairs([sides[0] / split], [sides[1] / split]).pairs
-            sets.append(PairSet(f"{name}/{split}", pairs, colour, split))
+            sets.append(PairSet(f"{name}/{split}", pairs, task, split))
         if not splits:
             pairs = tuple(
                 Pair(p.name, p.infrared, p.visible, by_stem.get(p.name))
                 for p in match_pairs([sides[0]], [sides[1]]).pairs
             )
-            sets.append(PairSet(name, pairs, colour, _split(folder)))
+            sets.append(PairSet(name, pairs, task, _split(folder)))
     return sets
 
 
@@ -228,7 +234,7 @@ def _scenes_in(root: Path) -> list[PairSet]:
             name = _without_side(path.stem)
             if name in visible:
                 pairs.append(_pair((place / (name or folder.name)).as_posix(), path, visible[name]))
-    return [PairSet(_name(root), tuple(pairs), "visible", _split(root))] if pairs else []
+    return [PairSet(_name(root), tuple(pairs), "thermal", _split(root))] if pairs else []
 
 
 def _side(stem: str) -> Place | None:

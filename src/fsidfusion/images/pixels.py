@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fsidfusion.errors import InputError
 
 Pixels = NDArray[Any]  # (H, W) or (H, W, 3); uint8, uint16, or floating 0..1
+PixelsLike = Any  # what as_pixels takes: an array, a torch tensor, a PIL image
 Luma = NDArray[np.float32]  # (H, W), nominally 0..1
 
 _WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
@@ -99,6 +100,51 @@ def sample_range(pixels: Pixels) -> tuple[float, float]:
     )  # a million pixels are enough
     low, high = np.percentile(pixels[::step, ::step], (0.05, 99.95))
     return float(low), float(high)
+
+
+def as_pixels(image: PixelsLike, name: str) -> Pixels:
+    """An array, a torch tensor or a PIL image as pixels that every step of the package can work on.
+
+    Byte order and strides are made plain here, once: OpenCV ignores the one, and other libraries the other.
+
+    Args:
+        image: (H, W) or (H, W, 3); of a tensor also (1, H, W) and (3, H, W); PIL images of modes L, RGB and
+            their kin, whose transparency is left out.
+        name: of the parameter, for messages.
+
+    Returns:
+        a C-contiguous array in the machine's byte order.
+
+    Raises:
+        InputError: something else, or as :func:`check_pixels`.
+    """
+    kind = type(image).__module__.partition(".")[0]
+    if kind == "PIL":
+        mode = image.mode
+        gray = mode in ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "F")
+        image = np.asarray(
+            image
+            if mode in ("L", "RGB", "F") or mode.startswith("I;16")
+            else image.convert("L" if gray else "RGB")
+        )
+    elif kind == "torch":
+        image = image.detach().cpu()
+        if str(image.dtype) == "torch.bfloat16":
+            image = image.float()
+        image = image.numpy()
+        if image.ndim == 3 and image.shape[0] in (1, 3) and image.shape[2] != 3:
+            image = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, 2)
+    elif not isinstance(image, np.ndarray):
+        raise InputError(
+            f"{name} is of type {type(image).__name__}, expected an array, a torch tensor or a PIL image:"
+            " (H, W) gray or (H, W, 3) RGB"
+        )
+    if isinstance(image, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array; fill its masked pixels first")
+    if image.dtype.kind in "uf":
+        image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+    check_pixels(image, name)
+    return image
 
 
 def check_pixels(pixels: Pixels, name: str) -> None:

@@ -57,6 +57,11 @@ def model_card(name: str) -> dict[str, Any]:
     return json.loads(card.read_text("utf-8")) if card.exists() else {}
 
 
+def models() -> dict[str, dict[str, Any]]:
+    """The shipped networks: the card (recipe, data, scores, licence) by the name that ``model`` takes."""
+    return {name: model_card(name) for name in shipped_models()}
+
+
 def build_model(architecture: str, options: Mapping[str, Any] | None = None) -> nn.Module:
     """A network with fresh weights from torch's random state; ``options`` are its constructor's arguments.
 

@@ -121,10 +121,10 @@ class CompiledRuntime(TorchRuntime):
         if self.name == "openvino":
             from fsidfusion.runtime.openvino_engine import OpenVinoEngine
 
-            return OpenVinoEngine(self._network, self.precision, self.threads)
+            return OpenVinoEngine(self.network, self.precision, self.threads)
         from fsidfusion.runtime.onnx_engine import OnnxEngine
 
-        return OnnxEngine(self._network, self.threads)
+        return OnnxEngine(self.network, self.threads)
 
     def _difference(self) -> float:
         """The largest difference of a pass from torch in fp32, for a picture with edges and slopes."""
@@ -133,7 +133,7 @@ class CompiledRuntime(TorchRuntime):
         infrared = np.where((x - 0.5) ** 2 + (y - 0.4) ** 2 < 0.08, np.float32(0.9), 0.2 + 0.3 * y)[None]
         visible = (0.5 + 0.45 * np.sin(12 * x) * np.cos(9 * y))[None]
         with torch.inference_mode():
-            exact = self._network(*(torch.from_numpy(image)[:, None] for image in (infrared, visible)))
+            exact = self.network(*(torch.from_numpy(image)[:, None] for image in (infrared, visible)))
         return float(np.abs(self._engine(infrared, visible) - exact[:, 0].numpy()).max())
 
 

@@ -36,7 +36,7 @@ class TorchRuntime:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = network.eval().to(self.device)
-        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.threads = torch.get_num_threads()
         self.size_multiple = int(getattr(network, "size_multiple", 1))
         self.minimum_size = int(getattr(network, "minimum_size", 1))
@@ -106,7 +106,7 @@ class TorchRuntime:
         try:
             with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 pair = (torch.from_numpy(image)[:, None].to(self.device) for image in (infrared, visible))
-                return self._network(*pair, *extra)
+                return self.network(*pair, *extra)
         except torch.OutOfMemoryError as error:
             raise MemoryError(str(error)) from error
         except RuntimeError as error:  # the allocator of the CPU

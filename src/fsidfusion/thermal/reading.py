@@ -119,7 +119,19 @@ def read_thermal(
         InputError: a file that cannot be read, degrees asked of a file without temperatures, a window outside
             the picture, a picture in which nothing was measured.
     """
-    scene, picture = read_scene(path, thermal, max_pixels, temperature)
+    return show(str(path), *read_scene(path, thermal, max_pixels, temperature), thermal, temperature)
+
+
+def show(name: str, scene: Scene, picture: Picture, thermal: Thermal, temperature: bool = False) -> Reading:
+    """A scene in the range that is fused; see :func:`read_thermal`.
+
+    Args:
+        name: of the file, for messages.
+        scene: what the file shows.
+        picture: the picture in it.
+        thermal: its gain.
+        temperature: refuse a scene without temperatures.
+    """
     gain, threshold = thermal.gain(), thermal.threshold()
     asked = {
         "--temperature": temperature,
@@ -130,13 +142,13 @@ def read_thermal(
     if option and scene.celsius is None:
         reason = f" ({scene.note})" if scene.note else ""
         raise InputError(
-            f"{path} holds no temperatures{reason}, but {option} asks for them;"
+            f"{name} holds no temperatures{reason}, but {option} asks for them;"
             " leave it out, or say by --unit what the numbers are"
         )
     try:
         pixels, note = control(scene, gain)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{name}: {error}") from error
     profile = picture.profile if pixels.ndim == picture.pixels.ndim else None
     note = "; ".join(filter(None, (scene.note, note)))
     return Reading(replace(picture, pixels=pixels, profile=profile), scene, note)

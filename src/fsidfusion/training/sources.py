@@ -50,7 +50,7 @@ def source_pairs(
     if root is not None:
         sets = training_sets(root)[0]
     else:
-        sets = [PairSet("pairs", match_pairs(infrared, visible).pairs, "visible")]
+        sets = [PairSet("pairs", match_pairs(infrared, visible).pairs, "thermal")]
     sources = []
     for found in sets:
         splits = split_of(pair.name for pair in found.pairs) if validation else {}

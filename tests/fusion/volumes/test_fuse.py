@@ -6,7 +6,7 @@ from pydicom import Dataset
 
 from fsidfusion import Fuser
 from fsidfusion.errors import FusionError
-from fsidfusion.fusion.fuser import render
+from fsidfusion.fusion.color import render
 from fsidfusion.fusion.volumes.fuse import Options, ct_window, fuse_volumes
 from fsidfusion.fusion.volumes.grid import AXES, Volume, plane, to_display
 from fsidfusion.images.output_range import find_range

@@ -115,7 +115,7 @@ def test_mri_is_scored_with_the_second_weights_of_a_network(sets, tmp_path, monk
     text = to_markdown(results, models)
     for name in ("net", "net-medical"):
         assert f"| {name} | `{file_hash(tmp_path / f'{name}.safetensors')}` |" in text
-    card = {r.pairs.name: card_scores([r], models[0].suited(r.pairs.colour)) for r in results}
+    card = {r.pairs.name: card_scores([r], models[0].suited(r.pairs.task)) for r in results}
     assert card["MRI_PET"]["weights_sha256"] == file_hash(tmp_path / "net-medical.safetensors")
 
 

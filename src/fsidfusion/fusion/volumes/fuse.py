@@ -8,7 +8,8 @@ import numpy as np
 
 from fsidfusion import __version__
 from fsidfusion.errors import InputError
-from fsidfusion.fusion.fuser import Fuser, render
+from fsidfusion.fusion.color import render
+from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.volumes.grid import (
     AXES,
     Axis,

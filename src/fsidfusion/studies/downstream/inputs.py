@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.evaluation.methods import file_hash, some
-from fsidfusion.fusion.rules import BASELINES
+from fsidfusion.fusion.rules import RULES
 from fsidfusion.images.files import read_picture
 from fsidfusion.images.pairs import Pair
 from fsidfusion.images.pixels import Pixels, luma, quantise, unit
@@ -26,7 +26,7 @@ from fsidfusion.report.plots import Kind
 from fsidfusion.studies.quality.scores import code_hash
 
 if TYPE_CHECKING:
-    from fsidfusion.fusion.fuser import Colour
+    from fsidfusion.fusion.plan import Color
 
 Frame = NDArray[np.uint8]  # (H, W, C): 3 channels, of ``early`` 4
 
@@ -44,7 +44,7 @@ class Input:
     name: str  # as in the tables: "visible", "fsidfusion-light+heat", "mine" for mine.safetensors
     model: str = ""  # a baseline, a shipped network or a .safetensors file; "" for the cameras themselves
     weights: str = ""  # sha256 of a network's file
-    color: "Colour" = "visible"  # that fused pictures carry, see Fuser.fuse
+    color: "Color" = "visible"  # that fused pictures carry, see Fuser.fuse
 
     @property
     def channels(self) -> int:
@@ -155,15 +155,16 @@ def prepare_frames(
     """
     if not given.model:
         return Frames(given, pairs, ())
-    from fsidfusion.fusion.files import Options, fuse_files
+    from fsidfusion.fusion.files import fuse_pairs
     from fsidfusion.fusion.fuser import Fuser
+    from fsidfusion.fusion.plan import Plan
 
     key = hashlib.sha256(json.dumps(given.identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache / f"{given.name}-{key}"
     files = [folder / f"{pair.name}-{_sources_hash(pair)}.png" for pair in pairs]
     if not all(file.exists() for file in files):
         fuser = Fuser(given.model, device=device, precision="fp32", runtime="torch")
-        outcomes = fuse_files(fuser, pairs, files, Options(color=given.color, bits="8"), report)
+        outcomes = fuse_pairs(fuser, pairs, files, Plan(color=given.color, bits="8"), report)
         failed = [outcome.message for outcome in outcomes if outcome.status == "failed"]
         if failed:
             raise InputError(f"{failed[0]} ({len(failed)} of {len(pairs)} pairs could not be fused)")
@@ -193,7 +194,7 @@ def _open_input(name: str) -> Input:
         if not plain.model:
             raise InputError(f"{name}: a camera alone has no heat colours; expected a model before {HEAT}")
         return replace(plain, name=plain.name + HEAT, color="heat")
-    if name in BASELINES:
+    if name in RULES:
         return Input(name, name)
     from fsidfusion.network.checkpoint import WEIGHTS, load_model
 
@@ -202,7 +203,7 @@ def _open_input(name: str) -> Input:
     except FusionError as error:
         if name.endswith(".safetensors"):
             raise
-        known = ", ".join((INFRARED, VISIBLE, EARLY, *BASELINES))
+        known = ", ".join((INFRARED, VISIBLE, EARLY, *RULES))
         raise InputError(f"{error}; other inputs: {known}; and any model{HEAT}") from error
     path = Path(name)
     if path.suffix != ".safetensors" and not path.exists():

@@ -22,7 +22,7 @@ from fsidfusion.evaluation.published import (
     stands,
 )
 from fsidfusion.evaluation.sets import MEDICAL_NOTE
-from fsidfusion.fusion.rules import BASELINES
+from fsidfusion.fusion.rules import RULES
 from fsidfusion.images.atomic import write_text
 from fsidfusion.images.pairs import PairSet
 from fsidfusion.studies.pages import read_part, write_part
@@ -94,7 +94,7 @@ def check_docs(root: Path, sets: Sequence[PairSet], models: Sequence[Model]) -> 
     from fsidfusion.network.checkpoint import shipped_networks
 
     _pages(root)
-    wanted = [*published_sets(), *shipped_networks(), *BASELINES]
+    wanted = [*published_sets(), *shipped_networks(), *RULES]
     given = {found.name for found in sets} | {model.name for model in models}
     missing = [name for name in wanted if name not in given]
     if missing:
@@ -122,7 +122,7 @@ def write_docs(root: Path, results: Sequence[SetScores], models: Sequence[Model]
     for model in all_weights(models):
         card = root / "src" / "fsidfusion" / "weights" / f"{model.name}.json"
         if card.exists():
-            scored = [r for r in results if any(m.suited(r.pairs.colour) is model for m in models)]
+            scored = [r for r in results if any(m.suited(r.pairs.task) is model for m in models)]
             content = {**json.loads(card.read_text("utf-8")), "scores": card_scores(scored, model)}
             write_text(card, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
             written.append(card)

@@ -16,7 +16,7 @@ from PIL import Image
 from fsidfusion.evaluation.evaluate import Evaluation
 from fsidfusion.evaluation.methods import Model, file_hash
 from fsidfusion.evaluation.published import COLUMNS
-from fsidfusion.fusion.fuser import render
+from fsidfusion.fusion.color import render
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.files import read_picture
 from fsidfusion.images.output_range import find_range
@@ -89,7 +89,7 @@ def choose(evaluation: Evaluation, metrics: Sequence[str] = COLUMNS) -> dict[str
 
 def _pictures(result: SetScores, pair: Pair, models: Sequence[Model], folder: Path) -> dict[str, bytes]:
     """Both sources and the fused pictures of a pair, by label."""
-    coloured = 0 if result.pairs.colour == "infrared" else 1
+    coloured = 0 if result.pairs.task == "medical" else 1
     labels = ("infrared", "visible") if coloured else (pair.infrared.parent.name, pair.visible.parent.name)
     read = cache(lambda: [read_picture(path).pixels for path in (pair.infrared, pair.visible)])
     files = file_hash(pair.infrared) + file_hash(pair.visible)
@@ -102,7 +102,7 @@ def _pictures(result: SetScores, pair: Pair, models: Sequence[Model], folder: Pa
         label: _encoded(folder, f"{files} {place}", lambda place=place: read()[place])  # type: ignore[misc]
         for place, label in enumerate(labels)
     }
-    for model in (model.suited(result.pairs.colour) for model in models):
+    for model in (model.suited(result.pairs.task) for model in models):
         key = json.dumps(identity(model, model.rows[0], files))
         pictures[model.rows[0]] = _encoded(folder, key, partial(fuse, model))
     return pictures

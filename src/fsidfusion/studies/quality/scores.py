@@ -16,7 +16,7 @@ from fsidfusion.errors import InputError
 from fsidfusion.evaluation.evaluate import Evaluation, ScoredPair, Scores, score_pairs, versions
 from fsidfusion.evaluation.methods import Model, file_hash, some
 from fsidfusion.evaluation.published import COLUMNS
-from fsidfusion.fusion.rules import BASELINES
+from fsidfusion.fusion.rules import RULES
 from fsidfusion.images.atomic import write_text
 from fsidfusion.images.pairs import Pair, PairSet
 from fsidfusion.metrics import DEFAULT
@@ -61,7 +61,7 @@ class Quality:
         self.jobs: list[_Job] = []
         for pairs in sets:
             pictures = pictures_hash(pairs.pairs)
-            for model in (model.suited(pairs.colour) for model in models):
+            for model in (model.suited(pairs.task) for model in models):
                 rows = {
                     row: self._scores(pairs.name, row, identity(model, row, pictures)) for row in model.rows
                 }
@@ -172,7 +172,7 @@ def open_models(
     models = [
         Model(
             name,
-            () if name in BASELINES else RANGES,
+            () if name in RULES else RANGES,
             device,
             "bf16" if name in in_bf16 else precision,
             runtime,
@@ -190,7 +190,7 @@ def open_models(
 def _all_models() -> list[str]:
     from fsidfusion.network.checkpoint import shipped_networks
 
-    return [*shipped_networks(), *BASELINES]
+    return [*shipped_networks(), *RULES]
 
 
 def shown_models(models: Sequence[Model]) -> list[Model]:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from fsidfusion.evaluation.published import BEST, COLUMNS, REFERENCE, cells_won, published_rows
 from fsidfusion.evaluation.tables import format_score, open_console
-from fsidfusion.fusion.rules import BASELINES
+from fsidfusion.fusion.rules import RULES
 from fsidfusion.images.output_range import HIGH_PERCENTILE, LOW_PERCENTILE, MAX_GAIN
 from fsidfusion.report.plots import Kind
 from fsidfusion.studies.quality.scores import SetScores
@@ -115,4 +115,4 @@ def _row(name: str, kind: Kind, means: dict[str, float], printed: dict[str, dict
 
 
 def _kind(model: str) -> Kind:
-    return "baseline" if model in BASELINES else "ours"
+    return "baseline" if model in RULES else "ours"

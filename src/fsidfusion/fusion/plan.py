@@ -1,0 +1,69 @@
+"""What one run of the fusion does: every option, parsed and checked once, and then only read."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+from fsidfusion.alignment.transform import Alignment
+from fsidfusion.errors import InputError
+from fsidfusion.images.files import MAX_PIXELS, Bits
+from fsidfusion.images.pairs import Task
+from fsidfusion.thermal.gain import Gain, parse_gain
+from fsidfusion.thermal.reading import Thermal
+
+Color = Literal["auto", "visible", "infrared", "gray", "heat"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How pairs are fused; the same for a pair of arrays or files, a video frame and a slice of a volume.
+
+    In the medical task MRI takes the visible place and CT, PET or SPECT the infrared one.
+
+    Raises:
+        InputError: an option that is unknown, or does not go with another.
+    """
+
+    task: Task = "thermal"  # decides what levels, colours and weights mean
+    color: Color = "auto"  # whose chroma is carried; auto: visible, and in the medical task infrared
+    thermal: Thermal = Thermal()  # what infrared pictures hold, their gain, and hot targets
+    agc_visible: str = "off"  # gain of visible pictures: off, linear, plateau, clahe, window:LOW..HIGH
+    align: Alignment | Literal["auto"] | None = None  # how infrared lies on visible; auto: estimated
+    crop: bool = False  # the aligned result to what both pictures fill
+    resize: bool = False  # resample the infrared picture to the visible one's size, where they differ
+    bits: Bits = "auto"  # of a written result; auto: 16 where one of the sources has more than 8
+    overwrite: bool = False  # else what exists is skipped
+    max_pixels: int = MAX_PIXELS  # of a source file; larger ones are refused by their headers
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("task", Task), ("color", Color)):
+            if getattr(self, name) not in get_args(kinds):
+                known = ", ".join(get_args(kinds))
+                raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose one of {known}")
+        if self.task == "medical" and self.color == "heat":
+            raise InputError("color heat is for infrared pictures; medical pairs keep their own colours")
+        self.thermal.check()
+        if self.agc_visible == "auto" or self.gain_visible.celsius:
+            raise InputError(
+                f"gain control {self.agc_visible!r} is not for visible pictures; expected off, linear,"
+                " plateau, clahe or window:7000..9000 (levels)"
+            )
+
+    @cached_property
+    def gain_visible(self) -> Gain:
+        """The gain control of visible pictures."""
+        return parse_gain(self.agc_visible)
+
+    @cached_property
+    def infrared(self) -> Thermal:
+        """What the pictures of the infrared place hold: those of scanners keep their levels and colours."""
+        return self.thermal.of_scan() if self.task == "medical" else self.thermal
+
+    @property
+    def chroma(self) -> Literal["visible", "infrared"] | None:
+        """The place whose chroma the result carries; heat colours begin with that of the visible picture."""
+        if self.color == "auto":
+            return "infrared" if self.task == "medical" else "visible"
+        if self.color == "gray":
+            return None
+        return "infrared" if self.color == "infrared" else "visible"
