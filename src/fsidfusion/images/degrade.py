@@ -10,6 +10,7 @@ They are models for tests and training, not renderings: without depth, distance 
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,7 @@ from PIL import Image
 from fsidfusion.errors import InputError
 
 Picture = NDArray[np.float32]  # (H, W) or (H, W, 3), 0..1
+Light = NDArray[np.floating[Any]]  # of any shape
 STRENGTH = 0.6  # where none is given: people are hard to see, and not yet gone
 INFRARED = ("stripes",)
 
@@ -151,7 +153,7 @@ def clouds(shape: tuple[int, int], rng: np.random.Generator, persistence: float)
     return (total - low) / max(high - low, 1e-6)
 
 
-def veil(scene: Picture, airlight: Picture | float, cover: Picture) -> Picture:
+def veil(scene: Light, airlight: Light | float, cover: Light) -> Light:
     """Light J of a scene seen through a cloud that covers 1 - t of it: I = J t + A (1 - t); any shapes that
     broadcast."""
     return scene + cover * (airlight - scene)
