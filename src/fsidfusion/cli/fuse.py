@@ -1,5 +1,6 @@
 """``fsidfusion fuse``: pairs of picture files, from one line."""
 
+import re
 import sys
 import time
 from collections import Counter
@@ -142,8 +143,9 @@ def fuse(
         if outcome.status == "failed":
             print(f"fsidfusion fuse: failed: {outcome.message}", file=sys.stderr)
     for path in matches.alone:
+        near = f"; the nearest is {matches.nearest[path].name}" if path in matches.nearest else ""
         print(
-            f"fsidfusion fuse: failed: {path} has no partner of the same stem; add it, or leave it out",
+            f"fsidfusion fuse: failed: {path} has no partner of the same stem{near}; add it, or leave it out",
             file=sys.stderr,
         )
     return status
@@ -160,8 +162,13 @@ def _summarise(outcomes: "Sequence[Outcome]", seconds: float, output: str) -> No
         print(f"{counts}; {len(skipped)} existed and were skipped" if skipped else counts)
     if len(outcomes) == 1 and skipped:
         print(f"{skipped[0].output} exists and was left as it is; --overwrite replaces it")
-    for note, number in Counter(outcome.message for outcome in fused if outcome.message).items():
-        print(f"note: {note}" + (f" ({number} pictures)" if number > 1 else ""), file=sys.stderr)
+    notes: dict[str, list[str]] = {}  # by what they say, whatever the numbers in them
+    for outcome in fused:
+        if outcome.message:
+            notes.setdefault(re.sub(r"\d+", "#", outcome.message), []).append(outcome.message)
+    for alike in notes.values():
+        like = "" if len(set(alike)) == 1 else ", and others like it"
+        print(f"note: {alike[0]}" + (f" ({len(alike)} pictures{like})" if alike[1:] else ""), file=sys.stderr)
 
 
 def _entry(outcome: "Outcome") -> dict[str, object]:

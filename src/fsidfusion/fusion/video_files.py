@@ -107,7 +107,7 @@ def _pixels(frame: VideoFrame) -> Pixels:
     name = frame.format.name
     turns = round(getattr(frame, "rotation", 0) / 90) % 4  # counter-clockwise, as phones note them
     if deep := _DEEP_GRAY.fullmatch(name):
-        pixels = _plane(frame, deep[2]) << (16 - int(deep[1]))
+        pixels: Pixels = _plane(frame, deep[2]) << (16 - int(deep[1]))
     elif name == "rgb555le" and is_smooth(levels := _plane(frame, "le")):
         pixels = levels  # AVI without a code for 16-bit gray is taken for five bits a colour
     else:

@@ -7,11 +7,12 @@ import glob
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.camera_names import nearest, of_side, pair_shots, shot_of
 from fsidfusion.images.files import FORMATS
 
 Task = Literal["thermal", "medical"]  # medical: MRI, with CT, PET or SPECT in the infrared place
@@ -54,6 +55,7 @@ class Matches:
     pairs: tuple[Pair, ...]
     alone: tuple[Path, ...]
     many: bool = True  # false where one file was named on each side
+    nearest: dict[Path, Path] = field(default_factory=dict)  # of a file alone, the name that is most alike
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,10 @@ def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Mat
 
     Each item is a picture, a folder, a glob, or a ``.txt`` file with one path a line. Where no stem is
     common, two globs are matched by what their ``*`` stood for (``x/*_ir.png`` and ``x/*_vis.png``), and two
-    equally long lists by position; so one file on each side is a pair whatever the names. Stems that differ
-    in the word for their side alone are matched without it (``IR12.png`` and ``VIS12.png``).
+    equally long lists by position; so one file on each side is a pair whatever the names. Names that a
+    thermal camera gave are matched by their numbers and stamps (:mod:`fsidfusion.images.camera_names`), also
+    where one folder is given for both sides. Stems that differ in the word for their side alone are matched
+    without it (``IR12.png`` and ``VIS12.png``).
 
     Args:
         infrared: files of the infrared place.
@@ -94,7 +98,11 @@ def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Mat
         InputError: nothing found on one side, two files of one side with the same stem, or no pair at all.
     """
     first, second = _expand(infrared, recursive), _expand(visible, recursive)
+    same = {s.path for s in first} == {s.path for s in second}
     left, right = _by_name(first, [s.stem for s in first]), _by_name(second, [s.stem for s in second])
+    shots = pair_shots([s.path for s in first], [s.path for s in second])
+    if shots and (same or not left.keys() & right.keys()):
+        return _of_camera(shots, left, right, same)
     if not left.keys() & right.keys():
         both = first + second
         if all(s.wildcard for s in both):
@@ -113,9 +121,39 @@ def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Mat
             f"no two files share a stem ({first[0].path.name}, {second[0].path.name}); rename them,"
             " or give two globs whose * stands for the common part: '*_ir.png' and '*_vis.png'"
         )
-    alone = [path for name, path in (left | right).items() if (name in left) != (name in right)]
+    files = left | right
+    alone = [path for name, path in files.items() if (name in left) != (name in right)]
     many = not (len(first) == len(second) == 1 and first[0].listed and second[0].listed)
-    return Matches(tuple(_pair(n, left[n], right[n]) for n in names), tuple(sorted(alone)), many)
+    return Matches(
+        tuple(_pair(n, left[n], right[n]) for n in names),
+        tuple(sorted(alone)),
+        many,
+        _nearest(alone, list(left.values()), list(right.values())),
+    )
+
+
+def _of_camera(
+    shots: Sequence[tuple[Path, Path]], left: dict[str, Path], right: dict[str, Path], same: bool
+) -> Matches:
+    """The pairs that the names of a camera tell; without partner are the thermal files that are left."""
+    names = {path: name for name, path in left.items()}
+    taken = {path for pair in shots for path in pair}
+    thermal = of_side(list(left.values()), "thermal")
+    alone = [path for path in thermal if path not in taken]
+    if not same:  # a visible file of no thermal one's moment; further lenses are no mistake
+        numbers = {shot.number for path in thermal if (shot := shot_of(path.stem))}
+        alone += [p for p in right.values() if (shot := shot_of(p.stem)) and shot.number not in numbers]
+    pairs = tuple(Pair(names[infrared], infrared, visible) for infrared, visible in shots)
+    return Matches(
+        pairs, tuple(sorted(alone)), True, _nearest(alone, thermal, of_side([*right.values()], "visible"))
+    )
+
+
+def _nearest(alone: Sequence[Path], infrared: Sequence[Path], visible: Sequence[Path]) -> dict[Path, Path]:
+    """For files without partner the one of the other side whose name is most alike."""
+    ours = set(infrared)
+    found = {path: nearest(path, visible if path in ours else infrared) for path in alone}
+    return {path: other for path, other in found.items() if other is not None}
 
 
 def files_by_stem(items: Paths, recursive: bool = False) -> dict[str, Path]:

@@ -19,6 +19,7 @@ Unit = Literal[
     "counts",
     "centikelvin",
     "kelvin64",
+    "kelvin25",
     "decikelvin",
     "kelvin",
     "celsius",
@@ -36,6 +37,7 @@ _SHIFTED = 2  # bits that are always zero: counts shifted to the top, of which n
 _SCALES = {  # unit: degrees Celsius a step, and at 0
     "centikelvin": (0.01, -ZERO_CELSIUS),
     "kelvin64": (1 / 64, -ZERO_CELSIUS),
+    "kelvin25": (1 / 25, -ZERO_CELSIUS),  # FLIR's TLinear of Duo Pro R and Vue Pro R
     "decikelvin": (0.1, -ZERO_CELSIUS),
     "kelvin": (1.0, -ZERO_CELSIUS),
     "celsius": (1.0, 0.0),
