@@ -126,3 +126,32 @@ def test_unequal_sizes_of_unknown_fields_of_view(scene):
     truth = (STILL - (32, 24) + np.float32(0.5)) * np.float32(0.5) - np.float32(0.5)
     distances = np.linalg.norm(estimate([(small, scene.visible)]).place(STILL) - truth, axis=-1)
     assert np.median(distances[40:200, 50:270]) < 1
+
+
+def test_a_small_field_is_found_wherever_it_lies_in_the_frame():
+    """The infrared camera sees a fifth of the visible frame, far from its middle."""
+    scene = render_scene(5, (480, 640))
+    left, top, width, height = 60, 250, 128, 96
+    infrared = cv2.resize(scene.infrared[top : top + height, left : left + width], (320, 240))
+    narrow = np.degrees(2 * np.arctan(0.2 * np.tan(np.radians(35))))
+    alignment = estimate(
+        [(infrared, scene.visible)], model="similarity", infrared_fov=float(narrow), visible_fov=70.0
+    )
+    corners = np.array([(left, top), (left + width, top), (left, top + height)], np.float64)
+    placed = alignment.place(corners.astype(np.float32)[None])[0]
+    assert np.abs(placed - [(0, 0), (320, 0), (0, 240)]).max() / 2.5 < 8
+
+
+def test_a_place_that_is_no_better_than_another_is_refused():
+    """Two like groups of objects in the visible frame; the infrared camera sees one of them."""
+    random = np.random.default_rng(4)
+    group = np.zeros((96, 96), np.uint8)
+    for _ in range(14):
+        x, y, w, h = random.integers((4, 4, 8, 8), (70, 70, 26, 26))
+        group[y : y + h, x : x + w] = random.integers(60, 255)
+    visible = random.integers(20, 26, (240, 480)).astype(np.uint8)
+    visible[72:168, 60:156] = visible[72:168, 230:326] = np.maximum(group, 20)
+    infrared = cv2.resize(group, (192, 192))
+    narrow = np.degrees(2 * np.arctan(0.2 * np.tan(np.radians(35))))
+    with pytest.raises(FusionError, match="at another place they fit as well"):
+        estimate([(infrared, visible)], model="similarity", infrared_fov=float(narrow), visible_fov=70.0)

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from fsidfusion.alignment.features import similarity
 from fsidfusion.alignment.methods import by_ecc, by_mutual_information
 from fsidfusion.alignment.models import Matrix, Model, Points, fit_model, transform_points
-from fsidfusion.alignment.search import Shot, View, refine, refine_field, residual, wide_search
+from fsidfusion.alignment.search import (
+    COARSE_SIDE,
+    Shot,
+    View,
+    next_best,
+    refine,
+    refine_field,
+    residual,
+    wide_search,
+)
 from fsidfusion.alignment.transform import Alignment, Size, today
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images.pixels import Pixels, check_pixels
@@ -25,9 +34,12 @@ _SCORED_SIDE = 320
 _ANGLES = tuple(range(-12, 13, 2))  # degrees
 _SCALES = (0.94, 1.0, 1.06)  # around a scale that is known
 _UNKNOWN_SCALES = tuple(1.07**step for step in range(-8, 9))  # sizes differ, and no field of view is given
-_REACH = 0.15  # longest shift, as a share of the visible frame
+_REACH = 0.15  # longest shift, as a share of the visible frame, where both fields are alike
+_MARGIN, _FARTHEST = 0.05, 0.5  # added to what the fields of view allow, and the limit
+_FINEST = 3.0  # times as many pixels a side, where the infrared field is a small part of the frame
 _SIGMAS = 4.0  # a score so far above those of wrong shifts is not chance
 _ABOVE_CHANCE = 0.09  # and at least by so much
+_STANDS_OUT = 0.03  # by which the score of a place is above those of all others, at least
 _GAIN = 0.005  # of the score, below which an estimate is no better than none
 _LONGEST = 0.5  # of the frame: a corner that moves further is no alignment
 _FLAT = 1e-3  # standard deviation of luma 0..1
@@ -98,17 +110,26 @@ def estimate(
         raise InputError("one field of view says nothing without the other; give --ir-fov and --vis-fov")
     elif visible_size != infrared_size:
         start, scales = _equal_areas(visible_size, infrared_size), _UNKNOWN_SCALES
-    starts = wide_search(shots, start, _ANGLES, scales, _REACH)
-    views = [View(shot, _SCORED_SIDE) for shot in shots]
-    matrix = _from_starts(views, starts, plain, model, method)
+    reach, finer = _range_of_search(visible_size, infrared_size, start, infrared_fov is not None)
+    starts = wide_search(shots, start, _ANGLES, scales, reach, round(finer * COARSE_SIDE))
+    sides = tuple(round(finer * side) for side in SIDES)
+    views = [View(shot, round(finer * _SCORED_SIDE)) for shot in shots]
+    matrix = _from_starts(views, starts, plain, model, method, sides)
     warp = None
     if field:
-        warp = refine_field(shots, matrix, SIDES[1:], 4, _STIFFNESS)
+        warp = refine_field(shots, matrix, sides[1:], 4, _STIFFNESS)
         if measure(views, matrix, warp) <= measure(views, matrix):
             warp = None
     with_, without = fit(views, matrix, warp), measure(views, plain)
     if not (with_.is_real and with_.score > without + _GAIN and _is_plausible(matrix, start, visible_size)):
         raise _refusal(with_, fit(views, plain))
+    beyond = next_best(shots, matrix, reach, round(finer * COARSE_SIDE))
+    if beyond > -_STANDS_OUT:
+        raise InputError(
+            "the pictures cannot be aligned: at another place they fit as well as at the best (score"
+            f" {with_.score:.3f}, {max(0.0, with_.score + beyond):.3f} elsewhere);"
+            " give more pairs of the rig, fields of view, or matched points (--points)"
+        )
     return Alignment(
         matrix,
         visible_size,
@@ -209,16 +230,36 @@ def _flat_side(shot: Shot) -> str:
 
 
 def _from_starts(
-    views: Sequence[View], starts: Sequence[Matrix], plain: Matrix, model: Model, method: Method
+    views: Sequence[View],
+    starts: Sequence[Matrix],
+    plain: Matrix,
+    model: Model,
+    method: Method,
+    sides: Sequence[int],
 ) -> Matrix:
     shots = [view.shot for view in views]
     if method == "ecc":
         return by_ecc(shots, [*starts, plain], model)
     if method == "mi":
         return by_mutual_information(shots, starts[:2], model)
-    ends = [refine(shots, start, model, SIDES[:1], 5) for start in starts]
+    ends = [refine(shots, start, model, sides[:1], 5) for start in starts]
     best = max(ends, key=lambda end: measure(views, end))
-    return refine(shots, best, model, SIDES, 4)
+    return refine(shots, best, model, sides, 4)
+
+
+def _range_of_search(
+    visible: Size, infrared: Size, start: Matrix, is_known: bool
+) -> tuple[tuple[float, float], float]:
+    """How far to look, down and across as shares of the visible frame, and how much finer than usual.
+
+    Where the fields of view are known, the smaller field may lie anywhere in the larger one.
+    """
+    scale = math.sqrt(abs(float(np.linalg.det(start[:2, :2]))))
+    shares = [ours / (scale * theirs) for ours, theirs in zip(infrared, visible)]  # of the visible frame
+    if not is_known:
+        return (_REACH, _REACH), 1.0
+    down, across = (min(_FARTHEST, max(_REACH, abs(1 - share) / 2 + _MARGIN)) for share in shares)
+    return (down, across), min(_FINEST, max(1.0, 1 / max(shares)))
 
 
 def _is_plausible(matrix: Matrix, start: Matrix, size: Size) -> bool:

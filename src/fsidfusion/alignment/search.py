@@ -21,7 +21,8 @@ from fsidfusion.thermal.gain import apply_gain, is_raw, parse_gain
 
 FIELD_CELLS = 20  # of the residual field along the longer side
 _GAIN = parse_gain("linear")  # for raw counts, which fill a part of their range only
-_COARSE_SIDE = 160  # longer side, in pixels, of the pictures in the wide search
+COARSE_SIDE = 160  # longer side, in pixels, of the pictures in the wide search
+_SAME_PLACE = 0.03  # of the longer side: shifts up to there are the same place
 _MIN_OVERLAP = 0.35  # of the smaller picture, in the wide search
 _COUPLING = (
     0.002,
@@ -105,7 +106,8 @@ def wide_search(
     start: Matrix,
     angles: Sequence[float],
     scales: Sequence[float],
-    reach: float,
+    reach: tuple[float, float],
+    side: int = COARSE_SIDE,
     most: int = 4,
 ) -> list[Matrix]:
     """The best rotations, scales and shifts around ``start``, each shift found by Fourier correlation.
@@ -115,19 +117,17 @@ def wide_search(
         start: visible to infrared pixels.
         angles: in degrees.
         scales: of the infrared picture, as factors on that of ``start``.
-        reach: longest shift, as a share of the visible frame.
+        reach: longest shift down and across, as shares of the visible frame.
+        side: longer side of the visible frame, in pixels, at which it is searched.
         most: so many are returned.
 
     Returns:
         different matrices, visible to infrared pixels, best first.
     """
-    views = [View(shot, _COARSE_SIDE) for shot in shots]
-    height, width = views[0].size
-    padded = [cv2.getOptimalDFTSize(2 * side) for side in (height, width)]
+    views = [View(shot, side) for shot in shots]
+    padded, (down, across), window = _shifts(views[0], reach)
     fixed = [_Spectrum(view.features, view.mask, padded) for view in views]
     found: list[tuple[float, Matrix]] = []
-    down, across = int(reach * height), int(reach * width)
-    window = np.ix_(np.arange(-down, down + 1), np.arange(-across, across + 1))
     for angle in angles:
         for scale in scales:
             matrix = start @ _turn(shots[0].visible.shape, angle, scale)
@@ -140,6 +140,36 @@ def wide_search(
             found.append((float(total[place]), matrix @ shift))
     found.sort(key=lambda item: -item[0])
     return _different([matrix for _, matrix in found], shots[0].visible.shape, most)
+
+
+def next_best(shots: Sequence[Shot], matrix: Matrix, reach: tuple[float, float], side: int) -> float:
+    """The best score of a map that is shifted away from its place, less its score there: below 0 where it
+    stands out.
+
+    Args:
+        shots: pairs of one rig, whose scores are averaged.
+        matrix: visible to infrared pixels.
+        reach: longest shift down and across, as shares of the visible frame.
+        side: longer side of the visible frame, in pixels, at which it is compared.
+    """
+    views = [View(shot, side) for shot in shots]
+    padded, (down, across), window = _shifts(views[0], reach)
+    total = np.zeros((2 * down + 1, 2 * across + 1))
+    for view in views:
+        spectrum = _Spectrum(view.features, view.mask, padded)
+        total += spectrum.correlate(_Spectrum(*view.infrared(matrix), padded))[window]
+    y, x = np.mgrid[-down : down + 1, -across : across + 1]
+    near = max(3.0, _SAME_PLACE * max(views[0].size))
+    here = np.hypot(y, x) <= near
+    return float(total[~here].max() - total[here].max()) / len(views)
+
+
+def _shifts(view: View, reach: tuple[float, float]) -> tuple[list[int], tuple[int, int], Any]:
+    """Padded sides of a transform, the longest shifts, and the window of all of them in a correlation."""
+    padded = [cv2.getOptimalDFTSize(2 * side) for side in view.size]
+    down, across = (int(share * side) for share, side in zip(reach, view.size))
+    window = np.ix_(np.arange(-down, down + 1), np.arange(-across, across + 1))
+    return padded, (down, across), window
 
 
 class _Spectrum:
