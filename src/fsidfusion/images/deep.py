@@ -3,9 +3,10 @@
 Samples here are arrays as stored: (H, W) or (H, W, C) with C of gray-alpha 2, RGB 3, RGBA 4.
 """
 
-import os
+import logging
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -14,34 +15,73 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from fsidfusion.images.budget import inflated_size
 from fsidfusion.images.exif import PREFIX, add_to_tiff
+from fsidfusion.images.tiff import check_segments, read_directories
 
 Samples = NDArray[Any]
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs is raised here
 
 ORIENTATION = 274  # EXIF and TIFF tag, values 1 to 8
 _PROFILE = 34675
 _CLASSIC = 3 << 30  # bytes of samples that fit into a classic TIFF, whose places are 32 bits
+_INTERLACED = 28  # place of that byte of a PNG
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _RGB_ORDER = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}  # OpenCV's codecs speak BGR
 
 
 def decode_png(content: bytes) -> Samples:
     """Decode a 16-bit PNG; raises ValueError or struct.error for a damaged one."""
-    _check_png(content)
+    check_png(content)
     samples = _decode_opencv(np.frombuffer(content, np.uint8))
     if samples.dtype != np.uint16:
         raise ValueError("its 16-bit samples cannot be decoded")
+    if content[_INTERLACED] or not samples[-1].any():  # black rows may be missing ones
+        check_png_rows(content)
     colour_type = content[25]
     return samples[..., [0, 3]] if samples.ndim == 3 and colour_type in (0, 4) else samples  # gray with alpha
 
 
-def _check_png(content: bytes) -> None:
-    """Every chunk whole and right, up to the end: OpenCV takes some damaged files without a word."""
+def check_png(content: bytes) -> None:
+    """Refuse a PNG of which a chunk is damaged: decoders take some such files without a word.
+
+    Raises:
+        ValueError, struct.error: as said.
+    """
+    for _ in _png_chunks(content):
+        pass
+
+
+def check_png_rows(content: bytes) -> None:
+    """Refuse a PNG that holds fewer rows than it claims, which decoders make up with black.
+
+    Raises:
+        ValueError, zlib.error: as said.
+    """
+    chunks = _png_chunks(content)
+    width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", next(chunks)[1])
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    steps = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    rows = [
+        (-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in steps if x < width and y < height
+    ]
+    expected = sum(down * (1 + -(-across * bits // 8)) for across, down in rows)
+    held = inflated_size((data for name, data in chunks if name == b"IDAT"), expected)
+    if held < expected:
+        raise ValueError(f"its rows hold {held} of {expected} bytes: image data end early")
+
+
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and content of each chunk up to the end, having compared its checksum."""
+    whole = memoryview(content)
     place, kind = 8, b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", content, place)
         (stored,) = struct.unpack_from(">I", content, place + 8 + length)
-        if zlib.crc32(memoryview(content)[place + 4 : place + 8 + length]) != stored:
+        if zlib.crc32(whole[place + 4 : place + 8 + length]) != stored:
             raise ValueError(f"the checksum of chunk {kind.decode('latin-1')} is wrong")
+        yield kind, whole[place + 8 : place + 8 + length]
         place += 12 + length
 
 
@@ -81,8 +121,12 @@ class TiffHeader:
 
 def read_tiff_header(stream: BinaryIO) -> TiffHeader:
     """Read the tags of the first page; raises whatever tifffile does for a damaged file."""
+    directories = read_directories(stream)
+    stream.seek(0)
     with tifffile.TiffFile(stream) as tiff:
         page = _first_page(tiff)
+        if (page.imagelength, page.imagewidth) != directories[0].size:
+            raise ValueError("its size can be read in two ways")
         orientation, profile = page.tags.get(ORIENTATION), page.tags.get(_PROFILE)
         bits, floating = int(np.max(page.bitspersample)), page.sampleformat == 3
         sides = (int(page.imagelength), int(page.imagewidth))
@@ -93,7 +137,7 @@ def read_tiff_header(stream: BinaryIO) -> TiffHeader:
             floating=floating,
             orientation=orientation.value if orientation and orientation.value in range(1, 9) else 1,
             profile=profile.value if profile else None,
-            pages=sum((other.shape[:2] == page.shape[:2]) for other in tiff.pages),
+            pages=sum(other.size == directories[0].size for other in directories),
             plain=(floating or (bits in (16, 32) and page.sampleformat in (1, 2)))
             and page.photometric in (0, 1, 2)
             and page.samplesperpixel <= 4,
@@ -106,13 +150,11 @@ def decode_tiff(stream: BinaryIO) -> Samples:
     tifffile reads what needs no codec beyond deflate, OpenCV the rest (LZW).
 
     Raises:
-        ValueError: the image data end early, or their compression is not read.
+        ValueError, zlib.error: the image data end early, or their compression is not read.
     """
+    check_tiff(stream)
     with tifffile.TiffFile(stream) as tiff:
         page = _first_page(tiff)
-        size = stream.seek(0, os.SEEK_END)
-        if any(start + length > size for start, length in zip(page.dataoffsets, page.databytecounts)):
-            raise ValueError("image data end early")
         try:
             samples = np.asarray(page.asarray())
             if samples.ndim == 3 and page.axes.startswith("S"):  # one plane for each channel
@@ -131,6 +173,16 @@ def decode_tiff(stream: BinaryIO) -> Samples:
             return samples.astype(np.float32, copy=False)
         samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
         return ~samples if page.photometric == 0 else samples  # 0: white is zero
+
+
+def check_tiff(stream: BinaryIO) -> None:
+    """Refuse a TIFF file whose first picture is not there whole; leaves the stream at its beginning.
+
+    Raises:
+        ValueError, zlib.error: as said.
+    """
+    check_segments(stream, read_directories(stream)[0])
+    stream.seek(0)
 
 
 def encode_tiff(stream: BinaryIO, samples: Samples, profile: bytes | None, exif: bytes | None = None) -> None:

@@ -3,6 +3,9 @@
 What a file is, is told by its content; what is written, by the name. Sources stay in their own bit depth.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -21,11 +24,11 @@ from PIL import (
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images import deep, exif
 from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.budget import MAX_PIXELS, check_filled, regular_file
 from fsidfusion.images.pixels import Pixels, check_pixels, is_gray
 
 Bits = Literal["auto", "8", "16"]
 
-MAX_PIXELS = 500_000_000  # a larger picture is refused by its header, before anything is decoded
 FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -38,6 +41,11 @@ FORMATS = {
 _KNOWN = "PNG, JPEG, BMP, TIFF or WebP"
 _DEEP_FORMATS = ("PNG", "TIFF")  # these hold 16 bits
 _LONGEST_SIDE = {"JPEG": 65_500, "WebP": 16_383}
+
+_RLE_RATIO = 256  # pixels that one byte of a run-length coded BMP can stand for
+_LIMIT_LOCK = threading.Lock()
+_unlimited = 0  # readers at work
+_their_limit: int | None = None
 
 # The plugins themselves, not Image.open, whose limit of pixels only a process-wide switch can lift.
 _PLUGINS: dict[str, Any] = {
@@ -194,21 +202,22 @@ def output_bits(path: Path, bits: Bits, source_bits: int) -> tuple[Literal[8, 16
 
 
 def _decode(path: Path, max_pixels: int, header_only: bool) -> tuple[Header, Picture | None]:
+    size = regular_file(path, "picture")
     try:
         with path.open("rb") as stream:
             name = _recognise(path, stream.read(16))
             stream.seek(0)
             if name == "TIFF":
-                return _decode_tiff(path, stream, max_pixels, header_only)
-            return _decode_pillow(path, stream, name, max_pixels, header_only)
+                header, picture = _decode_tiff(path, stream, max_pixels, header_only)
+            else:
+                header, picture = _decode_pillow(path, stream, name, max_pixels, header_only, size)
+            if picture is not None and picture.size != (header.height, header.width):
+                raise ValueError("its size can be read in two ways")
+            return header, picture
     except (FusionError, MemoryError):
         raise
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; check the path") from error
-    except IsADirectoryError as error:
-        raise InputError(
-            f"{path} is a folder, expected a picture; give folders for all inputs or for none"
-        ) from error
     except PermissionError as error:
         raise InputError(f"{path} may not be read; change its permissions") from error
     except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
@@ -235,9 +244,12 @@ def _check_size(path: Path, header: Header, max_pixels: int) -> None:
 
 
 def _decode_pillow(
-    path: Path, stream: BinaryIO, name: str, max_pixels: int, header_only: bool
+    path: Path, stream: BinaryIO, name: str, max_pixels: int, header_only: bool, size: int
 ) -> tuple[Header, Picture | None]:
-    image = _PLUGINS[name](stream)
+    if name == "WebP":  # whose plugin allocates when it opens
+        _check_size(path, Header(name, *_webp_size(stream), 3, 8), max_pixels)
+    with _without_limit():
+        image = _PLUGINS[name](stream)
     bits = 8
     tags = Image.Exif()
     if name == "PNG":
@@ -251,6 +263,8 @@ def _decode_pillow(
     width, height = image.size if orientation < 5 else image.size[::-1]
     header = Header(name, height, width, 1 if image.mode in ("1", "L", "LA", "I;16", "I") else 3, bits)
     _check_size(path, header, max_pixels)
+    if name == "BMP" and image.tile and image.tile[0][0] == "bmp_rle":
+        check_filled(height * width, size, _RLE_RATIO)
     if header_only:
         return header, None
     if getattr(image, "n_frames", 1) > 1:
@@ -262,12 +276,59 @@ def _decode_pillow(
         stream.seek(0)
         picture = _split_alpha(deep.decode_png(stream.read()), image.info.get("icc_profile"))
         return header, replace(_upright(picture, orientation), exif=kept)
+    if name == "PNG":
+        _check_png(stream, image)
     picture = _from_pillow(ImageOps.exif_transpose(image))
     if name == "WebP" and is_gray(
         picture.pixels
     ):  # WebP has no gray kind; the other formats say what they mean
         picture = Picture(np.ascontiguousarray(picture.pixels[..., 0]), picture.alpha, None)
     return header, replace(picture, exif=kept)
+
+
+def _check_png(stream: BinaryIO, image: Any) -> None:
+    """Refuse a damaged PNG that Pillow takes: wrong checksums of pixels, and rows that are not there."""
+    place = stream.tell()
+    stream.seek(0)
+    content = stream.read()
+    deep.check_png(content)
+    stream.seek(place)
+    image.load()
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    if image.info.get("interlace") or not np.asarray(last).any():  # black rows may be missing ones
+        deep.check_png_rows(content)
+
+
+def _webp_size(stream: BinaryIO) -> tuple[int, int]:
+    """(H, W) that the first chunk of a WebP file announces."""
+    head = stream.read(30)
+    stream.seek(0)
+    if head[12:16] == b"VP8X":
+        width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+    elif head[12:16] == b"VP8L":
+        packed = int.from_bytes(head[21:25], "little")
+        width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    return height, width
+
+
+@contextmanager
+def _without_limit() -> Iterator[None]:
+    """Pillow's own limit, which is one for the whole process, off while ours is in force."""
+    global _unlimited, _their_limit
+    with _LIMIT_LOCK:
+        if not _unlimited:
+            _their_limit = Image.MAX_IMAGE_PIXELS
+            Image.MAX_IMAGE_PIXELS = None
+        _unlimited += 1
+    try:
+        yield
+    finally:
+        with _LIMIT_LOCK:
+            _unlimited -= 1
+            if not _unlimited:
+                Image.MAX_IMAGE_PIXELS = _their_limit
 
 
 def _decode_tiff(
@@ -284,7 +345,9 @@ def _decode_tiff(
     kept = exif.carried(exif.tiff_exif(stream))
     stream.seek(0)
     if tiff.bits <= 8:  # Pillow turns the picture upright itself
-        return header, replace(_from_pillow(_PLUGINS["TIFF"](stream)), exif=kept)
+        deep.check_tiff(stream)
+        with _without_limit():
+            return header, replace(_from_pillow(_PLUGINS["TIFF"](stream)), exif=kept)
     if not tiff.plain:
         raise InputError(
             f"{path} has {tiff.bits}-bit samples of an unusual kind; save it as 8- or 16-bit gray or RGB,"

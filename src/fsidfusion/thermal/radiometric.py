@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.budget import MAX_METADATA
 from fsidfusion.images.files import turn_upright
 from fsidfusion.images.pixels import Pixels
 from fsidfusion.thermal.flir import MAGIC, Records, from_segments
@@ -166,15 +167,20 @@ def _size(segments: dict[int, list[bytes]], marker: int) -> int:
 
 
 def _segments(path: Path) -> dict[int, list[bytes]]:
-    """The contents of a JPEG's segments before its picture, by marker; {} for any other file."""
+    """The contents of a JPEG's segments before its picture, by marker; {} for any other file.
+
+    What goes beyond the budget for metadata is left out, and missed by whoever needs it.
+    """
     found: dict[int, list[bytes]] = {}
+    room = MAX_METADATA
     with path.open("rb") as stream:
         if stream.read(2) != b"\xff\xd8":
             return found
         while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != _SCAN:
             (length,) = struct.unpack(">H", head[2:])
             content = stream.read(max(0, length - 2))
-            if len(content) < length - 2:
+            room -= len(content)
+            if len(content) < length - 2 or room < 0:
                 break
             found.setdefault(head[1], []).append(content)
     return found
