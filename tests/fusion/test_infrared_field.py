@@ -7,8 +7,9 @@ import tifffile
 from fsidfusion.alignment.transform import Alignment
 from fsidfusion.alignment.warp import InfraredWarp, where_known
 from fsidfusion.errors import FusionError
-from fsidfusion.fusion.files import Options, fuse_files
+from fsidfusion.fusion.files import fuse_pairs
 from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.plan import Plan
 from fsidfusion.images.files import Picture, read_picture, write_picture
 from fsidfusion.images.pairs import Pair
 from radiometric_files import centikelvin, warm_scene
@@ -42,8 +43,8 @@ def test_where_nothing_was_measured_the_visible_picture_stands_alone(tmp_path):
     visible = np.random.default_rng(0).integers(20, 90, (48, 64, 3), np.uint8)
     write_picture(tmp_path / "v.png", Picture(visible))
     pair = Pair("a", tmp_path / "t.tif", tmp_path / "v.png")
-    outcomes = fuse_files(
-        FUSER, [pair], [tmp_path / "f.png"], Options(bits="8"), temperatures=[tmp_path / "c.tif"]
+    outcomes = fuse_pairs(
+        FUSER, [pair], [tmp_path / "f.png"], Plan(bits="8"), temperatures=[tmp_path / "c.tif"]
     )
     assert "768 pixels are not measured" in outcomes[0].message
     fused = read_picture(tmp_path / "f.png").pixels
@@ -53,14 +54,14 @@ def test_where_nothing_was_measured_the_visible_picture_stands_alone(tmp_path):
     assert np.isnan(written[:12]).all()
     np.testing.assert_allclose(written[12:], celsius[12:], atol=0.01)
     back = Pair("b", tmp_path / "c.tif", tmp_path / "v.png")  # what was written is an input like others
-    assert fuse_files(FUSER, [back], [tmp_path / "g.png"], Options(bits="8"))[0].status == "fused"
+    assert fuse_pairs(FUSER, [back], [tmp_path / "g.png"], Plan(bits="8"))[0].status == "fused"
     again = read_picture(tmp_path / "g.png").pixels
     assert np.abs(again.astype(int) - fused).mean() < 3
     larger = np.repeat(np.repeat(visible, 2, 0), 2, 1)
     write_picture(tmp_path / "w.png", Picture(larger))
     wide = Pair("c", tmp_path / "t.tif", tmp_path / "w.png")
-    for options in (Options(resize=True, bits="8"), Options(align=CENTRE, bits="8")):
-        result = fuse_files(FUSER, [wide], [tmp_path / "h.png"], options)
+    for options in (Plan(resize=True, bits="8"), Plan(align=CENTRE, bits="8")):
+        result = fuse_pairs(FUSER, [wide], [tmp_path / "h.png"], options)
         assert result[0].status == "fused", result[0].message
         top = read_picture(tmp_path / "h.png").pixels[:20].astype(int)
         assert np.abs(top - larger[:20]).max() <= 1

@@ -23,7 +23,7 @@ from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range, RangeMode, find_range
 from fsidfusion.images.pixels import Luma, luma, quantise, resize, unit
 from fsidfusion.thermal.gain import Levels, apply_gain, is_raw
-from fsidfusion.thermal.heat import glow, heat_range
+from fsidfusion.thermal.heat import glow, heat_contrast, heat_range
 from fsidfusion.thermal.highlight import Threshold, highlight
 from fsidfusion.thermal.reading import Scene, hot_levels, show
 from fsidfusion.thermal.temperature import Celsius, resample
@@ -94,8 +94,8 @@ class Memory(Protocol):
     def range(self, fusion: Fusion) -> Range:
         """The fused values that become black and white."""
 
-    def heat_range(self, level: Luma, weight: Luma | None, seconds: float) -> Range:
-        """The levels between which heat colours come up, of infrared ones (H, W) and where they count."""
+    def heat_range(self, contrast: Luma, weight: Luma | None, seconds: float) -> Range:
+        """The contrasts (H, W) between which heat colours come up; ``weight`` says where they count."""
 
 
 class Pipeline:
@@ -164,8 +164,8 @@ class Pipeline:
         dtype = fusion.dtype or visible.pixels.dtype
         pixels = render(fusion.luma, range_, source.pixels if source else None, np.dtype(dtype))
         if self.plan.color == "heat":
-            level, weight = heat_levels(fusion)
-            pixels = glow(pixels, level, self.memory.heat_range(level, weight, fusion.seconds), weight)
+            contrast, weight = heat_in_field(fusion)
+            pixels = glow(pixels, contrast, self.memory.heat_range(contrast, weight, fusion.seconds), weight)
         source = source or visible
         fusion.result = Picture(
             pixels,
@@ -237,9 +237,9 @@ class Still:
         assert fusion.luma is not None
         return find_range(fusion.luma, self.range_mode)
 
-    def heat_range(self, level: Luma, weight: Luma | None, seconds: float) -> Range:
-        """That of the infrared picture by itself."""
-        return heat_range(level, weight)
+    def heat_range(self, contrast: Luma, weight: Luma | None, seconds: float) -> Range:
+        """That of the picture by itself."""
+        return heat_range(contrast, weight)
 
 
 def resample_infrared(fusion: Fusion) -> None:
@@ -250,11 +250,15 @@ def resample_infrared(fusion: Fusion) -> None:
     fusion.fit_levels(lambda levels: resample(levels, height, width))
 
 
-def heat_levels(fusion: Fusion) -> tuple[Luma, Luma | None]:
-    """The infrared luma (H, W), not faded, on the visible grid, and where it counts (None: everywhere)."""
+def heat_in_field(fusion: Fusion) -> tuple[Luma, Luma | None]:
+    """How far each pixel (H, W) is warmer than what surrounds it, and where that counts (None: everywhere).
+
+    It is told from the infrared picture before that fades to the visible one.
+    """
     if fusion.aligned is None:
-        return luma(fusion.sources[0].pixels), None
-    return fusion.aligned.plain(), fusion.aligned.weight
+        return heat_contrast(luma(fusion.sources[0].pixels)), None
+    weight = fusion.aligned.weight
+    return heat_contrast(fusion.aligned.plain(), weight), weight
 
 
 def sizes_differ(names: tuple[str, str], sizes: tuple[tuple[int, int], tuple[int, int]]) -> InputError:

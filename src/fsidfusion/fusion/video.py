@@ -114,9 +114,9 @@ class Flow:
         assert fusion.luma is not None
         return self._range(fusion.luma, fusion.seconds)
 
-    def heat_range(self, level: Luma, weight: Luma | None, seconds: float) -> Range:
+    def heat_range(self, contrast: Luma, weight: Luma | None, seconds: float) -> Range:
         """The levels of heat, smoothed."""
-        return self._heat_range(level, seconds, weight)
+        return self._heat_range(contrast, seconds, weight)
 
     def learnt(self, frames: Iterator[Fusion]) -> Iterator[Fusion]:
         """The same frames, once the first ones have told how the cameras lie, if that is to be estimated."""

@@ -20,6 +20,8 @@ Luma = NDArray[np.float32]  # (H, W), nominally 0..1
 
 _WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _STRIP_PIXELS = 1 << 20
+_DARK = np.float32(0.15)  # luma below which faint chroma is doubted, as far as the pixel is lifted
+_CHROMA_NOISE = np.float32(0.06)  # of black pixels
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
@@ -45,7 +47,8 @@ def recolour(level: Luma, rgb: Pixels) -> NDArray[np.float32]:
 
     Carrying Cb and Cr over to a new luma Y' is R' = Y' + (R - Y), and so for G and B. Where that leaves 0..1,
     the chroma of the pixel is scaled down just as far as it fits: Y' stays exact and the hue is kept, where
-    clipping would change both.
+    clipping would change both. The faint chroma of nearly black pixels is noise of the sensor and of JPEG:
+    where the new luma lifts them, it is left behind (a Wiener-like coring), not shown as blotches.
 
     Args:
         level: (H, W) fused luma in 0..1.
@@ -64,6 +67,17 @@ def recolour(level: Luma, rgb: Pixels) -> NDArray[np.float32]:
     highest, lowest = (each(each(planes[0], planes[1]), planes[2]) for each in (np.maximum, np.minimum))
     fits = np.minimum((1.0 - level) / np.maximum(highest, tiny), level / np.maximum(-lowest, tiny))
     np.minimum(fits, np.float32(1.0), out=fits)
+    doubt = np.minimum(level, _DARK)
+    doubt -= source
+    np.maximum(doubt, np.float32(0.0), out=doubt)
+    if doubt.any():
+        doubt *= _CHROMA_NOISE / _DARK
+        doubt *= doubt
+        strength = np.maximum(highest, -lowest)
+        strength *= strength
+        doubt += strength + tiny * tiny
+        strength /= doubt
+        fits *= strength
     for plane in planes:
         plane *= fits
         plane += level
