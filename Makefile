@@ -33,7 +33,7 @@ train-smoke: $(VENV)/.installed  ## prepare the example pairs and train the ligh
 	rm -rf out/smoke
 	$(BIN)/python -m fsidfusion data prepare --ir examples/ir --vis examples/vis --patch 0 -o out/smoke/cache
 	$(BIN)/python -m fsidfusion train --data out/smoke/cache -o out/smoke/run --preset light \
-		--set 'set_weights={}' fusion_epochs=1 steps_per_epoch=200 validate_every=0
+		--set fusion_epochs=1 steps_per_epoch=200 validate_every=0
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) out

@@ -8,13 +8,13 @@ from PIL import Image
 from rich.console import Console
 
 from fsidfusion.cli import main
-from fsidfusion.cli import train as command
-from fsidfusion.training.record import Progress
+from fsidfusion.cli import training as command
+from fsidfusion.training.loop import Progress
 
 
 def progress(step: int, stage: str = "fuse") -> Progress:
     losses = {"intensity": 0.5, "gradient": step / 10} if stage == "fuse" else {"rec_visible": 1.0}
-    return Progress(step, 4, stage, losses, 1.0, 1e-3, 20.0, 7200.0 / step)
+    return Progress(step, 4, stage, losses, 1.0, 1e-3, 20.0, 1.0, 7200.0 / step)
 
 
 def test_without_a_terminal_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def write_sets(root: Path, size: tuple[int, int] = (64, 80), number: int = 3) ->
 
 
 SMALL = ["network_options={channels: 16, blocks: 1}", "steps_per_epoch=1", "batch=1", "crop=32"]
-SMALL += ["reconstruction_epochs=1", "fusion_epochs=1", "set_weights={}"]
+SMALL += ["reconstruction_epochs=1", "fusion_epochs=1"]
 
 
 @pytest.mark.parametrize("preset", ["published", "balanced"])
@@ -88,7 +88,9 @@ def test_presets_go_from_raw_folders_to_weights(
         (["--data", "{cache}", "--set", "losses={gradiant: 1}"], "did you mean gradient"),
         (["--data", "{cache}", "--set", "crop=64"], "crop 64 is larger than MSRS/train/train1 (32x32)"),
         (["--data", "{cache}", "--set", "crop=17"], "crop is 17; fsidfusion-light takes multiples of 2"),
-        (["--data", "{cache}", "--preset", "light", "--set", "crop=32"], "--set 'set_weights={}'"),
+        (["--data", "{cache}", "--set", "set_weights={TNO: 1}"], "--set 'set_weights={}'"),
+        (["--data", "{cache}", "--device", "cuda:7"], "device cuda:7 is not available here"),
+        (["--data", "{cache}", "--threads", "0"], "--threads 0: expected 1 or more"),
         (["--data", "{cache}", "--set", "reconstruction_epochs=1"], "does not reconstruct its inputs"),
         (["--data", "{cache}", "--set", "init={run}"], "no network or file is named"),
         (["--data", "{cache}", "--set", "network_options={channels: -1}"], "network_options"),

@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsidfusion.errors import FusionError
+from fsidfusion.images.lock import alone
 from fsidfusion.training.patches import (
     CropSampler,
     PatchCache,
@@ -90,12 +92,60 @@ def test_a_stopped_preparation_goes_on_and_gives_the_same_cache(tmp_path: Path) 
     with (partial / "infrared.raw").open("ab") as file:  # half a pair, as a crash leaves it
         file.write(b"half")
     with (partial / "journal.jsonl").open("a") as file:
-        file.write('["a", "3", [{"se')
+        file.write('5f0ad4c8 ["a", "3", [{"se')
     read: list[str] = []
     prepare(pairs(), tmp_path / "cache", PatchSettings(patch=16, stride=16), lambda p, n: read.append(p.stem))
     assert read == ["3", "4", "5"]
     for name in ("index.json", "infrared.npy", "visible.npy"):
         assert (tmp_path / "cache" / name).read_bytes() == (whole.folder / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("fault", ["short", "spoilt", "missing"])
+def test_what_a_power_cut_spoilt_is_read_again(tmp_path: Path, fault: str) -> None:
+    whole = prepare(pairs(), tmp_path / "whole", PatchSettings(patch=0))
+    stopped = pairs()
+    stopped[3] = SourcePair("a", "3", "train", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(stopped, tmp_path / "cache", PatchSettings(patch=0))
+    partial = tmp_path / "cache.partial"
+    if fault == "short":  # the second of three pairs is not all there
+        with (partial / "visible.raw").open("r+b") as file:
+            file.truncate(2 * PICTURES[0, 0].size - 1)
+    elif fault == "spoilt":
+        journal = (partial / "journal.jsonl").read_bytes()
+        (partial / "journal.jsonl").write_bytes(journal.replace(b'"1", [{', b'"9", [{'))
+    else:
+        (partial / "infrared.raw").unlink()
+    read: list[str] = []
+    cache = prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0), lambda p, n: read.append(p.stem))
+    assert read == [str(i) for i in range(0 if fault == "missing" else 1, 6)]
+    for name in ("index.json", "infrared.npy", "visible.npy"):
+        assert (cache.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "whole"]  # no lock is left
+
+
+def test_pixels_are_on_the_disk_before_the_journal_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, said = tmp_path / "cache.partial" / "journal.jsonl", []
+    original = os.fsync
+
+    def look(number: int) -> None:
+        said.append(len(journal.read_text().splitlines()))
+        original(number)
+
+    monkeypatch.setattr(os, "fsync", look)
+    prepare(pairs(2), tmp_path / "cache", PatchSettings(patch=0))
+    assert said[:4] == [0, 0, 1, 1]
+
+
+def test_two_do_not_prepare_one_cache(tmp_path: Path) -> None:
+    with (
+        alone(tmp_path / ".cache.lock", ""),
+        pytest.raises(FusionError, match=r"cache is being written by another process; wait for its end"),
+    ):
+        prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))
+    assert len(prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))) == 6
 
 
 def test_a_full_disk_keeps_what_was_prepared(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_overrides_are_read_as_yaml() -> None:
     [
         ("fast", {}, "preset 'fast' does not exist; choose"),
         ("light", {"learning_rat": "1"}, "did you mean learning_rate"),
-        ("light", {"batch": "many"}, "batch is 'many'; expected a int"),
+        ("light", {"batch": "many"}, "batch is 'many'; expected int"),
         ("light", {"batch": "0"}, "at least 1"),
         ("light", {"batch": "3", "accumulate": "2"}, "cannot be split into 2"),
         ("light", {"precision": "fp16"}, "precision 'fp16' is unknown; choose fp32 or bf16"),

@@ -8,11 +8,11 @@ import torch
 from fsidfusion.errors import InputError
 from fsidfusion.training.processes import agree, joined
 try:
-    with joined("cpu") as (rank, world):
-        assert agree(rank == 0, world, torch.device("cpu"))
+    with joined(torch.device("cpu")) as (rank, world):
+        assert agree(15 if rank == 0 else 0, world, torch.device("cpu")) == 15
         if rank == 0:
             raise InputError("the disk is full")
-        agree(False, world, torch.device("cpu"))
+        agree(0, world, torch.device("cpu"))
 except InputError as error:
     print(error)
 """

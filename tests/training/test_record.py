@@ -6,23 +6,24 @@ from typing import Any
 import pytest
 
 from fsidfusion.errors import FusionError
-from fsidfusion.training.record import Progress, Record, disk_errors, read_lines
+from fsidfusion.training.loop import Progress
+from fsidfusion.training.record import Record, disk_errors, read_lines
 from fsidfusion.training.validation import Validation
 
 
-def progress(step: int) -> Progress:
-    return Progress(step, 9, "fuse", {"intensity": 1 / step}, 2.0, 1e-3, 8.0, 1.0)
+def progress(step: int, seconds: float = 1.0) -> Progress:
+    return Progress(step, 9, "fuse", {"intensity": 1 / step}, 2.0, 1e-3, 8.0, seconds, 1.0)
 
 
 def test_lines_behind_the_checkpoint_are_written_once(tmp_path: Path) -> None:
     with Record(tmp_path, 0) as record:
         for step in (1, 2, 3):
-            record.add_step(progress(step), float(step))
+            record.add_step(progress(step, float(step)))
             record.add_validation(Validation(step, "percentile", {"a": {"EN": 1.0}}, tmp_path / "none"))
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "stage": "fu')  # as a crash leaves it
     with Record(tmp_path, 2) as record:
-        record.add_step(progress(3), 30.0)
+        record.add_step(progress(3, 30.0))
     steps = read_lines(tmp_path / "metrics.jsonl")
     assert [(line["step"], line["seconds"]) for line in steps] == [(1, 1.0), (2, 2.0), (3, 30.0)]
     assert [line["step"] for line in read_lines(tmp_path / "validation.jsonl")] == [1, 2]
@@ -42,8 +43,8 @@ def test_tensorboard_gets_losses_scores_and_the_sheet(tmp_path: Path) -> None:
 
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "sheet.png")
     with Record(tmp_path, 0, tensorboard=True) as record:
-        record.add_step(progress(1), 1.0)
-        record.add_step(progress(2), 2.0)
+        record.add_step(progress(1))
+        record.add_step(progress(2))
         record.add_validation(Validation(2, "percentile", {"a": {"EN": 7.0}}, tmp_path / "sheet.png"))
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.value for event in events.Scalars("loss/intensity")] == [1.0, 0.5]

@@ -70,6 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         print(f"fsidfusion {name}: not enough memory; try a smaller --tile or --memory", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"fsidfusion {name}: stopped; what was finished is kept, run again to go on", file=sys.stderr)
-        return 130
+        return 128 + getattr(stop, "number", 2)  # of SIGTERM, where a training ended for it

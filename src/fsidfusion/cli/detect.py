@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fsidfusion import DEFAULT_MODEL
+from fsidfusion.cli.training import Device, Machine, Minutes
 from fsidfusion.errors import InputError, ModelError
+from fsidfusion.studies.downstream.detection.config import DetectConfig
 
 if TYPE_CHECKING:
     from fsidfusion.studies.downstream.detection.frames import DetectionSet
-    from fsidfusion.studies.downstream.detection.training import Schedule
 
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+Precision = Literal["auto", "fp32", "bf16"]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 
 
@@ -46,77 +48,62 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Training:
-    """How every detector is trained, and where."""
-
-    epochs: int = 80
-    """passes over the training frames"""
-    size: tuple[int, int] = (240, 320)
-    """height and width that frames are scaled to, multiples of 16"""
-    batch: int = 8
-    """frames of a step"""
-    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
-    """where to fuse and to train"""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """of the training; auto takes bf16 where the device has it natively"""
-    threads: int = 0
-    """CPU threads, 0: as torch chooses"""
-
-    def prepare(self) -> "tuple[Schedule, str, str]":
-        """Set up the process; schedule, device and precision. InputError for what is unknown or too small."""
-        from fsidfusion.cli.downstream import set_up
-        from fsidfusion.runtime.device import choose_device, choose_precision
-        from fsidfusion.studies.downstream.detection.training import Schedule
-
-        if min(self.epochs, self.batch) < 1:
-            raise InputError(f"{self.epochs} epochs in batches of {self.batch}: expected 1 or more of each")
-        set_up(self.threads)
-        device = choose_device(self.device)
-        precision = choose_precision(self.precision, device)
-        return Schedule(size=self.size, epochs=self.epochs, batch=self.batch), str(device), precision
-
-
-@dataclass(frozen=True)
 class Train:
-    """Train a detector on one input."""
+    """Train a detector on one input; a stopped training goes on where it was."""
 
     data: Data
     output: Output
-    """where detector.safetensors is written"""
-    training: Training
+    """folder of the run: checkpoints, detector.safetensors"""
+    config: DetectConfig
+    machine: Machine
+    precision: Precision = "auto"
+    """of the training; auto takes bf16 where the device has it natively"""
     input: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
     """infrared, visible, early (both stacked), a baseline, a network or its .safetensors file; MODEL+heat"""
     seed: int = 0
     """of the first weights, the order of the frames and their changes"""
+    max_minutes: Minutes = None
+    """stop with a checkpoint after so many minutes"""
     cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """fused pictures; OUTPUT/fused by default"""
 
     def run(self) -> int:
-        """Train; 1 where bad labels were left out."""
+        """Train; 1 where the time was up or bad labels were left out, 130 and 143 where it was stopped."""
+        from rich.console import Console
+
         from fsidfusion.cli.downstream import fuse_inputs
-        from fsidfusion.cli.progress import progress
+        from fsidfusion.cli.training import deadline, ended, shown
         from fsidfusion.studies.downstream.detection.files import Trained, save_detector
         from fsidfusion.studies.downstream.detection.training import train_detector
         from fsidfusion.studies.downstream.inputs import open_inputs
 
+        end = deadline(self.max_minutes)
+        self.config.check()
+        self.machine.set_up()
         found, given = self.data.open(), open_inputs([self.input])[0]
-        schedule, device, precision = self.training.prepare()
+        device = self.machine.device
         frames = fuse_inputs([given], found.train.pairs, self.cache or self.output / "fused", device)[given]
-        boxes, classes = found.train.boxes, found.train.classes
-        with progress(100, shown=True) as report:
-            done = 0
-
-            def tick(share: float) -> None:
-                nonlocal done
-                while done < int(100 * share):
-                    done += 1
-                    report(None)
-
-            detector = train_detector(
-                frames, boxes, len(classes), schedule, self.seed, device, precision, tick=tick
+        with shown(Console(stderr=True)) as (show, _):
+            reached = train_detector(
+                frames,
+                found.train.boxes,
+                len(found.train.classes),
+                self.config,
+                self.seed,
+                folder=self.output,
+                identity={"input": given.identity, "frames": found.train.identity},
+                device=device,
+                precision=self.precision,
+                deadline=end,
+                on_step=show,
             )
+        if not reached.finished:
+            return ended(reached)
         path = self.output / "detector.safetensors"
-        save_detector(path, Trained(detector, classes, self.input, given.weights, schedule, self.seed))
+        classes = found.train.classes
+        save_detector(
+            path, Trained(reached.network, classes, self.input, given.weights, self.config, self.seed)
+        )
         print(f"wrote {path}, trained on {len(frames)} frames of {given.name}")
         return 1 if found.bad else 0
 
@@ -133,7 +120,7 @@ class Evaluate:
     the labels; bbox; score)"""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = None
     """also write scores.json, predictions.json and pictures of the best and the worst frames"""
-    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
+    device: Device = "auto"
     """where to fuse and to detect"""
     cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """fused pictures; beside the detector by default"""
@@ -171,7 +158,7 @@ class Evaluate:
                 )
             cache = self.cache or self.detector.parent / "fused"
             pictures = fuse_inputs([given], frames.pairs, cache, device)[given]
-            found = detect(trained.detector, pictures, trained.schedule.size)
+            found = detect(trained.detector, pictures, trained.config.size)
         result = score(frames, found)
         print_scores(frames, result)
         if self.output:
@@ -190,9 +177,12 @@ class Compare:
     """
 
     data: Data
-    training: Training
+    config: DetectConfig
+    machine: Machine
     output: Output = Path("out/detect")
     """where everything is written"""
+    precision: Precision = "auto"
+    """of the training; auto takes bf16 where the device has it natively"""
     inputs: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
     """infrared, visible, early, networks, baselines, each of these two also as MODEL+heat, in heat colours;
     by default the first three, all shipped networks and some baselines"""
@@ -210,6 +200,7 @@ class Compare:
     def run(self) -> int:
         """Compare, print and write; 1 where the time ran out, or bad labels were left out."""
         from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, write_results
+        from fsidfusion.runtime.device import choose_device, choose_precision
         from fsidfusion.studies.downstream.detection.pictures import build_cards
         from fsidfusion.studies.downstream.detection.study import compare_inputs, describe
         from fsidfusion.studies.downstream.inputs import open_inputs
@@ -219,8 +210,11 @@ class Compare:
             raise InputError(f"seeds {self.seeds}: expected one or more different numbers from 0")
         if self.write_docs:
             read_part(RESULTS, "detection")
+        self.config.check()
+        self.machine.set_up()
+        target = choose_device(self.machine.device)
+        device, precision = str(target), choose_precision(self.precision, target)
         inputs, found = open_inputs(self.inputs), self.data.open()
-        schedule, device, precision = self.training.prepare()
         cache = self.cache or self.output / "fused"
         pairs = [*found.train.pairs, *found.test.pairs]
         both = fuse_inputs(inputs, pairs, cache, device)
@@ -233,13 +227,13 @@ class Compare:
             test,
             self.seeds,
             self.output,
-            schedule=schedule,
+            config=self.config,
             device=device,
             precision=precision,
             max_minutes=self.max_minutes,
             report=ProgressLine(),
         )
-        study = describe(self.name or self.data.data.resolve().name, found, schedule)
+        study = describe(self.name or self.data.data.resolve().name, found, self.config)
         write_results(study, runs, self.output, build_cards(found.test, runs, test), "", self.write_docs)
         missing = len(inputs) * len(self.seeds) - len(runs)
         if missing:
@@ -257,7 +251,8 @@ def detect(task: Train | Evaluate | Compare) -> int:
 
     Any other detector: fsidfusion detect evaluate --data MSRS --predictions coco.json
 
-    Exit status: 0 done, 1 the time ran out or bad labels were left out, 2 nothing could be done.
+    Exit status: 0 done, 1 the time ran out or bad labels were left out, 2 nothing could be done, 130 stopped
+    by Ctrl-C and 143 by SIGTERM.
 
     Args:
         task: what to do.

@@ -69,14 +69,3 @@ def write_results(
         print(f"wrote {output / name}")
     if write_docs:
         print(f"wrote {write_section(study, runs)}")
-
-
-def set_up(threads: int) -> None:
-    """Prepare the process for a training: its memory, and the threads of the CPU (0: as torch chooses)."""
-    import torch
-
-    from fsidfusion.runtime.allocator import keep_large_blocks
-
-    keep_large_blocks()
-    if threads:
-        torch.set_num_threads(threads)

@@ -1,7 +1,6 @@
 """``fsidfusion segment``: learn to label scenes from one camera, both, or fused pictures, and compare."""
 
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fsidfusion import DEFAULT_MODEL
+from fsidfusion.cli.training import Device, Machine, Minutes
 from fsidfusion.errors import InputError, ModelError
 from fsidfusion.studies.downstream.segmentation.config import SegmentConfig
 
@@ -57,74 +57,59 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Where it runs."""
-
-    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
-    """where to fuse, train and predict"""
-    threads: int = 0
-    """CPU threads, 0: as torch chooses"""
-
-
-@dataclass(frozen=True)
 class Train:
     """Train a segmenter on one input; a stopped training goes on where it was."""
 
     data: Data
     output: Output
     """folder of the run: checkpoints, weights.safetensors"""
-    schedule: SegmentConfig
+    config: SegmentConfig
     machine: Machine
     input: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
     """infrared, visible, early (both stacked), a baseline, a network or its .safetensors file; MODEL+heat"""
     seed: int = 0
     """of the first weights and all crops"""
-    max_minutes: Annotated[float | None, tyro.conf.arg(metavar="MINUTES")] = None
+    max_minutes: Minutes = None
     """stop with a checkpoint after so many minutes"""
     cache: Folder = None
     """folder of fused pictures; OUTPUT/fused by default"""
 
     def run(self) -> int:
-        """Train."""
-        from fsidfusion.cli.downstream import fuse_inputs, set_up
+        """Train; 1 where the time was up or bad masks were skipped, 130 and 143 where it was stopped."""
+        from rich.console import Console
+
+        from fsidfusion.cli.downstream import fuse_inputs
+        from fsidfusion.cli.training import deadline, ended, shown
         from fsidfusion.studies.downstream.inputs import open_inputs
         from fsidfusion.studies.downstream.segmentation.network import save_segmenter
         from fsidfusion.studies.downstream.segmentation.study import data_hash
-        from fsidfusion.studies.downstream.segmentation.training import SegmentProgress, train_segmenter
+        from fsidfusion.studies.downstream.segmentation.training import train_segmenter
 
-        end = time.monotonic() + 60 * self.max_minutes if self.max_minutes else float("inf")
-        self.schedule.check()
-        set_up(self.machine.threads)
+        end = deadline(self.max_minutes)
+        self.config.check()
+        self.machine.set_up()
         classes, given = self.data.read_classes(), open_inputs([self.input])[0]
         labelled = self.data.open("train", classes)
         device = self.machine.device
         frames = fuse_inputs([given], labelled.pairs, self.cache or self.output / "fused", device)[given]
-        every = 10 if sys.stderr.isatty() else 100
-
-        def show(at: SegmentProgress) -> None:
-            if at.step % every and at.step != at.steps:
-                return
-            line = f"{at.step}/{at.steps}  loss {at.loss:.3f}  {at.seconds_left / 60:.1f} min left"
-            print(line, file=sys.stderr, end="\x1b[K\r" if sys.stderr.isatty() else "\n", flush=True)
-
-        network = train_segmenter(
-            frames,
-            labelled.masks,
-            len(classes),
-            self.schedule,
-            self.seed,
-            folder=self.output,
-            identity={"input": given.identity, "data": data_hash(labelled)},
-            device=device,
-            deadline=end,
-            on_step=show,
-        )
-        if network is None:
-            print(f"stopped after {self.max_minutes:g} minutes; run again to go on")
-        else:
-            weights = self.output / "weights.safetensors"
-            save_segmenter(weights, network, classes, self.input)
-            print(f"weights: {weights}")
+        with shown(Console(stderr=True)) as (show, _):
+            reached = train_segmenter(
+                frames,
+                labelled.masks,
+                len(classes),
+                self.config,
+                self.seed,
+                folder=self.output,
+                identity={"input": given.identity, "data": data_hash(labelled)},
+                device=device,
+                deadline=end,
+                on_step=show,
+            )
+        if not reached.finished:
+            return ended(reached)
+        weights = self.output / "weights.safetensors"
+        save_segmenter(weights, reached.network, classes, self.input)
+        print(f"weights: {weights}")
         return 1 if labelled.bad else 0
 
 
@@ -141,7 +126,7 @@ class Evaluate:
     """what the segmenter sees, where it is not what it was trained on (or lies elsewhere)"""
     predictions: Folder = None
     """instead of weights: a folder with NAME.png for every test pair, in the values of the masks"""
-    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
+    device: Device = "auto"
     """where to fuse and predict"""
     cache: Folder = None
     """folder of fused pictures; OUTPUT/fused by default"""
@@ -209,7 +194,7 @@ class Compare:
     data: Data
     output: Output
     """folder of the runs, report.html and table.md"""
-    schedule: SegmentConfig
+    config: SegmentConfig
     machine: Machine
     inputs: Names = ()
     """infrared, visible, early (both stacked), baselines, networks or .safetensors files, each of these also
@@ -218,7 +203,7 @@ class Compare:
     """one run of every input for each"""
     part: Literal["test", "validation"] = "test"
     """what to score on: the test scenes, or a fifth of the training scenes, which then are not trained on"""
-    max_minutes: Annotated[float | None, tyro.conf.arg(metavar="MINUTES")] = None
+    max_minutes: Minutes = None
     """begin no run that would probably end later"""
     cache: Folder = None
     """folder of fused pictures; OUTPUT/fused by default"""
@@ -227,7 +212,7 @@ class Compare:
 
     def run(self) -> int:
         """Compare."""
-        from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, set_up, write_results
+        from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, write_results
         from fsidfusion.runtime.device import choose_device
         from fsidfusion.studies.downstream.comparison import compare
         from fsidfusion.studies.downstream.inputs import open_inputs
@@ -241,23 +226,21 @@ class Compare:
             raise InputError(f"seeds {self.seeds} are none or not all different; give such as --seeds 0 1 2")
         if self.write_docs and self.part != "test":
             raise InputError("--write-docs tells of the test scenes; leave out --part")
-        self.schedule.check()
-        set_up(self.machine.threads)
+        self.config.check()
+        self.machine.set_up()
         classes, inputs = self.data.read_classes(), open_inputs(self.inputs)
         whole = self.data.open("train", classes)
         train, test = whole.split() if self.part == "validation" else (whole, self.data.open("test", classes))
         device = str(choose_device(self.machine.device))
         task = Segmentation(
-            self.data.data.resolve().name, self.data.about(), train, test, classes, self.schedule, device
+            self.data.data.resolve().name, self.data.about(), train, test, classes, self.config, device
         )
         cache = self.cache or self.output / "fused"
         seen, tested = (fuse_inputs(inputs, part.pairs, cache, device) for part in (train, test))
         runs = compare(
             inputs,
             self.seeds,
-            lambda given, seed, folder, tick: task.learn(
-                given, seed, folder, tick, seen[given], tested[given]
-            ),
+            lambda job: task.learn(job, seen[job.input], tested[job.input]),
             self.output,
             task.identity(),
             device=device,
@@ -268,8 +251,8 @@ class Compare:
         write_results(task.study(), runs, self.output, cards, extra, self.write_docs)
         missing = len(inputs) * len(self.seeds) - len(runs)
         if missing:
-            print(f"{missing} runs are still to do: run again to go on")
-        return 1 if whole.bad or test.bad else 0
+            print(f"the time ran out with {missing} trainings to go; run again to go on", file=sys.stderr)
+        return 1 if missing or whole.bad or test.bad else 0
 
 
 @dataclass(frozen=True)
@@ -315,6 +298,9 @@ class Show:
 )
 def segment(task: Train | Evaluate | Compare | Show) -> int:
     """Semantic segmentation from infrared, visible or fused pictures: train, score, compare, look.
+
+    Exit status: 0 done, 1 the time ran out or bad masks were skipped, 2 nothing could be done, 130 stopped by
+    Ctrl-C and 143 by SIGTERM.
 
     Args:
         task: what to do.

@@ -110,11 +110,10 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
         "architecture": str(model.architecture),
         "config": json.dumps(model.config),
     }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
-            file.write(save(state, described))
+            file.write(to_bytes(model.state_dict(), described))
             file.flush()
             os.fsync(file.fileno())  # on the disk before it takes the name
         temporary.replace(path)
@@ -122,6 +121,21 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
         raise ModelError(f"cannot write {path} ({error.strerror}); choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Tensors and what is said of them as a safetensors file; equal ones give equal bytes.
+
+    The library writes the entries of the metadata in an order that changes from call to call; here they are
+    sorted, in a header of the same length.
+    """
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = save(stored, dict(metadata))
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    return b"".join((content[:8], text.ljust(end - 8), content[end:]))
 
 
 def _shipped_file(name: str) -> Path:

@@ -11,15 +11,19 @@ random crops.
 """
 
 import json
+import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.lock import alone
 
 VERSION = 1
 VALIDATION_EVERY = 20
@@ -107,12 +111,13 @@ def prepare(
 ) -> "PatchCache":
     """Write a cache; a stopped run goes on after the last pair that was written whole.
 
-    Pixels are appended to ``output`` + ``.partial`` with a journal line per pair, and the folder gets its
-    name only when it is complete.
+    Pixels are appended to ``output`` + ``.partial`` with a journal line per pair, once they are on the disk,
+    and the folder gets its name only when it is complete.
 
     Raises:
-        InputError: when ``output`` exists, no patch is left, a pair differs in size, the settings changed
-            between a stopped run and this one, or the disk is full (what is written is kept).
+        InputError: when ``output`` exists or another process writes it, no patch is left, a pair differs in
+            size, the settings changed between a stopped run and this one, or the disk is full (what is
+            written is kept).
     """
     settings = settings or PatchSettings()
     if settings.patch < 0 or settings.stride < 1 or not 0 <= settings.min_contrast <= 1:
@@ -124,21 +129,25 @@ def prepare(
         raise InputError(
             f"percentiles {settings.low:g} and {settings.high:g}: expected two of 0..100, the lower first"
         )
-    if output.exists():
-        raise InputError(f"{output} exists already; remove it or choose another folder for the patches")
     partial = output.with_name(output.name + ".partial")
     try:
-        items = _append(pairs, partial, settings, on_pair)
-        if items:
-            _finish(partial, settings, items)
-            partial.replace(output)
-            return PatchCache(output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with alone(output.with_name(f".{output.name}.lock"), f"{output} is being written by another process"):
+            if output.exists():
+                raise InputError(
+                    f"{output} exists already; remove it or choose another folder for the patches"
+                )
+            items = _append(pairs, partial, settings, on_pair)
+            if items:
+                _finish(partial, settings, items)
+                partial.replace(output)
+                return PatchCache(output)
+            shutil.rmtree(partial, ignore_errors=True)  # nothing in it is worth going on from
     except OSError as error:
         raise InputError(
             f"cannot write {partial} ({error.strerror or error}); what is there is kept: make room, "
             "and run again"
         ) from error
-    shutil.rmtree(partial, ignore_errors=True)  # nothing in it is worth going on from
     raise InputError(
         f"no patch of {settings.patch} x {settings.patch} pixels with enough contrast was found; the "
         "pictures may be smaller: take a smaller --patch or --min-contrast, or --patch 0 for whole pictures"
@@ -152,7 +161,7 @@ def _append(
     on_pair: Callable[[SourcePair, int], None] | None,
 ) -> list[Item]:
     """Append the pixels of all pairs that a stopped run has not written; the items of all of them."""
-    partial.mkdir(parents=True, exist_ok=True)
+    partial.mkdir(exist_ok=True)
     items, done, offset = _journal(partial, settings)
     with (
         (partial / "infrared.raw").open("ab") as infrared_file,
@@ -179,9 +188,9 @@ def _append(
                     Item(pair.set, pair.stem, pair.split, top, left, first.shape[0], first.shape[1], offset)
                 )
                 offset += first.size
-            infrared_file.flush()
-            visible_file.flush()
-            journal.write(json.dumps([pair.set, pair.stem, [asdict(item) for item in new]]) + "\n")
+            for file in (infrared_file, visible_file):
+                _to_disk(file)  # before the journal says so
+            journal.write(_signed(json.dumps([pair.set, pair.stem, [asdict(item) for item in new]])))
             journal.flush()
             items.extend(new)
             if on_pair:
@@ -201,24 +210,38 @@ def _finish(partial: Path, settings: PatchSettings, items: list[Item]) -> None:
 
 
 def _journal(partial: Path, settings: PatchSettings) -> tuple[list[Item], set[tuple[str, str]], int]:
-    """What an earlier, stopped run has written: items, finished pairs, and the offset behind them."""
+    """What an earlier, stopped run has written: items, finished pairs, and the offset behind them.
+
+    Only whole lines count whose pixels are there: what a crash cut off or spoilt is read again.
+    """
     note = partial / "settings.json"
-    if note.exists() and json.loads(note.read_text()) != asdict(settings):
+    if note.exists() and note.read_text(errors="replace") != json.dumps(asdict(settings)):
         raise InputError(f"{partial} holds a stopped run with other settings; remove it or use its settings")
     note.write_text(json.dumps(asdict(settings)))
+    raws = [partial / f"{name}.raw" for name in _NAMES]
+    there = min(raw.stat().st_size if raw.exists() else 0 for raw in raws)
     items: list[Item] = []
     done: set[tuple[str, str]] = set()
     journal = partial / "journal.jsonl"
     whole = []
-    for line in journal.read_text().splitlines(keepends=True) if journal.exists() else []:
-        if not line.endswith("\n"):  # the line that the stop cut off
+    for line in journal.read_text(errors="replace").splitlines(keepends=True) if journal.exists() else []:
+        text = line.partition(" ")[2].removesuffix("\n")
+        if line != _signed(text):
             break
-        set_, stem, entries = json.loads(line)
+        set_, stem, entries = json.loads(text)
+        new = [Item(**entry) for entry in entries]
+        if any(item.offset + item.height * item.width > there for item in new):
+            break
         done.add((set_, stem))
-        items.extend(Item(**entry) for entry in entries)
+        items += new
         whole.append(line)
     journal.write_text("".join(whole))
     return items, done, items[-1].offset + items[-1].height * items[-1].width if items else 0
+
+
+def _signed(text: str) -> str:
+    """A line of the journal: a checksum, and what it is of."""
+    return f"{zlib.crc32(text.encode()):08x} {text}\n"
 
 
 def _raw_to_npy(raw: Path, npy: Path, size: int) -> None:
@@ -227,6 +250,13 @@ def _raw_to_npy(raw: Path, npy: Path, size: int) -> None:
     with raw.open("rb") as source, npy.open("wb") as target:
         np.lib.format.write_array_header_1_0(target, header)
         shutil.copyfileobj(source, target, 1 << 24)
+        _to_disk(target)
+
+
+def _to_disk(file: IO[bytes]) -> None:
+    """Written is not yet stored: a power cut may lose it until the disk has confirmed it."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _size(image: NDArray[np.uint8]) -> str:

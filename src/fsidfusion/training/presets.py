@@ -1,17 +1,20 @@
 """Training configurations: one dataclass, short YAML presets, overrides by field name."""
 
-from dataclasses import asdict, dataclass, field, fields
+import io
+from contextlib import redirect_stderr
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import tyro
 import yaml
 
 from fsidfusion.errors import InputError
 
 Precision = Literal["fp32", "bf16"]
-Schedule = Literal["step", "cosine"]
+Decay = Literal["step", "cosine"]
 LOSSES = ("published", "intensity", "calm", "tones", "regions", "gradient", "ssim", "edges", "information")
 
 _AT_LEAST = {
@@ -23,82 +26,78 @@ _AT_LEAST = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run; stored with it as ``config.yaml``.
-
-    Attributes:
-        network: architecture to train, ``fsidfusion`` or ``fsidfusion-light``.
-        network_options: constructor arguments of the network.
-        init: weights to start from (a shipped name or a .safetensors file); none: from the seed.
-        reconstruction_epochs: epochs of stage I.
-        fusion_epochs: epochs of stage II.
-        steps_per_epoch: steps of an epoch; 0: as many as show each training item once.
-        batch: global batch, over all processes and accumulation passes.
-        accumulate: passes whose gradients are added up to one step.
-        crop: side of the training crops in pixels.
-        augment: flip and turn the crops.
-        min_std: redraw crops in which both images are flatter than this (grey levels).
-        set_weights: relative share of each set of the cache; empty: every item equally often.
-        learning_rate: at the start of a stage, after the warm-up.
-        schedule: ``step`` halves the rate every ``halve_every`` epochs; ``cosine`` falls to the floor.
-        halve_every: epochs between two halvings.
-        learning_rate_floor: the rate never falls below it.
-        warmup_steps: linear warm-up at the start of each stage.
-        weight_decay: decoupled (AdamW).
-        betas: Adam's moment decays.
-        clip: largest gradient norm of each part of the network (each child module), 0: off.
-        ema: decay of the averaged weights that validation and export use, 0: off.
-        losses: weight of each stage II term of `objectives`; see `stages.fusion_losses`.
-        lift: how much the dark and middle tones of the pixel-wise maximum are brightened as the target of the
-            intensity terms, 1..1.33.
-        corner: grey levels within which the intensity term is rounded off.
-        gradient_gain: how much stronger than the stronger source the fused gradient should be.
-        reconstruction_weight: weight of the stage I loss within stage II (0: not computed).
-        precision: ``bf16`` autocast or ``fp32``.
-        channels_last: memory format of the network.
-        seed: of weights, order and crops.
-        validate_every: steps between two validations, 0: only at the end.
-        validate_pairs: held-out pairs of each set that are looked at, at most.
-        checkpoint_minutes: minutes between two checkpoints.
-    """
+    """Everything that decides a run; stored with it as ``config.yaml``."""
 
     network: str = "fsidfusion"
-    network_options: dict[str, Any] = field(default_factory=dict)
+    """architecture to train, ``fsidfusion`` or ``fsidfusion-light``"""
+    network_options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """constructor arguments of the network"""
     init: str = ""
+    """weights to start from (a shipped name or a .safetensors file); none: from the seed"""
     reconstruction_epochs: int = 40
+    """epochs of stage I"""
     fusion_epochs: int = 80
+    """epochs of stage II"""
     steps_per_epoch: int = 0
+    """steps of an epoch; 0: as many as show each training item once"""
     batch: int = 8
+    """global batch, over all processes and accumulation passes"""
     accumulate: int = 1
+    """passes whose gradients are added up to one step"""
     crop: int = 128
+    """side of the training crops in pixels"""
     augment: bool = False
+    """flip and turn the crops"""
     min_std: float = 0.0
+    """redraw crops in which both images are flatter than this (grey levels)"""
     set_weights: dict[str, float] = field(default_factory=dict)
+    """relative share of each set of the cache; empty: every item equally often"""
     learning_rate: float = 1e-4
-    schedule: Schedule = "step"
+    """at the start of a stage, after the warm-up"""
+    schedule: Decay = "step"
+    """``step`` halves the rate every ``halve_every`` epochs; ``cosine`` falls to the floor"""
     halve_every: int = 20
+    """epochs between two halvings"""
     learning_rate_floor: float = 1e-6
+    """the rate never falls below it"""
     warmup_steps: int = 0
+    """linear warm-up at the start of each stage"""
     weight_decay: float = 0.0
+    """decoupled (AdamW)"""
     betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's moment decays"""
     clip: float = 0.01
+    """largest gradient norm of each part of the network (each child module), 0: off"""
     ema: float = 0.0
+    """decay of the averaged weights that validation and export use, 0: off"""
     losses: dict[str, float] = field(default_factory=lambda: {"published": 1.0})
+    """weight of each stage II term of `objectives`; see `stages.fusion_losses`"""
     lift: float = 1.0
+    """how much the dark and middle tones of the pixel-wise maximum are brightened as the target of the
+    intensity terms, 1..1.33"""
     corner: float = 4.0
+    """grey levels within which the intensity term is rounded off"""
     gradient_gain: float = 1.0
+    """how much stronger than the stronger source the fused gradient should be"""
     reconstruction_weight: float = 1.0
+    """weight of the stage I loss within stage II (0: not computed)"""
     precision: Precision = "fp32"
+    """``bf16`` autocast or ``fp32``"""
     channels_last: bool = False
+    """memory format of the network"""
     seed: int = 0
+    """of weights, order and crops"""
     validate_every: int = 0
+    """steps between two validations, 0: only at the end"""
     validate_pairs: int = 20
+    """held-out pairs of each set that are looked at, at most"""
     checkpoint_minutes: float = 5.0
+    """minutes between two checkpoints"""
 
     def __post_init__(self) -> None:
-        self.betas = (float(self.betas[0]), float(self.betas[1]))
-        for name, kind in (("precision", Precision), ("schedule", Schedule)):
+        for name, kind in (("precision", Precision), ("schedule", Decay)):
             if getattr(self, name) not in get_args(kind):
                 raise InputError(
                     f"{name} {getattr(self, name)!r} is unknown; choose {' or '.join(get_args(kind))}"
@@ -157,38 +156,29 @@ def load_config(preset: str, overrides: dict[str, str] | None = None) -> TrainCo
         raise InputError(f"{preset}: not valid YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(values, dict):
         raise InputError(f"{preset} holds {type(values).__name__}, not fields with values such as 'batch: 8'")
-    types = {entry.name: entry.type for entry in fields(TrainConfig)}
     values |= changes
+    types = get_type_hints(TrainConfig)
     for name, value in values.items():
         if name not in types:
             close = get_close_matches(name, types, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise InputError(f"{preset}: unknown field {name!r}{hint}")
-        values[name] = _typed(name, value)
+        values[name] = _typed(name, types[name], value)
     return TrainConfig(**values)
 
 
-def _typed(name: str, value: Any) -> Any:
-    """``value`` as the type of the field's default; YAML reads 1e-4 as a string and 1 as an integer."""
-    default = getattr(TrainConfig(), name)
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    """``value`` as YAML gives it (1e-4 is a string there, 1 an integer) in the type of the field, by tyro."""
+    words: list[Any]
+    if isinstance(value, dict):
+        words = [word for entry in value.items() for word in entry]
+    else:
+        words = list(value) if isinstance(value, list | tuple) else [value]
+    if get_origin(kind) is Literal:
+        kind = str  # TrainConfig itself tells which there are
     try:
-        if isinstance(default, bool):
-            if not isinstance(value, bool):
-                raise ValueError
-            return value
-        if isinstance(default, int | float) and not isinstance(value, bool):
-            number = float(value)
-            if isinstance(default, int):
-                if number != int(number):
-                    raise ValueError
-                return int(number)
-            return number
-        if isinstance(default, str) and isinstance(value, str):
-            return value
-        if isinstance(default, tuple) and isinstance(value, list | tuple) and len(value) == len(default):
-            return tuple(float(entry) for entry in value)
-        if isinstance(default, dict) and isinstance(value, dict):
-            return value if name == "network_options" else {str(k): float(v) for k, v in value.items()}
-    except (TypeError, ValueError):
-        pass
-    raise InputError(f"{name} is {value!r}; expected a {type(default).__name__} such as {default!r}")
+        with redirect_stderr(io.StringIO()):
+            return tyro.cli(kind, args=[str(word) for word in words], console_outputs=False)
+    except SystemExit:
+        example, called = getattr(TrainConfig(), name), kind if get_args(kind) else kind.__name__
+        raise InputError(f"{name} is {value!r}; expected {called} such as {example!r}") from None

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,26 +11,13 @@ import numpy as np
 from fsidfusion.errors import InputError, MissingDependency
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.files import read_picture
+from fsidfusion.training.loop import Progress
 from fsidfusion.training.validation import Validation
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 FLUSH_EVERY = 20  # steps
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a watcher is told after a step: position, stage, weighted losses, speed, seconds left."""
-
-    step: int
-    steps: int
-    stage: str
-    losses: dict[str, float]
-    gradient_norm: float
-    learning_rate: float
-    pairs_per_second: float
-    seconds_left: float
 
 
 class Record:
@@ -70,12 +56,12 @@ class Record:
         if self._active:
             self._log.close()
 
-    def add_step(self, progress: Progress, seconds: float) -> None:
-        """Write a step; ``seconds`` that the run has taken so far, over all its sittings."""
+    def add_step(self, progress: Progress) -> None:
+        """Write a step."""
         line = {
             "step": progress.step,
             "stage": progress.stage,
-            "seconds": round(seconds, 2),
+            "seconds": round(progress.seconds, 2),
             "lr": progress.learning_rate,
             "gradient_norm": progress.gradient_norm,
             **{name: round(value, 6) for name, value in progress.losses.items()},
@@ -122,7 +108,7 @@ def disk_errors(run: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(
             f"cannot write to the run folder {run} ({error.strerror or error}); its checkpoints are "
-            "untouched: make room and run again with --resume auto"
+            "untouched: make room and run again to go on"
         ) from error
 
 

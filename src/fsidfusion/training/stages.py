@@ -64,8 +64,3 @@ def fusion_losses(fused: Tensor, infrared: Tensor, visible: Tensor, config: Trai
         else:
             terms[name] = weight * term
     return terms
-
-
-def total(terms: dict[str, Tensor]) -> Tensor:
-    """The sum of all terms, a scalar."""
-    return torch.stack(list(terms.values())).sum()

@@ -5,8 +5,6 @@ import sys
 import pytest
 
 from fsidfusion.cli import main
-from fsidfusion.cli.detect import Training
-from fsidfusion.studies.downstream.detection.training import Schedule
 from fsidfusion.studies.scenes.rendered_set import write_scene_set
 
 SMALL = ("--epochs", "1", "--size", "96", "128", "--threads", "1")
@@ -51,8 +49,16 @@ def test_a_detector_is_trained_and_scored_as_its_predictions_are(rendered, tmp_p
     assert len(list((tmp_path / "e").glob("worst-*.png"))) == 3
 
 
-def test_the_command_trains_by_the_schedule_of_the_library():
-    assert Training(device="cpu").prepare()[0] == Schedule()
+def test_a_stopped_training_goes_on(rendered, tmp_path, capsys):
+    call = ["detect", "train", "--data", str(rendered), "--input", "visible", *SMALL, "--batch", "1"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main([*call, "-o", str(whole)]) == 0
+    for _ in range(2):
+        assert main([*call, "-o", str(parts), "--max-minutes", "1e-9"]) == 1
+    assert "stopped as the time was up after 2 of 4 steps" in capsys.readouterr().out
+    assert main([*call, "-o", str(parts)]) == 0
+    files = [folder / "detector.safetensors" for folder in (whole, parts)]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.mark.parametrize(

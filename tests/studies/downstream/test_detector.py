@@ -9,16 +9,17 @@ from fsidfusion.errors import FusionError
 from fsidfusion.images.pairs import Pair
 from fsidfusion.studies.downstream.detection.boxes import Boxes
 from fsidfusion.studies.downstream.detection.canvas import Chances
+from fsidfusion.studies.downstream.detection.config import DetectConfig
 from fsidfusion.studies.downstream.detection.files import Trained, load_detector, save_detector
 from fsidfusion.studies.downstream.detection.frames import LabelledFrames
 from fsidfusion.studies.downstream.detection.network import STRIDE, Detector
 from fsidfusion.studies.downstream.detection.scores import score
-from fsidfusion.studies.downstream.detection.training import Schedule, detect, train_detector
+from fsidfusion.studies.downstream.detection.training import detect, train_detector
 from fsidfusion.studies.scenes import render_scene
 from fsidfusion.studies.scenes.rendered_set import BOXES
 
 SIZE = (96, 128)
-SMALL = Schedule(size=SIZE, epochs=1, batch=5, width=8)
+SMALL = DetectConfig(size=SIZE, epochs=1, batch=5, width=8)
 UNCHANGED = Chances(flip=0, zoom=(1, 1), stretch=1, gain=0, offset=0)
 SMALLEST = 7  # pixels of a side of the boxes that the small frames show well enough
 
@@ -46,32 +47,57 @@ def test_ten_frames_are_learnt_by_heart(scenes):
     frames, boxes = scenes
     pairs = tuple(Pair(f"{number}D", Path(), Path()) for number in range(10))
     labelled = LabelledFrames(BOXES, pairs, (SIZE,) * 10, tuple(boxes), ())
-    shares = []
-    detector = train_detector(
-        frames,
-        boxes,
-        3,
-        replace(SMALL, epochs=90, learning_rate=4e-3),
-        chances=UNCHANGED,
-        tick=shares.append,
-    )
+    seen = []
+    config = replace(SMALL, epochs=90, learning_rate=4e-3)
+    reached = train_detector(frames, boxes, 3, config, chances=UNCHANGED, on_step=seen.append)
+    detector = reached.network
     result = score(labelled, detect(detector, frames, SIZE))
     assert result.values["all/mAP50"] > 0.95
-    assert len(shares) == 180 and shares[-1] == 1
+    assert len(seen) == 180 and reached.finished
+    assert set(seen[-1].losses) == {"likelihood", "boxes"}
 
 
 def test_the_same_seed_gives_the_same_detector(scenes):
     frames, boxes = scenes
-    first, second, other = (train_detector(frames, boxes, 3, SMALL, seed) for seed in (1, 1, 2))
+    first, second, other = (train_detector(frames, boxes, 3, SMALL, seed).network for seed in (1, 1, 2))
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name])
     assert not torch.equal(first.heat.weight, other.heat.weight)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_stopped_training_goes_on_to_the_same_weights(scenes, tmp_path, precision):
+    frames, boxes = scenes
+    config, last = replace(SMALL, batch=4, epochs=2), 6  # steps: two epochs of 4, 4 and 2 frames
+    whole = train_detector(frames, boxes, 3, config, precision=precision).network.state_dict()
+    seen = []
+    for number in range(1, last + 1):  # a deadline in the past: one step a call
+        reached = train_detector(
+            frames,
+            boxes,
+            3,
+            config,
+            folder=tmp_path,
+            precision=precision,
+            deadline=0.0,
+            on_step=seen.append,
+        )
+        assert reached.step == number
+    assert [at.step for at in seen] == list(range(1, last + 1)) and reached.finished
+    for name, value in whole.items():
+        assert torch.equal(value, reached.network.state_dict()[name]), name
+    with pytest.raises(FusionError, match=r"other data or settings \(config\)"):
+        train_detector(frames, boxes, 3, replace(config, batch=5), folder=tmp_path, precision=precision)
+    with pytest.raises(FusionError, match=r"other data or settings \(frames\)"):
+        train_detector(
+            frames, boxes, 3, config, folder=tmp_path, identity={"frames": "x"}, precision=precision
+        )
+
+
 def test_four_channels_are_learnt_from_as_well(scenes):
     frames, boxes = scenes
     stacked = [np.dstack((frame, frame[..., :1])) for frame in frames]
-    detector = train_detector(stacked, boxes, 3, SMALL)
+    detector = train_detector(stacked, boxes, 3, SMALL).network
     assert detector.config["channels"] == 4
     assert len(detect(detector, stacked[:1], SIZE)) == 1
 

@@ -27,11 +27,11 @@ class Learner:
     def __init__(self):
         self.asked = []
 
-    def __call__(self, given, seed, folder, tick):
-        self.asked.append((given.name, seed))
-        tick(0.5)
-        (folder / "left").write_text(str(seed))
-        return {"a": len(given.name) / 10 + seed / 100, "b": math.nan}
+    def __call__(self, job):
+        self.asked.append((job.input.name, job.seed))
+        job.tick(0.5)
+        (job.folder / "left").write_text(str(job.seed))
+        return {"a": len(job.input.name) / 10 + job.seed / 100, "b": math.nan}
 
 
 def test_every_input_has_its_turn_under_one_seed_before_the_next(tmp_path):
@@ -63,19 +63,25 @@ def test_finished_runs_are_kept_until_something_changes(tmp_path):
     assert learner.asked == [("visible", 0), ("ours", 0)]
 
 
-def test_a_stopped_run_is_begun_anew(tmp_path):
+def test_a_stopped_run_goes_on_with_the_same_things_only(tmp_path):
     class Stopped(Learner):
-        def __call__(self, given, seed, folder, tick):
-            super().__call__(given, seed, folder, tick)
-            if seed == 1:
+        def __call__(self, job):
+            super().__call__(job)
+            job.training.mkdir(exist_ok=True)
+            found = sorted(path.name for path in job.training.iterdir())
+            (job.training / str(len(found))).touch()
+            if len(found) < 2:
                 raise KeyboardInterrupt
             return {"a": 1.0}
 
-    with pytest.raises(KeyboardInterrupt):
-        compare((VISIBLE,), (0, 1), Stopped(), tmp_path, {}, device="cpu")
-    learner = Learner()
-    compare((VISIBLE,), (0, 1), learner, tmp_path, {}, device="cpu")
-    assert learner.asked == [("visible", 1)]
+    learner = Stopped()
+    for identity in ({"size": 1}, {"size": 1}, {"size": 2}, {"size": 2}):
+        with pytest.raises(KeyboardInterrupt):
+            compare((VISIBLE,), (0,), learner, tmp_path, identity, device="cpu")
+    runs = compare((VISIBLE,), (0,), learner, tmp_path, {"size": 2}, device="cpu")
+    assert [path.name for path in sorted(runs[0].folder.iterdir())] == ["left", "result.json"]
+    compare((VISIBLE,), (0,), learner, tmp_path, {"size": 2}, device="cpu")
+    assert len(learner.asked) == 5
 
 
 def test_no_run_is_begun_that_would_end_too_late(tmp_path):

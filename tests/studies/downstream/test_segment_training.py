@@ -32,7 +32,7 @@ def scenes():
 def test_overfits_a_few_scenes(scenes):
     frames, masks = (side[:2] for side in scenes)
     config = SegmentConfig(steps=80, batch=2, crop=(96, 128))
-    network = train_segmenter(frames, masks, 9, config, seed=0, device="cpu")
+    network = train_segmenter(frames, masks, 9, config, seed=0, device="cpu").network
     matrix = sum(confusion_matrix(m, predict(network, f), 9) for f, m in zip(frames, masks, strict=True))
     result = score(matrix, MSRS.names)
     assert result.by_class["IoU"][0] > 0.9  # the background
@@ -41,7 +41,7 @@ def test_overfits_a_few_scenes(scenes):
 
 def test_same_seed_same_network_other_seed_another(scenes):
     one, same, other = (
-        train_segmenter(*scenes, 9, TINY, seed, device="cpu").state_dict()["head.weight"]
+        train_segmenter(*scenes, 9, TINY, seed, device="cpu").network.state_dict()["head.weight"]
         for seed in (0, 0, 1)
     )
     torch.testing.assert_close(one, same, rtol=0, atol=0)
@@ -62,15 +62,15 @@ def test_a_seed_gives_every_input_the_same_first_weights():
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(scenes, tmp_path):
-    whole = train_segmenter(*scenes, 9, TINY, 0, device="cpu")
+    whole = train_segmenter(*scenes, 9, TINY, 0, device="cpu").network
     steps = []
     for _ in range(TINY.steps):  # a deadline in the past: one step a call
-        network = train_segmenter(
+        reached = train_segmenter(
             *scenes, 9, TINY, 0, folder=tmp_path, device="cpu", deadline=0.0, on_step=steps.append
         )
-    assert [at.step for at in steps] == [1, 2, 3, 4]
+    assert [at.step for at in steps] == [1, 2, 3, 4] and reached.finished
     for name, value in whole.state_dict().items():
-        torch.testing.assert_close(network.state_dict()[name], value, rtol=0, atol=0)
+        torch.testing.assert_close(reached.network.state_dict()[name], value, rtol=0, atol=0)
     with pytest.raises(FusionError, match="other data or settings"):
         train_segmenter(*scenes, 9, replace(TINY, steps=5), 0, folder=tmp_path, device="cpu")
     with pytest.raises(FusionError, match="other data or settings"):
@@ -96,7 +96,7 @@ def test_predicts_frames_of_any_size(size):
 
 
 def test_weights_go_to_a_file_and_back(tmp_path, scenes):
-    network = train_segmenter(*scenes, 9, replace(TINY, steps=1), 0, device="cpu")
+    network = train_segmenter(*scenes, 9, replace(TINY, steps=1), 0, device="cpu").network
     path = tmp_path / "new" / "weights.safetensors"
     save_segmenter(path, network, MSRS, "visible")
     loaded, classes, trained_on = load_segmenter(path, torch.device("cpu"))

@@ -1,7 +1,9 @@
 """One learner on every input under every seed: resumable, with time left, and summarised over the seeds."""
 
+import hashlib
 import json
 import math
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +15,25 @@ from typing import Any
 from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import write_text
 from fsidfusion.studies.downstream.inputs import Input
+from fsidfusion.training.checkpoint import RunFolder
 
 RESULT = "result.json"
 
 Tick = Callable[[float], None]  # told the share of a run that is done, 0..1
-Learn = Callable[[Input, int, Path, Tick], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do."""
+
+    input: Input
+    seed: int
+    folder: Path  # of the run; what is left there stays
+    training: Path  # for checkpoints; named after all that the run depends on, and removed at its end
+    tick: Tick
+
+
+Learn = Callable[[Job], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -27,7 +43,7 @@ class Run:
     input: Input
     seed: int
     scores: Mapping[str, float]  # NaN where a score is undefined
-    seconds: float  # training and scoring; not fusing, which is cached
+    seconds: float  # training and scoring, over all sittings; not fusing, which is cached
     date: str  # ISO day (UTC) of the run
     device: str
     folder: Path  # what the run left: weights, predictions
@@ -80,9 +96,9 @@ def compare(
     Args:
         inputs: what to learn from.
         seeds: of everything that is drawn by lot.
-        learn: ``learn(input, seed, folder, tick)`` trains afresh, may leave files in its folder, calls
-            ``tick(share)`` now and then, and returns its scores by key (NaN: undefined). What it should not
-            be timed for (fusing) it does not do: prepare frames before.
+        learn: trains, afresh or from a checkpoint that a stopped call left, may leave files in the folder of
+            the job, calls its ``tick(share)`` now and then, and returns scores by key (NaN: undefined). What
+            it should not be timed for (fusing) it does not do: prepare frames before.
         folder: of the comparison.
         identity: all that a score depends on besides input and seed, as JSON holds it: the data with its
             labels and split, the settings, the code.
@@ -109,13 +125,17 @@ def compare(
         done = sum(run is not None for run in runs.values())
         tick = _clock(Progress(done, len(jobs), given.name, seed, 0.0, math.nan), expected, report)
         tick(0.0)
-        place = _place(folder, given, seed)
-        _make(place)
-        scores = learn(given, seed, place, tick)
-        spent.append(time.monotonic() - start)
+        job = Job(
+            given, seed, place := _place(folder, given, seed), _training(place, given, seed, identity), tick
+        )
+        _make(job)
+        earlier = RunFolder(job.training, {}).position.seconds
+        scores = learn(job)
+        spent.append(earlier + time.monotonic() - start)
         day = datetime.now(UTC).date().isoformat()
         new = Run(given, seed, dict(scores), spent[-1], day, device, place)
         _keep(new, identity)
+        shutil.rmtree(job.training, ignore_errors=True)
         runs[given, seed] = new
         tick(1.0)
     finished = (runs[given, seed] for given in inputs for seed in seeds)
@@ -169,13 +189,20 @@ def _place(folder: Path, given: Input, seed: int) -> Path:
     return folder / "runs" / f"{given.name}-seed{seed}"
 
 
-def _make(place: Path) -> None:
-    """An empty start: a result that is there was computed from something else."""
+def _training(place: Path, given: Input, seed: int, identity: Mapping[str, Any]) -> Path:
+    whole = json.dumps(_identity(given, seed, identity), sort_keys=True)
+    return place / f"training-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
+
+
+def _make(job: Job) -> None:
+    """Make room: a result or a begun training that is there was computed from something else."""
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        (place / RESULT).unlink(missing_ok=True)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / RESULT).unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"cannot write {place} ({error.strerror}); choose another folder") from error
+        raise InputError(f"cannot write {job.folder} ({error.strerror}); choose another folder") from error
+    for stale in set(job.folder.glob("training-*")) - {job.training}:
+        shutil.rmtree(stale, ignore_errors=True)
 
 
 def _identity(given: Input, seed: int, identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The time of a stage II training step of the published network, ours against the plain form, in one run."""
 
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from statistics import median
 
@@ -12,6 +11,7 @@ from fsidfusion.network.fsidfusion import FSIDFusion
 from fsidfusion.runtime.allocator import keep_large_blocks
 from fsidfusion.studies.speed.plain_network import PlainFSIDFusion
 from fsidfusion.training import stages
+from fsidfusion.training.loop import autocast, total
 from fsidfusion.training.presets import Precision, TrainConfig
 
 
@@ -56,10 +56,9 @@ def measure(
 
 def _step(model: nn.Module, infrared: torch.Tensor, visible: torch.Tensor, precision: Precision) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
-    autocast = torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
-    with autocast:
+    with autocast(torch.device("cpu"), precision):
         terms = stages.fuse(model, infrared, visible, TrainConfig())
-    stages.total(terms).backward()
+    total(terms).backward()
     optimizer.step()
     model.zero_grad(set_to_none=True)
 

@@ -8,8 +8,8 @@ from safetensors import SafetensorError, safe_open
 
 from fsidfusion.errors import InputError
 from fsidfusion.network.checkpoint import save_weights
+from fsidfusion.studies.downstream.detection.config import DetectConfig
 from fsidfusion.studies.downstream.detection.network import Detector
-from fsidfusion.studies.downstream.detection.training import Schedule
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Trained:
     classes: tuple[str, ...]
     input: str  # as given to the training: "visible", a model's name or file
     weights: str  # sha256 of the model that fused its frames; "" without one
-    schedule: Schedule
+    config: DetectConfig
     seed: int
 
 
@@ -30,7 +30,7 @@ def save_detector(path: Path, trained: Trained) -> None:
         "classes": json.dumps(trained.classes),
         "input": trained.input,
         "input_weights": trained.weights,
-        "schedule": json.dumps(asdict(trained.schedule)),
+        "schedule": json.dumps(asdict(trained.config)),
         "seed": str(trained.seed),
     }
     try:
@@ -55,14 +55,14 @@ def load_detector(path: Path, device: str = "cpu") -> Trained:
     try:
         detector = Detector(**json.loads(described["config"]))
         detector.load_state_dict(state)
-        schedule = json.loads(described["schedule"])
-        schedule["size"] = tuple(schedule["size"])
+        config = json.loads(described["schedule"])
+        config["size"] = tuple(config["size"])
         return Trained(
             detector.eval().to(device),
             tuple(json.loads(described["classes"])),
             described["input"],
             described["input_weights"],
-            Schedule(**schedule),
+            DetectConfig(**config),
             int(described["seed"]),
         )
     except (KeyError, ValueError, TypeError, RuntimeError) as error:

@@ -13,7 +13,6 @@ from torch.nn.functional import interpolate, pixel_unshuffle, relu
 from fsidfusion.studies.downstream.detection.boxes import decode
 
 STRIDE = 4  # pixels of a cell's side
-MULTIPLE = 16  # of the height and width of frames
 _RARE = 0.01  # likelihood of an object at any cell before training (focal loss)
 
 

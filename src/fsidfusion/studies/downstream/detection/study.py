@@ -9,9 +9,10 @@ from pathlib import Path
 from fsidfusion.evaluation.tables import open_console, score_table
 from fsidfusion.images.atomic import write_text
 from fsidfusion.images.files import Picture, write_picture
-from fsidfusion.studies.downstream.comparison import Progress, Run, Tick, compare
+from fsidfusion.studies.downstream.comparison import Job, Progress, Run, compare
 from fsidfusion.studies.downstream.comparison_report import Study, Table
 from fsidfusion.studies.downstream.detection.boxes import Boxes
+from fsidfusion.studies.downstream.detection.config import DetectConfig
 from fsidfusion.studies.downstream.detection.frames import DetectionSet, LabelledFrames, time_of_day
 from fsidfusion.studies.downstream.detection.pictures import LEGEND, choose_frames, draw_boxes
 from fsidfusion.studies.downstream.detection.scores import (
@@ -22,19 +23,19 @@ from fsidfusion.studies.downstream.detection.scores import (
     score,
     write_predictions,
 )
-from fsidfusion.studies.downstream.detection.training import (
-    CHANCES,
-    SCHEDULE,
-    Schedule,
-    detect,
-    train_detector,
-)
+from fsidfusion.studies.downstream.detection.training import CHANCES, detect, train_detector
 from fsidfusion.studies.downstream.inputs import VISIBLE, Frames, Input
+from fsidfusion.studies.downstream.learning import trained
 from fsidfusion.studies.quality.scores import code_hash
 
 _TITLES = {"all": "All frames", "day": "By day", "night": "By night"}
-_CODE = tuple(
-    f"studies/downstream/detection/{name}.py" for name in ("boxes", "canvas", "network", "scores", "training")
+_SHARE = 0.95  # of a run's time that its training takes
+_CODE = (
+    "training/loop.py",
+    *(
+        f"studies/downstream/detection/{name}.py"
+        for name in ("boxes", "canvas", "config", "network", "scores", "training")
+    ),
 )
 
 
@@ -45,7 +46,7 @@ def compare_inputs(
     seeds: Sequence[int],
     folder: Path,
     *,
-    schedule: Schedule = SCHEDULE,
+    config: DetectConfig,
     device: str = "cpu",
     precision: str = "fp32",
     max_minutes: float | None = None,
@@ -59,7 +60,7 @@ def compare_inputs(
         test: the test frames of every input.
         seeds: of weights, order and changes of the frames.
         folder: of the comparison; each run leaves its ``predictions.json`` in its own.
-        schedule: of every training.
+        config: of every training.
         device: where detectors are trained.
         precision: of the training; scores are always of fp32.
         max_minutes: see :func:`compare`.
@@ -70,26 +71,27 @@ def compare_inputs(
         ``threshold``.
     """
 
-    def learn(given: Input, seed: int, place: Path, tick: Tick) -> Mapping[str, float]:
-        detector = train_detector(
-            train[given],
+    def learn(job: Job) -> Mapping[str, float]:
+        reached = train_detector(
+            train[job.input],
             frames.train.boxes,
             len(frames.train.classes),
-            schedule,
-            seed,
-            device,
-            precision,
-            tick=tick,
+            config,
+            job.seed,
+            folder=job.training,
+            device=device,
+            precision=precision,
+            on_step=lambda at: job.tick(_SHARE * at.step / at.steps),
         )
-        found = detect(detector, test[given], schedule.size)
-        write_predictions(place / PREDICTIONS, frames.test, found)
+        found = detect(trained(reached), test[job.input], config.size)
+        write_predictions(job.folder / PREDICTIONS, frames.test, found)
         result = score(frames.test, found)
         return {**result.values, "threshold": result.threshold}
 
     identity = {
         "train": frames.train.identity,
         "test": frames.test.identity,
-        "schedule": asdict(schedule),
+        "schedule": asdict(config),
         "chances": asdict(CHANCES),
         "precision": precision,
         "code": code_hash(_CODE),
@@ -154,7 +156,7 @@ def write_scores(
     return files
 
 
-def describe(name: str, frames: DetectionSet, schedule: Schedule = SCHEDULE) -> Study:
+def describe(name: str, frames: DetectionSet, config: DetectConfig) -> Study:
     """How a comparison on a set of this name is shown."""
     tables = [
         Table(_TITLES[subset], {metric: f"{subset}/{metric}" for metric in METRICS})
@@ -171,12 +173,12 @@ def describe(name: str, frames: DetectionSet, schedule: Schedule = SCHEDULE) -> 
         f"{sum(int((boxes.classes == number).sum()) for boxes in frames.test.boxes)} {c}"
         for number, c in enumerate(classes)
     )
-    size = f"{schedule.size[1]}x{schedule.size[0]}"
+    size = f"{config.size[1]}x{config.size[0]}"
     protocol = [
         f"{name}: {len(frames.train)} frames to train on, {len(frames.test)} to test on ({counts});"
         f" split {frames.split}.",
         f"One small anchor-free detector is trained from random weights on every input alike, with frames of"
-        f" {size} pixels, {schedule.epochs} epochs, batches of {schedule.batch}, mirroring, zoom, shift,"
+        f" {size} pixels, {config.epochs} epochs, batches of {config.batch}, mirroring, zoom, shift,"
         " contrast and brightness by lot; 'early' stacks both cameras as four channels, the upper reference.",
         "mAP by pycocotools, at an overlap of 0.5, of 0.75, and the mean of 0.5 to 0.95; precision, recall"
         " and F1 at an overlap of 0.5 and the threshold of the best F1.",

@@ -1,49 +1,28 @@
 """Training a detector afresh on the frames of one input, and looking for objects with it."""
 
-import copy
 import math
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import logsigmoid, max_pool2d
 
 from fsidfusion.errors import InputError
+from fsidfusion.runtime.device import choose_device, choose_precision
 from fsidfusion.studies.downstream.detection.boxes import Boxes, draw_targets, generalised_overlap, suppress
 from fsidfusion.studies.downstream.detection.canvas import Canvas, Chances, disturb, fit, stack
-from fsidfusion.studies.downstream.detection.network import MULTIPLE, STRIDE, Detector
+from fsidfusion.studies.downstream.detection.config import DetectConfig
+from fsidfusion.studies.downstream.detection.network import STRIDE, Detector
 from fsidfusion.studies.downstream.inputs import Frame
+from fsidfusion.studies.downstream.learning import learn
+from fsidfusion.training.loop import Progress, Reached, Task, autocast
 
 CANDIDATES = 100  # boxes of a frame, as COCO scores them
+CLIP = 10.0  # of the gradient norm
 OVERLAP = 0.6  # of two boxes of one class of which only one is kept
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a detector is trained; the same for every input."""
-
-    size: tuple[int, int] = (240, 320)
-    """height and width that frames are scaled to, multiples of 16"""
-    epochs: int = 80
-    """passes over the training frames"""
-    batch: int = 8
-    """frames of a step"""
-    learning_rate: float = 2e-3
-    """greatest rate of AdamW; it rises over the first twentieth and falls as a cosine"""
-    weight_decay: float = 0.02
-    """of AdamW"""
-    width: int = 16
-    """channels of the first layer"""
-    average: float = 0.1
-    """share of the steps that the moving average of the weights, which is the detector, reaches back"""
-    box_weight: float = 4.0
-    """of the loss of the boxes beside that of the likelihoods"""
-
-
-SCHEDULE = Schedule()
 CHANCES = Chances()
 
 
@@ -51,64 +30,73 @@ def train_detector(
     frames: Sequence[Frame],
     boxes: Sequence[Boxes],
     classes: int,
-    schedule: Schedule = SCHEDULE,
+    config: DetectConfig,
     seed: int = 0,
+    *,
+    chances: Chances = CHANCES,
+    folder: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
     device: str = "cpu",
     precision: str = "fp32",
-    chances: Chances = CHANCES,
-    tick: Callable[[float], None] = lambda share: None,
-) -> Detector:
-    """Train a detector from random weights.
+    deadline: float = math.inf,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> Reached[Detector]:
+    """Train a detector from random weights, or go on from the newest checkpoint of ``folder``.
 
     Args:
         frames: (H, W, C) uint8 each, of one number of channels.
         boxes: true boxes of each frame, in its pixels.
         classes: number of classes.
-        schedule: of the training.
+        config: of the training.
         seed: of the weights, the order of the frames and their changes; every input sees the same.
-        device: ``cpu``, ``cuda`` or ``mps``.
-        precision: ``fp32``, or ``bf16`` for convolutions.
         chances: how frames are changed.
-        tick: told the share that is done after every step.
+        folder: for checkpoints; none are written without it.
+        identity: of the frames and boxes, as JSON holds it; a folder goes on with the same ones only.
+        device: ``auto``, ``cpu``, ``cuda`` (``cuda:1``) or ``mps``.
+        precision: ``fp32``, ``bf16`` for convolutions, or ``auto``.
+        deadline: of time.monotonic(), at which to stop with a checkpoint.
+        on_step: called after every step.
 
     Returns:
-        the averaged detector in evaluation mode.
+        what was reached; its network is the averaged detector in evaluation mode.
 
     Raises:
-        InputError: a size that is no multiple of 16, no boxes at all, or a diverged training.
+        InputError: a size that is no multiple of 16, no boxes at all, a folder with a training of something
+            else, or a diverged training.
     """
-    if any(side % MULTIPLE or side <= 0 for side in schedule.size):
-        raise InputError(f"size {schedule.size} should be two multiples of {MULTIPLE}, such as 240 320")
+    config.check()
     if not sum(map(len, boxes)):
         raise InputError(f"none of {len(frames)} frames has an object; there is nothing to learn")
-    canvases = [fit(frame, true, schedule.size) for frame, true in zip(frames, boxes)]
+    target = choose_device(device)
+    precision = choose_precision(precision, target)
+    canvases = [fit(frame, true, config.size) for frame, true in zip(frames, boxes)]
     torch.manual_seed(seed)
-    detector = Detector(classes, canvases[0].pixels.shape[2], schedule.width)
+    detector = Detector(classes, canvases[0].pixels.shape[2], config.width)
     _measure_levels(detector, canvases)
-    detector.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = copy.deepcopy(detector).eval()
-    optimizer = _optimizer(detector, schedule)
-    per_epoch = math.ceil(len(canvases) / schedule.batch)
-    steps = schedule.epochs * per_epoch
-    detector.train()
-    for step in range(steps):
-        if step % per_epoch == 0:
-            order = np.random.default_rng((seed, step)).permutation(len(canvases))
-        places = order[step % per_epoch * schedule.batch :][: schedule.batch]
+    detector = detector.to(target, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    per_epoch = math.ceil(len(canvases) / config.batch)
+    steps = config.epochs * per_epoch
+
+    def batches(step: int) -> list[list[Canvas]]:
+        epoch, place = step - step % per_epoch, step % per_epoch * config.batch
+        order = np.random.default_rng((seed, epoch)).permutation(len(canvases))
         rng = np.random.default_rng((seed, step, 1))
-        batch = [disturb(canvases[place], chances, rng) for place in places]
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.learning_rate * _rate(step / steps)
-        loss = _loss(detector, batch, classes, schedule, device, precision)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = float(nn.utils.clip_grad_norm_(detector.parameters(), 10.0))
-        if not math.isfinite(norm):
-            raise InputError(f"training diverged at step {step} of {steps}; lower the learning rate")
-        optimizer.step()
-        _follow(averaged, detector, min(1 - 1 / max(1.0, schedule.average * steps), (1 + step) / (10 + step)))
-        tick((step + 1) / steps)
-    return averaged
+        return [[disturb(canvases[i], chances, rng) for i in order[place : place + config.batch]]]
+
+    task = Task(
+        detector,
+        _optimizer(detector, config),
+        steps,
+        batches,
+        loss=lambda network, batch, step: _loss(network, batch, classes, config, target, precision),
+        rate=lambda step, part: config.learning_rate * _rate(step / steps),
+        pairs=config.batch,
+        clip=CLIP,
+        average=1 - 1 / max(1.0, config.average * steps),
+        stage=lambda step: "detect",
+    )
+    whole = {"config": config, "chances": chances, "seed": seed, "precision": precision, **(identity or {})}
+    return learn(task, folder, whole, deadline, on_step)
 
 
 @torch.inference_mode()
@@ -155,18 +143,22 @@ def _peaks(heat: Tensor, corners: Tensor) -> Boxes:
 
 
 def _loss(
-    detector: Detector, batch: Sequence[Canvas], classes: int, schedule: Schedule, device: str, precision: str
-) -> Tensor:
+    detector: Detector,
+    batch: Sequence[Canvas],
+    classes: int,
+    config: DetectConfig,
+    device: torch.device,
+    precision: str,
+) -> dict[str, Tensor]:
     """Focal loss of the likelihoods (as in CenterNet) and GIoU of the boxes, over a batch."""
-    height, width = (side // STRIDE for side in schedule.size)
+    height, width = (side // STRIDE for side in config.size)
     drawn = [draw_targets(canvas.boxes, classes, height, width, STRIDE) for canvas in batch]
     heat, corners, weights = (
         torch.from_numpy(np.stack([getattr(target, name) for target in drawn])).to(device)
         for name in ("heat", "corners", "weights")
     )
     pixels = torch.from_numpy(stack(batch)).to(device).float().contiguous(memory_format=torch.channels_last)
-    kind = torch.device(device).type
-    with torch.autocast(kind, torch.bfloat16) if precision == "bf16" else nullcontext():
+    with autocast(device, precision):
         logits, found = detector(pixels)
     likely = logits.sigmoid()
     centre = heat == 1
@@ -176,7 +168,7 @@ def _loss(
     held = weights > 0
     overlaps = generalised_overlap(found.movedim(1, -1)[held], corners.movedim(1, -1)[held])
     boxes = ((1 - overlaps) * weights[held]).sum() / weights.sum().clamp_min(1e-6)
-    return likelihood + schedule.box_weight * boxes
+    return {"likelihood": likelihood, "boxes": config.box_weight * boxes}
 
 
 def _measure_levels(detector: Detector, canvases: Sequence[Canvas]) -> None:
@@ -186,15 +178,15 @@ def _measure_levels(detector: Detector, canvases: Sequence[Canvas]) -> None:
     detector.deviation.copy_(torch.from_numpy(levels.std(0).clip(1.0)))
 
 
-def _optimizer(detector: Detector, schedule: Schedule) -> torch.optim.Optimizer:
+def _optimizer(detector: Detector, config: DetectConfig) -> torch.optim.Optimizer:
     """AdamW; offsets and the factors of normalisation do not decay."""
     decayed = [weight for weight in detector.parameters() if weight.ndim > 1]
     free = [weight for weight in detector.parameters() if weight.ndim <= 1]
     groups = [
-        {"params": decayed, "weight_decay": schedule.weight_decay},
-        {"params": free, "weight_decay": 0.0},
+        {"params": decayed, "part": "", "weight_decay": config.weight_decay},
+        {"params": free, "part": "", "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=schedule.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
 def _rate(share: float) -> float:
@@ -203,12 +195,3 @@ def _rate(share: float) -> float:
     if share < rise:
         return 0.01 + 0.99 * share / rise
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (share - rise) / (1 - rise)))
-
-
-@torch.no_grad()
-def _follow(averaged: nn.Module, detector: nn.Module, decay: float) -> None:
-    for mean, value in zip(averaged.state_dict().values(), detector.state_dict().values()):
-        if value.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
-            mean.copy_(value)

@@ -12,6 +12,8 @@ from fsidfusion.studies.downstream.segmentation.classes import Mask
 SCALES = (0.75, 1.6)  # of objects in a crop
 GAINS = (0.8, 1.25)  # of grey levels
 SHIFT = 0.1  # of grey levels, at most, either way
+Batch = tuple[NDArray[np.float32], NDArray[np.int64]]  # crops (B, C, h, w) in 0..1 and masks (B, h, w)
+
 HELD = 2 << 30  # bytes of decoded frames that are kept in memory
 
 
@@ -26,7 +28,7 @@ class Crops:
         self._held: dict[int, Frame] = {}
         self._free = HELD
 
-    def __call__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def __call__(self, step: int) -> Batch:
         """The crops (B, C, h, w) in 0..1 and masks (B, h, w) of a step counted from 0.
 
         Every frame is seen once before any is seen again.

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fsidfusion.errors import InputError, ModelError
 from fsidfusion.images.atomic import whole_file
+from fsidfusion.network.checkpoint import to_bytes
 from fsidfusion.studies.downstream.segmentation.classes import Classes, parse_classes
 
 WIDTHS = (24, 48, 96, 128)  # channels at 1/2, 1/4, 1/8 and 1/16 of the resolution
@@ -74,12 +74,11 @@ def save_segmenter(path: Path, network: Segmenter, classes: Classes, trained_on:
     Raises:
         InputError: the file cannot be written.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     metadata = {"kind": "segmenter", "classes": json.dumps(classes.record()), "input": trained_on}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as stream:
-            stream.write(save(tensors, metadata))
+            stream.write(to_bytes(network.state_dict(), metadata))
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror}); choose another place") from error
 

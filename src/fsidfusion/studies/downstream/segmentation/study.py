@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from fsidfusion.images.atomic import write_text
-from fsidfusion.studies.downstream.comparison import Run, Tick
+from fsidfusion.studies.downstream.comparison import Job, Run
 from fsidfusion.studies.downstream.comparison_report import Card, Study, Table, encode_picture
 from fsidfusion.studies.downstream.inputs import Frames, Input, pairs_hash
+from fsidfusion.studies.downstream.learning import trained
 from fsidfusion.studies.downstream.segmentation.classes import Classes, Mask
 from fsidfusion.studies.downstream.segmentation.config import SegmentConfig
 from fsidfusion.studies.downstream.segmentation.evaluation import (
@@ -36,9 +37,12 @@ CONFUSION = "confusion.json"
 PREDICTIONS = "predictions"
 MEAN, PIXELS = "mean", "pixel accuracy"
 _TRAINING_SHARE = 0.95  # of a run's time; the rest is prediction
-_CODE = tuple(
-    f"studies/downstream/segmentation/{name}.py"
-    for name in ("classes", "config", "crops", "evaluation", "masks", "network", "scores", "training")
+_CODE = (
+    "training/loop.py",
+    *(
+        f"studies/downstream/segmentation/{name}.py"
+        for name in ("classes", "config", "crops", "evaluation", "masks", "network", "scores", "training")
+    ),
 )
 
 
@@ -64,34 +68,27 @@ class Segmentation:
             "code": code_hash(_CODE),
         }
 
-    def learn(
-        self, given: Input, seed: int, folder: Path, tick: Tick, train: Frames, test: Frames
-    ) -> dict[str, float]:
+    def learn(self, job: Job, train: Frames, test: Frames) -> dict[str, float]:
         """Train on the frames of one input and score the test frames; see :func:`score_keys` for the keys.
 
-        Leaves ``weights.safetensors``, ``confusion.json`` and ``predictions/`` in the folder. A stopped
-        training goes on from its last checkpoint.
+        Leaves ``weights.safetensors``, ``confusion.json`` and ``predictions/`` in the folder of the job.
         """
-        whole = json.dumps([self.identity(), given.identity, seed], sort_keys=True)
-        checkpoints = folder / f"training-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
-        network = train_segmenter(
+        reached = train_segmenter(
             train,
             self.train.masks,
             len(self.classes),
             self.config,
-            seed,
-            folder=checkpoints,
+            job.seed,
+            folder=job.training,
             device=self.device,
-            on_step=lambda at: tick(_TRAINING_SHARE * at.step / at.steps),
+            on_step=lambda at: job.tick(_TRAINING_SHARE * at.step / at.steps),
         )
-        assert network is not None  # there is no deadline
-        save_segmenter(folder / "weights.safetensors", network, self.classes, given.name)
+        network, folder = trained(reached), job.folder
+        save_segmenter(folder / "weights.safetensors", network, self.classes, job.input.name)
         shutil.rmtree(folder / PREDICTIONS, ignore_errors=True)
         predictions = predict_set(network, test, self.test, self.classes, folder / PREDICTIONS)
         matrices = confusion_by_condition(self.test, predictions, self.classes)
         write_confusion(folder / CONFUSION, matrices)
-        for stale in folder.glob("training-*"):
-            shutil.rmtree(stale, ignore_errors=True)
         return score_keys(matrices, self.classes)
 
     def study(self, command: str = "fsidfusion segment compare") -> Study:

@@ -1,11 +1,7 @@
 """Train the segmenter: one schedule for every input; it stops at any step and goes on from there."""
 
-import json
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,24 +14,14 @@ from torch.nn import functional as F
 from fsidfusion.errors import InputError
 from fsidfusion.runtime.device import choose_device, choose_precision
 from fsidfusion.studies.downstream.inputs import Frame
+from fsidfusion.studies.downstream.learning import learn
 from fsidfusion.studies.downstream.segmentation.classes import IGNORED, Mask
 from fsidfusion.studies.downstream.segmentation.config import STRIDE, SegmentConfig
-from fsidfusion.studies.downstream.segmentation.crops import Crops
+from fsidfusion.studies.downstream.segmentation.crops import Batch, Crops
 from fsidfusion.studies.downstream.segmentation.network import Segmenter
-from fsidfusion.training import state
+from fsidfusion.training.loop import Progress, Reached, Task, autocast
 
-CHECKPOINT_SECONDS = 60.0
 CLIP = 5.0  # of the gradient norm
-
-
-@dataclass(frozen=True)
-class SegmentProgress:
-    """What a watcher is told after a step."""
-
-    step: int
-    steps: int
-    loss: float
-    seconds_left: float
 
 
 def train_segmenter(
@@ -49,8 +35,8 @@ def train_segmenter(
     identity: Mapping[str, Any] | None = None,
     device: str = "auto",
     deadline: float = math.inf,
-    on_step: Callable[[SegmentProgress], None] = lambda progress: None,
-) -> Segmenter | None:
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> Reached[Segmenter]:
     """Train a segmenter from scratch, or go on from the newest checkpoint of ``folder``.
 
     Args:
@@ -59,18 +45,18 @@ def train_segmenter(
         classes: number of classes.
         config: the schedule.
         seed: decides the first weights and all crops.
-        folder: for checkpoints, one a minute; none are written without it.
+        folder: for checkpoints; none are written without it.
         identity: of the frames and masks, as JSON holds it; a folder goes on with the same ones only.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        device: ``auto``, ``cpu``, ``cuda`` (``cuda:1``) or ``mps``.
         deadline: of time.monotonic(), at which to stop with a checkpoint.
         on_step: called after every step.
 
     Returns:
-        the trained network in evaluation mode on its device, or None where the deadline came first.
+        what was reached; its network is the segmenter in evaluation mode on its device.
 
     Raises:
-        InputError: a wrong configuration, nothing to learn from, a folder with a run of other data or
-            settings, a diverged run, and what reading frames raises.
+        InputError: a wrong configuration, nothing to learn from, a folder with a training of something else,
+            a diverged training, and what reading frames raises.
     """
     config.check()
     if not frames or len(frames) != len(masks):
@@ -80,35 +66,29 @@ def train_segmenter(
     target = choose_device(device)
     torch.manual_seed(seed)
     network = Segmenter(frames[0].shape[2], classes).to(target, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.weight_decay)
-    position = _resume(folder, {**asdict(config), "seed": seed, **(identity or {})}, network, optimizer)
     crops = Crops(frames, masks, config.crop, config.batch, seed)
     weights = class_weights(masks, classes, config).to(target)
-    first, started = position.step, time.monotonic()
-    saved = started
-    while position.step < config.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, position.step)
-        pixels, labels = (torch.from_numpy(side).to(target) for side in crops(position.step))
-        with _autocast(target):
+
+    def loss(network: Segmenter, batch: Batch, step: int) -> dict[str, Tensor]:
+        pixels, labels = (torch.from_numpy(side).to(target) for side in batch)
+        with autocast(target, _precision(target)):
             logits = network(pixels.contiguous(memory_format=torch.channels_last))
-        loss = segmentation_loss(logits, labels, weights, config.dice)
-        if not math.isfinite(float(loss.detach())):
-            raise InputError(f"training diverged at step {position.step}; check the frames and masks")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        optimizer.step()
-        position.step += 1
-        now = time.monotonic()
-        left = (now - started) / (position.step - first) * (config.steps - position.step)
-        on_step(SegmentProgress(position.step, config.steps, float(loss.detach()), left))
-        if folder and (now > deadline or now - saved > CHECKPOINT_SECONDS or position.step == config.steps):
-            state.save_checkpoint(folder, position, network, {}, optimizer)
-            saved = now
-        if now > deadline and position.step < config.steps:
-            return None
-    return network.eval()
+        return {"loss": segmentation_loss(logits, labels, weights, config.dice)}
+
+    groups = [{"params": list(network.parameters()), "part": ""}]
+    task = Task(
+        network,
+        torch.optim.AdamW(groups, weight_decay=config.weight_decay),
+        config.steps,
+        batches=lambda step: [crops(step)],
+        loss=loss,
+        rate=lambda step, part: learning_rate(config, step),
+        pairs=config.batch,
+        clip=CLIP,
+        stage=lambda step: "segment",
+    )
+    whole = {"config": config, "seed": seed, "channels": network.channels, "classes": classes}
+    return learn(task, folder, {**whole, **(identity or {})}, deadline, on_step)
 
 
 def learning_rate(config: SegmentConfig, step: int) -> float:
@@ -170,40 +150,12 @@ def predict(network: Segmenter, frame: Frame) -> Mask:
     height, width = frame.shape[:2]
     pixels = torch.from_numpy(frame.transpose(2, 0, 1).astype(np.float32) / 255)[None].to(device)
     padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-    with _autocast(device):
+    with autocast(device, _precision(device)):
         logits = network(padded.contiguous(memory_format=torch.channels_last))
     return logits[0, :, :height, :width].argmax(0).to(torch.uint8).cpu().numpy()
 
 
-def _autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bf16 where the device computes in it natively."""
-    return torch.autocast(device.type, torch.bfloat16) if _takes_bf16(device) else nullcontext()
-
-
 @cache
-def _takes_bf16(device: torch.device) -> bool:
-    return choose_precision("auto", device) == "bf16"
-
-
-def _resume(
-    folder: Path | None,
-    identity: Mapping[str, Any],
-    network: Segmenter,
-    optimizer: torch.optim.Optimizer,
-) -> state.Position:
-    """Take a folder for a run: from its newest checkpoint, where it has one of the same run."""
-    if folder is None:
-        return state.Position()
-    text = json.dumps({**identity, "channels": network.channels, "classes": network.classes})
-    stored = folder / "segmenter.json"
-    found = state.checkpoints(folder)
-    if found and (not stored.exists() or stored.read_text("utf-8") != text):
-        raise InputError(
-            f"{folder} holds a run of other data or settings; choose another folder, or remove it"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stored.write_text(text, "utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write to the run folder {folder}: {error.strerror}") from error
-    return state.load_checkpoint(found[-1], network, {}, optimizer) if found else state.Position()
+def _precision(device: torch.device) -> str:
+    """bf16 where the device computes in it natively."""
+    return choose_precision("auto", device)
