@@ -16,6 +16,7 @@ def export(
     format: Literal["onnx", "openvino", "torchscript"] | None = None,
     colour: Annotated[bool, tyro.conf.arg(aliases=["--color"])] = False,
     range: Literal["percentile", "minmax", "none"] = "percentile",
+    overwrite: bool = False,
 ) -> None:
     """Write a network as ONNX, OpenVINO or TorchScript; what the file computes is compared with torch.
 
@@ -28,13 +29,22 @@ def export(
         format: of the file, where its name does not say.
         colour: uint8 frames in and out, with colour conversion and output mapping inside.
         range: output mapping of the colour form.
+        overwrite: replace a file that exists.
     """
     from fsidfusion.network.checkpoint import load_model, model_card, shipped_models
     from fsidfusion.runtime.export import export as write
 
     start = time.perf_counter()
     card = {"name": Path(model).stem, **(model_card(model) if model in shipped_models() else {})}
-    difference = write(load_model(model), output, format=format, colour=colour, mode=range, card=card)
+    difference = write(
+        load_model(model),
+        output,
+        format=format,
+        colour=colour,
+        mode=range,
+        card=card,
+        overwrite=overwrite,
+    )
     size = output.stat().st_size + (
         output.with_suffix(".bin").stat().st_size if output.suffix == ".xml" else 0
     )

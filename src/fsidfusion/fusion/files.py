@@ -19,6 +19,7 @@ from fsidfusion.fusion.outputs import check_outputs
 from fsidfusion.fusion.pipeline import Fusion, Pipeline, check_alignment, sizes_differ
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.scheduler import overlap
+from fsidfusion.images.atomic import is_written
 from fsidfusion.images.files import output_bits, output_format, read_header, read_picture, write_picture
 from fsidfusion.images.pairs import Pair
 from fsidfusion.runtime.device import format_bytes
@@ -94,12 +95,12 @@ class _Files(Fusion):
         """Both files or none; what exists is left, unless it is to be replaced."""
         assert self.result is not None
         temperature = self.temperature
-        if temperature and self.celsius is not None and (plan.overwrite or not temperature.exists()):
+        if temperature and self.celsius is not None and (plan.overwrite or not is_written(temperature)):
             write_temperature(temperature, self.celsius)
         else:
             temperature = None
         try:
-            if plan.overwrite or not self.output.exists():
+            if plan.overwrite or not is_written(self.output):
                 self.say(write_picture(self.output, self.result))
         except BaseException:
             if temperature:
@@ -205,7 +206,7 @@ class _Run:
         """Consecutive jobs of one size and depth, as many as gain from going through the model together."""
         batch: list[_Job] = []
         for job in jobs:
-            if not self.plan.overwrite and all(path.exists() for path in job.files):
+            if not self.plan.overwrite and all(is_written(path) for path in job.files):
                 self._settle(job, job.outcome("skipped", "exists; --overwrite replaces it"))
                 continue
             job.begin()

@@ -1,7 +1,7 @@
 """Where fused files go, checked before anything is read or written."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fsidfusion.errors import InputError
@@ -56,7 +56,9 @@ def check_outputs(
     taken: set[Path] = set()
     for output in (*outputs, *temperatures):
         output_format(output, bits=16 if bits == "16" else 8)
-        place = output.resolve()
+        place = _resolved(output)
+        if output.is_dir():
+            raise InputError(f"output {output} is a folder; remove it, or give another name")
         if _identity(output) in inputs:
             raise InputError(
                 f"output {output} is also an input, and inputs are never replaced; choose another"
@@ -66,14 +68,52 @@ def check_outputs(
                 f"output {output} is named by two pairs or for two uses; rename one of the files"
             )
         taken.add(place)
+    _check_apart(pairs, {output.parent for output in (*outputs, *temperatures)})
     for folder in {output.parent for output in (*outputs, *temperatures)}:
-        present = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        present = next(path for path in (folder, *folder.absolute().parents) if _exists(path))
         if not present.is_dir() or not os.access(present, os.W_OK):
             raise InputError(
                 f"output folder {folder} cannot be written: {present} is no folder of yours; choose another"
             )
 
 
+def _check_apart(pairs: Sequence[Pair], folders: Iterable[Path]) -> None:
+    """Refuse to write many results into a folder that they come from: the next run would take them."""
+    if len(pairs) < 2:
+        return
+    roots: dict[Path, bool] = {}  # the folders that were looked into, and whether also below them
+    for pair in pairs:
+        depth = len(Path(pair.name).parts)
+        for source in (pair.infrared, pair.visible):
+            root = source.parents[min(depth, len(source.parents)) - 1]
+            roots[root] = roots.get(root, False) or depth > 1
+    places = {_resolved(folder): folder for folder in folders}
+    for root, below in roots.items():
+        whole = _resolved(root)
+        for place, folder in places.items():
+            if place == whole or (below and whole in place.parents):
+                raise InputError(
+                    f"output folder {folder} holds inputs, and would give its files to the next run;"
+                    " choose another"
+                )
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, a zero byte
+        raise InputError(
+            f"{str(path)[:200]} cannot be a place of a file ({error}); choose another"
+        ) from error
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _identity(path: Path) -> object:
     """The same for two names of one file."""
-    return (stat.st_dev, stat.st_ino) if path.exists() and (stat := path.stat()) else path.resolve()
+    return (stat.st_dev, stat.st_ino) if _exists(path) and (stat := path.stat()) else _resolved(path)

@@ -17,6 +17,7 @@ from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.pipeline import Fusion, Pipeline, resample_infrared, sizes_differ
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.scheduler import Ahead, Behind
+from fsidfusion.images.atomic import is_written
 from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range, RangeMode, find_range
 from fsidfusion.images.pixels import Luma, Pixels
@@ -168,7 +169,9 @@ def fuse_video(
     output = Path(output)
     if output.suffix.lower() not in CONTAINERS:
         raise InputError(f"output {output} is no known video; end it in {', '.join(CONTAINERS)}")
-    if output.exists() and not plan.overwrite:
+    if output.is_dir():
+        raise InputError(f"output {output} is a folder; give a file")
+    if is_written(output) and not plan.overwrite:
         raise InputError(f"{output} exists; give another name, or --overwrite")
     if not output.parent.is_dir():
         raise InputError(f"cannot write {output}: there is no folder {output.parent}; make it first")
@@ -228,7 +231,7 @@ def _fuse(
     if sink is not None:
         failure = sink.close(done) or failure
     if failure:
-        kept = f"; {done} frames were kept in {output}" if done else ""
+        kept = f"; {done} frames were kept in {output}" if sink is not None and sink.whole else ""
         if isinstance(failure, FusionError):
             raise type(failure)(f"{failure}{kept}") from failure
         raise failure
@@ -259,6 +262,7 @@ class _Sink:
         from fsidfusion.fusion.video_files import VideoWriter
 
         self.output, self.size = output, size
+        self.whole = False
         self.writer = VideoWriter(output, size, visible.rate, visible.file)
         self.encoder: Behind[tuple[Pixels, float]] = Behind(lambda item: self.writer.write(*item), AHEAD)
 
@@ -268,9 +272,15 @@ class _Sink:
         try:
             if done:
                 self.writer.close()
+                self.whole = self.encoder.failure is None
             else:
                 self.writer.discard()
         except OSError as error:
             self.writer.discard()
-            return InputError(f"{self.output} cannot be written ({error.strerror})")
-        return self.encoder.failure
+            return self._unwritten(error)
+        failure = self.encoder.failure
+        return self._unwritten(failure) if isinstance(failure, OSError) else failure
+
+    def _unwritten(self, error: OSError) -> InputError:
+        kept = "; what was written until then is kept" if self.writer.kept else ""
+        return InputError(f"{self.output} cannot be written to its end ({error.strerror}); make room{kept}")

@@ -1,9 +1,9 @@
 """Frames from videos, picture sequences and cameras, and frames into a video file."""
 
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from glob import glob
@@ -17,6 +17,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.atomic import Part
 from fsidfusion.images.files import FORMATS, read_picture
 from fsidfusion.images.pixels import Pixels
 from fsidfusion.thermal.validity import is_smooth
@@ -165,17 +166,19 @@ class VideoWriter:
     def __init__(self, path: Path, size: tuple[int, int], rate: Fraction, sound: str | None = None) -> None:
         """Begin a file of (H, W) frames; ``sound``: a file whose sound is carried over as it is."""
         self.note = ""
+        self.kept = False  # at least a part of it, under its name
         self.path = path
-        self._part = path.with_name(f".fsidfusion-{secrets.token_hex(6)}.part")
+        self._part = Part(path)
         self._height, self._width = size
         self._rate = rate
         try:
             self._open(sound)
         except (OSError, ValueError) as error:
-            if self._part.exists():
-                self._container.close()
-            self._part.unlink(missing_ok=True)
+            if hasattr(self, "_container"):
+                with suppress(OSError, ValueError):
+                    self._container.close()
             if sound is None:
+                self._part.close()
                 raise InputError(f"{path} cannot be written ({error}); choose another output") from error
             self._open(None)
             self.note = (
@@ -203,24 +206,40 @@ class VideoWriter:
         self._seconds = seconds
 
     def close(self) -> None:
-        """Finish the file, and give it its name."""
-        self._mux(self._stream.encode(None))
-        self._mux_sound(self._seconds + float(1 / self._rate))
-        self._release()
-        self._part.replace(self.path)
+        """Finish the file, and give it its name.
+
+        Raises:
+            OSError: there is no room for the rest; what can be played of it has its name.
+        """
+        try:
+            self._mux(self._stream.encode(None))
+            self._mux_sound(self._seconds + float(1 / self._rate))
+            self._release()
+        except OSError:
+            with suppress(OSError):
+                self._release()
+            if _plays(self._part.path):
+                self._part.commit()
+                self.kept = True
+            raise
+        else:
+            self._part.commit()
+            self.kept = True
+        finally:
+            self._part.close()
 
     def discard(self) -> None:
         """Leave nothing."""
         try:
             self._release()
         finally:
-            self._part.unlink(missing_ok=True)
+            self._part.close()
 
     def _open(self, sound: str | None) -> None:
         kind = CONTAINERS[self.path.suffix.lower()]
         fragments = "frag_keyframe+delay_moov+default_base_moof"
         options = {"movflags": fragments} if kind in ("mp4", "mov") else {}
-        self._container = av.open(str(self._part), "w", format=kind, options=options)
+        self._container = av.open(str(self._part.path), "w", format=kind, options=options)
         webm = kind == "webm"
         codec = "libvpx-vp9" if webm else "libx264"
         settings = (
@@ -267,3 +286,12 @@ class VideoWriter:
         self._container.close()
         if self._sound:
             self._sound.close()
+
+
+def _plays(path: Path) -> bool:
+    """Whether a file that was cut off shows a frame."""
+    try:
+        with av.open(str(path)) as container:
+            return next(container.decode(video=0), None) is not None
+    except (OSError, ValueError, IndexError):
+        return False

@@ -128,7 +128,8 @@ def read_tiff_header(stream: BinaryIO) -> TiffHeader:
         if (page.imagelength, page.imagewidth) != directories[0].size:
             raise ValueError("its size can be read in two ways")
         orientation, profile = page.tags.get(ORIENTATION), page.tags.get(_PROFILE)
-        bits, floating = int(np.max(page.bitspersample)), page.sampleformat == 3
+        floating = page.sampleformat == 3
+        bits = 32 if floating else int(np.max(page.bitspersample))
         sides = (int(page.imagelength), int(page.imagewidth))
         return TiffHeader(
             *sides,

@@ -5,7 +5,6 @@ only by ``import_published``, through torch's reader for plain tensors.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from fsidfusion import DEFAULT_MODEL
 from fsidfusion.errors import FusionError, ModelError
+from fsidfusion.images.atomic import whole_file
 from fsidfusion.network.fsidfusion import FSIDFusion
 
 ARCHITECTURES = {
@@ -110,17 +110,11 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str]
         "architecture": str(model.architecture),
         "config": json.dumps(model.config),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file:
-            file.write(to_bytes(model.state_dict(), described))
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before it takes the name
-        temporary.replace(path)
+        with whole_file(path) as stream:
+            stream.write(to_bytes(model.state_dict(), described))
     except OSError as error:
         raise ModelError(f"cannot write {path} ({error.strerror}); choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

@@ -7,10 +7,9 @@ any output mapping. Colour: ``infrared`` (B, H, W) and ``visible`` (B, H, W, 3) 
 """
 
 import copy
+import errno
 import io
 import json
-import shutil
-import tempfile
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from fsidfusion import __version__
 from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.images.atomic import is_written, put_in_place, scratch_folder
 from fsidfusion.images.output_range import LOW_PERCENTILE, MAX_GAIN, RangeMode
 
 Format = Literal["onnx", "openvino", "torchscript"]
@@ -112,6 +112,7 @@ def export(
     colour: bool = False,
     mode: RangeMode = "percentile",
     card: dict[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> float:
     """Write a network for another runtime, having compared what the file computes with torch.
 
@@ -122,6 +123,7 @@ def export(
         colour: the form from uint8 frames to uint8 frames, else luma to luma.
         mode: the output mapping of the colour form.
         card: of the model; its licence and name go into the file.
+        overwrite: replace a file that exists.
 
     Returns:
         the largest difference from torch at any pixel, of the range 0..1.
@@ -145,20 +147,23 @@ def export(
         raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
     form = (ColourForm(network, mode) if colour else LumaForm(network)).eval()
     metadata = describe(network, colour, mode, card or {})
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fsidfusion-") as folder:
-        part = Path(folder) / path.name
-        _WRITERS[format](form, part, metadata)
-        difference = max(_difference(form, part, format, shape) for shape in _SEEN)
-        if not difference <= (1 / 255 + 1e-6 if colour else MAX_DIFFERENCE):
-            raise InputError(
-                f"{format} differs from torch by {difference:.2g} for this network, more than"
-                f" {MAX_DIFFERENCE:g}; nothing was written: choose another format"
-            )
-        try:
-            for file in sorted(Path(folder).iterdir()):  # .bin before .xml
-                shutil.move(file, path.parent / file.name)
-        except OSError as error:
-            raise InputError(f"cannot write {path} ({error.strerror}); choose another place") from error
+    if is_written(path) and not overwrite:
+        raise InputError(f"{path} exists; give another name, or --overwrite")
+    if path.is_dir():
+        raise InputError(f"output {path} is a folder; give a file")
+    try:
+        with scratch_folder(path.parent) as folder:
+            part = folder / path.name
+            _WRITERS[format](form, part, metadata)
+            difference = max(_difference(form, part, format, shape) for shape in _SEEN)
+            if not difference <= (1 / 255 + 1e-6 if colour else MAX_DIFFERENCE):
+                raise InputError(
+                    f"{format} differs from torch by {difference:.2g} for this network, more than"
+                    f" {MAX_DIFFERENCE:g}; nothing was written: choose another format"
+                )
+            put_in_place(sorted(folder.iterdir()), path.parent)  # .bin before .xml, which refers to it
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}); choose another place") from error
     return difference
 
 
@@ -218,7 +223,7 @@ def _write_onnx(form: nn.Module, path: Path, metadata: dict[str, str]) -> None:
     model = onnx.load_from_string(onnx_bytes(form, isinstance(form, ColourForm)))
     onnx.helper.set_model_props(model, metadata)
     model.producer_name, model.producer_version = "fsidfusion", __version__
-    onnx.save(model, path)
+    path.write_bytes(model.SerializeToString())
 
 
 def _write_openvino(form: nn.Module, path: Path, metadata: dict[str, str]) -> None:
@@ -229,7 +234,10 @@ def _write_openvino(form: nn.Module, path: Path, metadata: dict[str, str]) -> No
     model = convert(form, example(isinstance(form, ColourForm)))
     for name, text in metadata.items():
         model.set_rt_info(text, ["fsidfusion", name])
-    openvino.save_model(model, path, compress_to_fp16=False)
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise OSError(errno.EIO, "OpenVINO's writer failed: no room, or no right") from error
 
 
 def _write_torchscript(form: nn.Module, path: Path, metadata: dict[str, str]) -> None:
@@ -237,7 +245,9 @@ def _write_torchscript(form: nn.Module, path: Path, metadata: dict[str, str]) ->
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(form, example(isinstance(form, ColourForm)), check_trace=False)
-    torch.jit.save(traced, path, _extra_files={"fsidfusion.json": json.dumps(metadata)})
+    stream = io.BytesIO()  # torch's own writer ends the process where there is no room
+    torch.jit.save(traced, stream, _extra_files={"fsidfusion.json": json.dumps(metadata)})
+    path.write_bytes(stream.getbuffer())
 
 
 _WRITERS = {"onnx": _write_onnx, "openvino": _write_openvino, "torchscript": _write_torchscript}
@@ -266,7 +276,10 @@ def _difference(form: nn.Module, path: Path, format: Format, shape: tuple[int, i
     pair = example(colour, *shape)
     with torch.inference_mode():
         expected = form(*pair).numpy()
-    found = run_file(path, format, pair)
+    try:
+        found = run_file(path, format, pair)
+    except Exception as error:  # whatever the runtime raises: the writer was cut short
+        raise OSError(errno.EIO, "the file that was written does not run: no room?") from error
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return float("inf")
     return float(np.abs(found.astype(np.float32) - expected).max()) / (255 if colour else 1)
