@@ -1,5 +1,10 @@
 import io
 import math
+import re
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +15,7 @@ from rich.console import Console
 from fsidfusion.cli import main
 from fsidfusion.cli import training as command
 from fsidfusion.training.loop import Progress
+from fsidfusion.training.presets import preset_names
 
 
 def progress(step: int, stage: str = "fuse") -> Progress:
@@ -125,6 +131,67 @@ def test_wrong_calls_are_one_line_and_leave_no_run(
     assert error.count("\n") == 1
     assert words in error
     assert not run.exists()
+
+
+EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
+FEW = ["fusion_epochs=1", "steps_per_epoch=2", "batch=2", "validate_pairs=1"]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the example pairs, as anybody's data: a set called mine."""
+    root = tmp_path_factory.mktemp("own")
+    shutil.copytree(EXAMPLES / "ir", root / "train" / "mine" / "ir")
+    shutil.copytree(EXAMPLES / "vis", root / "train" / "mine" / "vis")
+    cache = root / "cache"
+    assert main(["data", "prepare", "--data", str(root / "train"), "--patch", "0", "-o", str(cache)]) == 0
+    return cache
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_presets_know_no_sets(own: Path, tmp_path: Path, preset: str) -> None:
+    few = list(FEW)
+    if preset in ("published", "balanced"):
+        few += ["crop=32", "reconstruction_epochs=1", "network_options={channels: 16, blocks: 1}"]
+    line = ["train", "--data", str(own), "--preset", preset, "-o", str(tmp_path / "run"), "--device", "cpu"]
+    assert main([*line, "--set", *few]) == 0
+    assert (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_sets_are_drawn_in_given_shares(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["train", "--data", str(own), "-o", str(tmp_path / "run"), "--device", "cpu", "--set", *FEW]
+    assert main([*line, "set_weights={mine: 0.3}"]) == 0
+    assert "set_weights:\n  mine: 0.3\n" in (tmp_path / "run" / "config.yaml").read_text()
+    assert main([*line[:4], str(tmp_path / "other"), *line[5:], "set_weights={TNO: 1}"]) == 2
+    assert "set_weights names TNO; the cache holds mine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_by_its_status_and_goes_on(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    options = ["--data", str(own), "-o", str(tmp_path / "run"), "--device", "cpu", "--threads", "1", "--set"]
+    options += ["network_options={channels: 4, width: 8, blocks: 1}", "crop=16", "batch=2", "precision=fp32"]
+    line = ["train", *options, "validate_pairs=1", "steps_per_epoch=1000", "fusion_epochs=20"]
+    command = [sys.executable, "-m", "fsidfusion", *line]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as first:
+        assert first.stderr is not None
+        assert first.stderr.readline().startswith("fuse 1/20000")
+        assert main(line) == 2  # a second one in the same folder
+        words = f"{tmp_path / 'run'} is being trained in by another process; wait for its end"
+        assert words in capsys.readouterr().err
+        first.send_signal(number)
+        said, _ = first.communicate(timeout=120)
+    assert first.returncode == 128 + number
+    found = re.search(r"stopped after (\d+) of 20000 steps, kept in (\S+); run again to go on", said)
+    assert found and Path(found[2]).stem == f"{int(found[1]):08d}"
+    assert Path(found[2]).exists()
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == int(found[1])
+    assert (tmp_path / "run" / "report.html").exists()
+    assert main(["train", "--max-minutes", "1e-9", *line[1:]]) == 1
+    assert f"stopped as the time was up after {int(found[1]) + 1} of" in capsys.readouterr().out
 
 
 def test_time_left_reads_well() -> None:

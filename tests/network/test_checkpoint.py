@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from fsidfusion.network.checkpoint import (
     published_names,
     save_weights,
     shipped_models,
+    to_bytes,
     to_published,
 )
 from fsidfusion.network.fsidfusion import FSIDFusion
@@ -48,6 +50,18 @@ def test_published_values_come_back_as_they_went_in(published, tmp_path) -> None
     assert equal(
         import_published(tmp_path / "published.pth").state_dict(), from_published(published).state_dict()
     )
+
+
+def test_equal_tensors_give_equal_bytes(tmp_path) -> None:
+    tensors = {"b": torch.arange(3.0), "a": torch.ones(2, 2, dtype=torch.bfloat16)}
+    about = {f"entry {number}": f"größer {number}" for number in range(20)}
+    backwards = dict(reversed(about.items()))
+    assert to_bytes(tensors, about) == to_bytes(dict(reversed(tensors.items())), backwards)
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(to_bytes(tensors, about))
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == about
+    assert equal(load_file(path), tensors)
 
 
 def test_reads_other_nestings(published) -> None:

@@ -1,10 +1,12 @@
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from fsidfusion.cli import main
+from fsidfusion.studies.downstream.detection import study
 from fsidfusion.studies.scenes.rendered_set import write_scene_set
 
 SMALL = ("--epochs", "1", "--size", "96", "128", "--threads", "1")
@@ -59,6 +61,33 @@ def test_a_stopped_training_goes_on(rendered, tmp_path, capsys):
     assert main([*call, "-o", str(parts)]) == 0
     files = [folder / "detector.safetensors" for folder in (whole, parts)]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_stopped_comparison_goes_on_inside_its_training(rendered, tmp_path, monkeypatch):
+    few = ("--inputs", "visible", "--seeds", "0", "--size", "48", "64", "--width", "4", "--threads", "1")
+    call = [str(part) for part in ("detect", "compare", "--data", rendered, *few, "-o", tmp_path)]
+    call += ["--epochs", "200"]
+    command = [sys.executable, "-m", "fsidfusion", *call]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as first:
+        while "visible, seed 0  10%" not in first.stderr.readline():
+            assert first.poll() is None
+        first.send_signal(signal.SIGTERM)
+        _, said = first.communicate(timeout=120)
+    assert first.returncode == 143
+    assert "stopped; what was finished is kept, run again to go on" in said
+    place = tmp_path / "runs" / "visible-seed0"
+    kept = list(place.glob("training-*/checkpoints/*.safetensors"))
+    assert len(kept) == 1 and int(kept[0].stem) >= 20
+    number, counts = int(kept[0].stem), []
+    original = study.train_detector
+
+    def counted(*arguments, on_step, **options):
+        return original(*arguments, on_step=lambda at: (counts.append(at.step), on_step(at)), **options)
+
+    monkeypatch.setattr(study, "train_detector", counted)
+    assert main(call) == 0
+    assert counts == list(range(number + 1, 201))
+    assert sorted(path.name for path in place.iterdir()) == ["predictions.json", "result.json"]
 
 
 @pytest.mark.parametrize(
