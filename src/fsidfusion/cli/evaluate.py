@@ -2,13 +2,19 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from fsidfusion.cli.options import Inputs
 from fsidfusion.cli.progress import progress
 from fsidfusion.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fsidfusion.evaluation.labels import Labels
+    from fsidfusion.images.pairs import Pair
 
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 
@@ -22,6 +28,9 @@ def evaluate(
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = (),
     range: Annotated[tuple[str, ...], tyro.conf.arg(metavar="percentile|minmax|none")] = (),
     metrics: Names = ("default",),
+    labels: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE.json")] = None,
+    degrade: Annotated[str, tyro.conf.arg(metavar="KIND[:STRENGTH]")] = "",
+    color: Annotated[tuple[str, ...], tyro.conf.arg(metavar="gray|visible|heat")] = ("gray",),
     convention: Annotated[str, tyro.conf.arg(metavar="cddfuse|tang")] = "cddfuse",
     published: bool = False,
     csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -51,6 +60,11 @@ def evaluate(
         model: networks or baselines (maximum, mean, laplacian, guided, wavelet) to fuse with first.
         range: output mappings of the models; percentile by default, for baselines none and percentile.
         metrics: names, default or all.
+        labels: boxes of targets (YOLO text files, or COCO JSON), of which it is told how visible they are in
+            the sources and in every result: by class, day and night.
+        degrade: what happens to the visible source before a model fuses it: haze, smoke, glare, dark, noise
+            (or stripes, to the infrared one), with a strength up to 1; scores are against the clean sources.
+        color: what the models' pictures are looked at in, for --labels; scores are of luma.
         convention: definitions of the published tables (cddfuse) or of the VIF-Benchmark toolbox (tang).
         published: print the rows of the published tables below, and how the first result stands to them.
         csv: write the scores of every pair.
@@ -68,11 +82,18 @@ def evaluate(
         raise InputError("the published tables are in the convention cddfuse; leave --convention out")
     if bool(fused) == bool(model) or (range and not model):
         raise InputError("give either --fused FOLDER ... or --model NAME ... (with --range, if you like)")
-    from fsidfusion.evaluation.evaluate import choose_metrics, evaluate_methods, whole_pairs
+    from fsidfusion.evaluation.evaluate import Condition, choose_metrics, evaluate_methods, whole_pairs
     from fsidfusion.evaluation.methods import FusedFiles, Method, Model, some
     from fsidfusion.evaluation.published import published_pairs
     from fsidfusion.evaluation.sets import MEDICAL_NOTE, named_set
-    from fsidfusion.evaluation.tables import open_console, print_means, print_wins, write_csv, write_json
+    from fsidfusion.evaluation.tables import (
+        open_console,
+        print_means,
+        print_visibility,
+        print_wins,
+        write_csv,
+        write_json,
+    )
     from fsidfusion.runtime.allocator import keep_large_blocks
 
     chosen = choose_metrics(metrics, convention)
@@ -82,13 +103,16 @@ def evaluate(
     else:
         matches, task = inputs.match()
         name, pairs = "", whole_pairs(matches)
+    if degrade and fused:
+        raise InputError("fused pictures are fused already; --degrade goes with --model")
+    condition = Condition(degrade, _labels(labels, pairs) if labels else None)
     names = fused if len({Path(place).name for place in fused}) < len(fused) else [""] * len(fused)
     methods: list[Method] = [FusedFiles(p, pairs, inputs.recursive, n) for p, n in zip(fused, names)]
     if model:
         keep_large_blocks()
-    methods += [Model(one, range, device, precision, runtime).suited(task) for one in model]
+    methods += [Model(one, range, device, precision, runtime, color).suited(task) for one in model]
     with progress(len(pairs), shown=True) as report:
-        evaluations = evaluate_methods(pairs, methods, chosen, convention, workers, report)
+        evaluations = evaluate_methods(pairs, methods, chosen, convention, workers, report, condition)
     if csv:
         write_csv(csv, evaluations)
     if json:
@@ -98,6 +122,8 @@ def evaluate(
     print_means(evaluations, title, name if published else None, console)
     if len(evaluations) > 1:
         print_wins(evaluations, console)
+    if labels:
+        print_visibility(evaluations, f", {degrade}" if degrade else "", console)
     for evaluation in evaluations:
         for metric, missing in evaluation.undefined.items():
             left_out = f"{evaluation.name}: {metric} is undefined on {some(missing)}"
@@ -110,3 +136,19 @@ def evaluate(
             file=sys.stderr,
         )
     return 0
+
+
+def _labels(place: Path, pairs: "Sequence[Pair]") -> "Labels":
+    """The boxes of the pairs; what is wrong with them is said, and left out."""
+    from fsidfusion.evaluation.labels import read_labels
+    from fsidfusion.images.files import read_header
+
+    headers = {pair.name: read_header(pair.visible) for pair in pairs}
+    labels = read_labels(place, {name: (header.height, header.width) for name, header in headers.items()})
+    for bad in labels.bad[:5]:
+        print(f"note: {bad}; left out", file=sys.stderr)
+    if len(labels.bad) > 5:
+        print(f"note: and {len(labels.bad) - 5} more labels left out", file=sys.stderr)
+    if not any(len(boxes) for boxes in labels.boxes.values()):
+        raise InputError(f"{place} holds no box for any of the {len(pairs)} pairs")
+    return labels

@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -19,7 +20,10 @@ import numpy as np
 
 from fsidfusion import __version__
 from fsidfusion.errors import FusionError, InputError
+from fsidfusion.evaluation.labels import Labels
 from fsidfusion.evaluation.methods import FusedFiles, Method, file_hash, some
+from fsidfusion.evaluation.visibility import Seen, see
+from fsidfusion.images.degrade import DEGRADATIONS, INFRARED, STRENGTH, degrade
 from fsidfusion.images.files import read_picture
 from fsidfusion.images.pairs import Matches, Pair, match_pairs
 from fsidfusion.images.pixels import Pixels, quantise, unit
@@ -36,6 +40,29 @@ class ScoredPair:
     pair: Pair
     scores: dict[str, Scores]  # by row
     hashes: dict[str, dict[str, str]]  # by row: sha256 of infrared, visible and fused
+    targets: tuple[Seen, ...] = ()  # labelled ones, and how visible they are in every row
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Under which methods are scored: sources as they are by default, and no labelled targets looked at."""
+
+    degradation: str = ""  # KIND or KIND:STRENGTH of what happens to one source before it is fused
+    labels: Labels | None = None  # boxes of targets, by the names of the pairs
+
+    def degraded(self, pair: str, infrared: Pixels, visible: Pixels) -> tuple[Pixels, Pixels]:
+        """The sources that are fused; seeded by the name of the pair, so that every method sees the same.
+
+        InputError for an unknown kind or strength.
+        """
+        if not self.degradation:
+            return infrared, visible
+        kind, strength = parse_degradation(self.degradation)
+        sources = [infrared, visible]
+        place = 0 if kind in INFRARED else 1
+        worse = degrade(unit(sources[place]), kind, strength, zlib.crc32(pair.encode()))
+        sources[place] = quantise(worse, np.dtype(np.uint8))
+        return sources[0], sources[1]
 
 
 @dataclass(frozen=True)
@@ -47,6 +74,7 @@ class Evaluation:
     scores: dict[str, Scores]  # by pair, in the order of the pairs
     hashes: dict[str, dict[str, str]]  # by pair: sha256 of infrared, visible and fused
     source: dict[str, Any]  # the folder, or the model and its weights' sha256
+    targets: tuple[Seen, ...] = ()  # of all pairs, and how visible they are in every row
 
     @property
     def mean(self) -> Scores:
@@ -118,6 +146,7 @@ def evaluate_methods(
     convention: str = "cddfuse",
     workers: int | None = None,
     report: Callable[[ScoredPair], None] = lambda scored: None,
+    condition: Condition = Condition(),
 ) -> list[Evaluation]:
     """Score every row of several methods on the same pairs; one evaluation a row, in their order.
 
@@ -128,6 +157,8 @@ def evaluate_methods(
         convention: of the metrics.
         workers: threads; one for every core by default.
         report: called after each pair, from the calling thread.
+        condition: what happens to a source before it is fused (scores are against the sources as they are),
+            and the labelled targets that are looked for.
 
     Raises:
         InputError: rows of the same name, and whatever is wrong with a pair: the first one found.
@@ -142,8 +173,9 @@ def evaluate_methods(
         found[scored.pair.name] = scored
         report(scored)
 
-    score_pairs(pairs, methods, keep, metrics, convention, workers)
+    score_pairs(pairs, methods, keep, metrics, convention, workers, condition)
     ordered = [found[pair.name] for pair in pairs]
+    targets = tuple(target for scored in ordered for target in scored.targets)
     return [
         Evaluation(
             row,
@@ -151,6 +183,7 @@ def evaluate_methods(
             {scored.pair.name: scored.scores[row] for scored in ordered},
             {scored.pair.name: scored.hashes[row] for scored in ordered},
             method.describe(row),
+            targets,
         )
         for method in methods
         for row in method.rows
@@ -164,6 +197,7 @@ def score_pairs(
     metrics: Sequence[str] = DEFAULT,
     convention: str = "cddfuse",
     workers: int | None = None,
+    condition: Condition = Condition(),
 ) -> None:
     """Read, fuse and score pairs in threads (most of a metric's time is spent outside Python's lock).
 
@@ -185,7 +219,9 @@ def score_pairs(
             warnings.filterwarnings("ignore", message=".*undefined, given as NaN")
             while waiting or running:
                 while waiting and len(running) < 2 * workers:  # bounds what is held in memory
-                    running.add(pool.submit(_score_pair, waiting.pop(), methods, metrics, convention))
+                    running.add(
+                        pool.submit(_score_pair, waiting.pop(), methods, metrics, convention, condition)
+                    )
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     report(future.result())
@@ -218,6 +254,21 @@ def choose_metrics(metrics: str | Sequence[str], convention: str = "cddfuse") ->
     return tuple(dict.fromkeys(chosen))
 
 
+def parse_degradation(text: str) -> tuple[str, float]:
+    """``smoke`` or ``smoke:0.8`` as kind and strength. InputError for anything else."""
+    kind, colon, number = text.partition(":")
+    try:
+        strength = float(number) if colon else STRENGTH
+    except ValueError:
+        strength = math.nan
+    if kind not in DEGRADATIONS or not 0 < strength <= 1:
+        raise InputError(
+            f"degradation {text!r} is unknown; expected one of {', '.join(DEGRADATIONS)}, with a strength"
+            f" over 0 up to 1 if not {STRENGTH:g}: smoke:0.8"
+        )
+    return kind, strength
+
+
 def versions() -> dict[str, str]:
     """What computed the scores."""
     return {
@@ -233,21 +284,35 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _score_pair(pair: Pair, methods: Sequence[Method], metrics: Sequence[str], convention: str) -> ScoredPair:
+def _score_pair(
+    pair: Pair, methods: Sequence[Method], metrics: Sequence[str], convention: str, condition: Condition
+) -> ScoredPair:
     infrared, visible = (read_picture(path).pixels for path in (pair.infrared, pair.visible))
     sources = {"infrared": file_hash(pair.infrared), "visible": file_hash(pair.visible)}
     first, second = (GrayImage(to_gray8(_eight_bits(image))) for image in (infrared, visible))
     scores: dict[str, Scores] = {}
     hashes: dict[str, dict[str, str]] = {}
+    pictures: dict[str, Pixels] = {}
     try:
+        seen = condition.degraded(pair.name, infrared, visible)
         for method in methods:
-            for row, (image, digest) in zip(method.rows, method.fused(pair, infrared, visible)):
+            for row, (image, digest) in zip(method.rows, method.fused(pair, *seen)):
                 gray = to_gray8(_eight_bits(image))
                 scores[row] = score(gray, first, second, metrics, convention, pair.name)
                 hashes[row] = {**sources, "fused": digest}
+                pictures[row] = image
     except FusionError as error:
         raise InputError(f"pair {pair.name}: {error}") from error
-    return ScoredPair(pair, scores, hashes)
+    return ScoredPair(pair, scores, hashes, _targets(pair, condition, *seen, pictures))
+
+
+def _targets(
+    pair: Pair, condition: Condition, infrared: Pixels, visible: Pixels, pictures: dict[str, Pixels]
+) -> tuple[Seen, ...]:
+    if condition.labels is None or pair.name not in condition.labels.boxes:
+        return ()
+    boxes = condition.labels.boxes[pair.name]
+    return tuple(see(pair.name, boxes, condition.labels.classes, infrared, visible, pictures))
 
 
 def _eight_bits(pixels: Pixels) -> Pixels:

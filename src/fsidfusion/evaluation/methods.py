@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 import numpy as np
 
 from fsidfusion.errors import InputError
-from fsidfusion.fusion.color import render
 from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.pipeline import Fusion, Pipeline, Still
+from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.rules import RULES
-from fsidfusion.images.files import read_picture
-from fsidfusion.images.output_range import RangeMode, find_range
+from fsidfusion.images.files import Picture, read_picture
+from fsidfusion.images.output_range import RangeMode
 from fsidfusion.images.pairs import Pair, Task, files_by_stem
 from fsidfusion.images.pixels import Luma, Pixels
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SECOND_WEIGHTS = "NAME-medical are the weights with which the network NAME fuses MRI pairs: one row for both."
+_WORN = {"visible": "+color", "heat": "+heat"}
 _SUFFIXES = {"none": "unstretched", "percentile": "stretched", "minmax": "min-max"}
 
 
@@ -91,6 +93,7 @@ class Model:
         device: str = "auto",
         precision: str = "fp32",
         runtime: str = "torch",
+        colors: Sequence[str] = ("gray",),
     ) -> None:
         """Load it.
 
@@ -102,8 +105,11 @@ class Model:
             precision: see there; fp32 by default, so that scores are the same on every machine.
             runtime: see there; in fp32 all agree to the rounding of single pixels.
 
+            colors: rows for pictures in ``gray``, in the colours of the visible one (``visible``) and in
+                ``heat`` colours; their luma, and so their scores, are alike, but not what is to be seen.
+
         Raises:
-            InputError: an unknown range, and all of Fuser's.
+            InputError: an unknown range or colour, and all of Fuser's.
         """
         self.is_baseline = model in RULES
         self.ranges = check_ranges(ranges) or (
@@ -115,11 +121,16 @@ class Model:
         if not self.is_baseline:
             network, self.weights = _load_network(model)
         self.fuser = Fuser(network, device=device, precision=precision, runtime=runtime)
-        self.rows = tuple(row_name(self.name, mode, self.is_baseline) for mode in self.ranges)
+        self.plans = tuple(Plan(color=color) for color in dict.fromkeys(colors))  # type: ignore[arg-type]
+        self.rows = tuple(
+            row_name(self.name, mode, self.is_baseline) + _WORN.get(plan.color, "")
+            for mode in self.ranges
+            for plan in self.plans
+        )
         self._turn = threading.Lock()
         self.medical: Model | None = None  # with the second weights of the network, where it has such
         if not self.is_baseline and (second := _second_weights(model)):
-            self.medical = Model(second, self.ranges, device, precision, runtime)
+            self.medical = Model(second, self.ranges, device, precision, runtime, colors)
             self.medical.rows = self.rows  # one network to the user
 
     def suited(self, task: Task) -> "Model":
@@ -127,9 +138,15 @@ class Model:
         return self.medical if self.medical and task == "medical" else self
 
     def fused(self, pair: Pair, infrared: Pixels, visible: Pixels) -> list[tuple[Pixels, str]]:
-        """Fuse a pair to 8-bit gray in every range; see :class:`Method`."""
+        """Fuse a pair to 8 bits in every range and colour; see :class:`Method`."""
         luma = self.luma(infrared, visible)
-        images = [render(luma, find_range(luma, mode), None, np.dtype(np.uint8)) for mode in self.ranges]
+        images = []
+        for mode in self.ranges:
+            for plan in self.plans:
+                fusion = Fusion(Picture(infrared), Picture(visible), luma=luma, dtype=np.dtype(np.uint8))
+                Pipeline(self.fuser, plan, Still(plan, mode)).finish(fusion)
+                assert fusion.result is not None
+                images.append(fusion.result.pixels)
         return [(image, hashlib.sha256(image.tobytes()).hexdigest()) for image in images]
 
     def luma(self, infrared: Pixels, visible: Pixels) -> Luma:
@@ -143,7 +160,8 @@ class Model:
         """Model, range and what it ran on; see :class:`Method`."""
         return {
             "model": self.name,
-            "range": self.ranges[self.rows.index(row)],
+            "range": self.ranges[self.rows.index(row) // len(self.plans)],
+            "color": self.plans[self.rows.index(row) % len(self.plans)].color,
             "weights_sha256": self.weights,
             "device": self.fuser.device,
             "precision": self.fuser.precision,

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from fsidfusion.evaluation.comparison import (
 )
 from fsidfusion.evaluation.evaluate import Evaluation
 from fsidfusion.evaluation.published import REFERENCE, Verdict, cells_won, published_rows, stands
+from fsidfusion.evaluation.visibility import SOURCES, subsets, summarise
 from fsidfusion.images.atomic import write_text
 from fsidfusion.metrics import find_metric
 
@@ -99,6 +101,28 @@ def print_wins(evaluations: Sequence[Evaluation], console: Console | None = None
     _print_fitting(console or open_console(), build, first.metrics)
 
 
+def print_visibility(evaluations: Sequence[Evaluation], title: str, console: Console | None = None) -> None:
+    """Print how visible the labelled targets are in the sources and in every row, and how many are kept."""
+    targets = evaluations[0].targets
+    console = console or open_console()
+    for name, group in subsets(targets).items():
+        table = score_table(f"{name}: {len(group)} targets{title}", "", ("visibility", "kept"))
+        for row in (*SOURCES, *(evaluation.name for evaluation in evaluations)):
+            share = summarise(group, row)
+            seen, kept = share.visibility_interval, share.kept_interval
+            table.add_row(
+                row,
+                f"{share.visibility:.3f}  [{seen[0]:.3f}, {seen[1]:.3f}]",
+                f"{share.kept:.2f}  [{kept[0]:.2f}, {kept[1]:.2f}]",
+            )
+        console.print(table)
+    console.print(
+        "visibility: |2 AUC - 1| of core against ring, 0..1; kept: targets with at least nine tenths of the"
+        f" better source's; in brackets: {LEVEL}% bootstrap interval over frames",
+        style="dim",
+    )
+
+
 def score_table(title: str, corner: str, columns: Sequence[str]) -> Table:
     """An empty table to print: names at the left under ``corner``, numbers at the right under ``columns``."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
@@ -133,14 +157,25 @@ def write_json(path: Path, evaluations: Sequence[Evaluation]) -> None:
 
     InputError as write_text.
     """
+    visible = _visibility(evaluations)
     if len(evaluations) == 1:
-        content: dict[str, Any] = {"name": evaluations[0].name, **evaluations[0].record()}
+        content: dict[str, Any] = {"name": evaluations[0].name, **evaluations[0].record(), **visible}
     else:
         content = {
             "results": {evaluation.name: evaluation.record() for evaluation in evaluations},
             "comparison": _comparison(evaluations),
+            **visible,
         }
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _visibility(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """By group of targets and row; nothing where no target was looked for."""
+    groups = subsets(evaluations[0].targets)
+    if not groups:
+        return {}
+    rows = (*SOURCES, *(evaluation.name for evaluation in evaluations))
+    return {"visibility": {n: {row: asdict(summarise(g, row)) for row in rows} for n, g in groups.items()}}
 
 
 def _comparison(evaluations: Sequence[Evaluation]) -> dict[str, Any]:

@@ -3,16 +3,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsidfusion.studies.downstream.detection.boxes import (
-    Boxes,
-    decode,
-    draw_targets,
-    encode,
-    generalised_overlap,
-    overlap,
-    suppress,
-)
+from fsidfusion.evaluation.boxes import Boxes, overlap, suppress
 from fsidfusion.studies.downstream.detection.canvas import Chances, disturb, fit
+from fsidfusion.studies.downstream.detection.targets import decode, draw_targets, encode, generalised_overlap
 
 coordinate = st.floats(0, 60, width=32)
 corners = st.tuples(coordinate, coordinate, st.floats(0.5, 40, width=32), st.floats(0.5, 40, width=32)).map(

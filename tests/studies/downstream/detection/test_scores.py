@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fsidfusion.errors import FusionError
+from fsidfusion.evaluation.boxes import Boxes
+from fsidfusion.evaluation.labels import Labels
 from fsidfusion.images.pairs import Pair
-from fsidfusion.studies.downstream.detection.boxes import Boxes
 from fsidfusion.studies.downstream.detection.frames import LabelledFrames
-from fsidfusion.studies.downstream.detection.labels import Labels
 from fsidfusion.studies.downstream.detection.pictures import FOUND, MISSED, WRONG, choose_frames, draw_boxes
 from fsidfusion.studies.downstream.detection.scores import (
     count_hits,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fsidfusion.errors import FusionError
+from fsidfusion.evaluation.boxes import Boxes
 from fsidfusion.images.pairs import Pair
-from fsidfusion.studies.downstream.detection.boxes import Boxes
 from fsidfusion.studies.downstream.detection.canvas import Chances
 from fsidfusion.studies.downstream.detection.config import DetectConfig
 from fsidfusion.studies.downstream.detection.files import Trained, load_detector, save_detector

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.studies.downstream.detection.boxes import Boxes
+from fsidfusion.evaluation.boxes import Boxes
 from fsidfusion.studies.downstream.inputs import Frame
 
 SEEN = 0.35  # of a box that has to stay in the canvas for it to be learnt

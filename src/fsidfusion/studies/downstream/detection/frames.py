@@ -1,17 +1,16 @@
 """Labelled frames on disk: where pairs and labels lie, and which frames are trained and which tested on."""
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from fsidfusion.errors import InputError
+from fsidfusion.evaluation.boxes import Boxes
+from fsidfusion.evaluation.labels import BadLabel, Labels, Size, read_labels
 from fsidfusion.images.files import read_header
 from fsidfusion.images.pairs import Pair, match_pairs, open_set
-from fsidfusion.studies.downstream.detection.boxes import Boxes
-from fsidfusion.studies.downstream.detection.labels import BadLabel, Labels, Size, read_labels
 from fsidfusion.studies.downstream.inputs import pairs_hash
 
 OnBad = Literal["refuse", "skip"]
@@ -140,12 +139,6 @@ def fixed_split(names: Sequence[str]) -> frozenset[str]:
     number = max(len(chosen), round(TEST_SHARE * len(ordered)))
     chosen.update([name for name in reversed(ordered) if name not in chosen][: number - len(chosen)])
     return frozenset(chosen)
-
-
-def time_of_day(name: str) -> str:
-    """``day`` or ``night`` where a name ends in D or N (before an S for smoke), as in MSRS; else ""."""
-    match = re.search(r"\d([DN])S?$", name)
-    return {"D": "day", "N": "night"}[match[1]] if match else ""
 
 
 def _split_folders(root: Path) -> dict[str, tuple[Pair, ...]]:

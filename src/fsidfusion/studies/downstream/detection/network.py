@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_unshuffle, relu
 
-from fsidfusion.studies.downstream.detection.boxes import decode
+from fsidfusion.studies.downstream.detection.targets import decode
 
 STRIDE = 4  # pixels of a cell's side
 _RARE = 0.01  # likelihood of an object at any cell before training (focal loss)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from fsidfusion.evaluation.boxes import Boxes
 from fsidfusion.studies.downstream.comparison import Run
 from fsidfusion.studies.downstream.comparison_report import Card, encode_picture
-from fsidfusion.studies.downstream.detection.boxes import Boxes
 from fsidfusion.studies.downstream.detection.frames import LabelledFrames
 from fsidfusion.studies.downstream.detection.scores import (
     PREDICTIONS,

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.evaluation.boxes import Boxes, overlap, time_of_day
 from fsidfusion.evaluation.methods import some
 from fsidfusion.images.atomic import write_text
-from fsidfusion.studies.downstream.detection.boxes import Boxes, overlap
-from fsidfusion.studies.downstream.detection.frames import LabelledFrames, time_of_day
+from fsidfusion.studies.downstream.detection.frames import LabelledFrames
 
 METRICS = ("mAP50", "mAP75", "mAP50:95", "precision", "recall", "F1")
 PREDICTIONS = "predictions.json"  # of a run, in its folder

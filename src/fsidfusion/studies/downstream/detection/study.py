@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from fsidfusion.evaluation.boxes import Boxes, time_of_day
 from fsidfusion.evaluation.tables import open_console, score_table
 from fsidfusion.images.atomic import write_text
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.studies.downstream.comparison import Job, Progress, Run, compare
 from fsidfusion.studies.downstream.comparison_report import Study, Table
-from fsidfusion.studies.downstream.detection.boxes import Boxes
 from fsidfusion.studies.downstream.detection.config import DetectConfig
-from fsidfusion.studies.downstream.detection.frames import DetectionSet, LabelledFrames, time_of_day
+from fsidfusion.studies.downstream.detection.frames import DetectionSet, LabelledFrames
 from fsidfusion.studies.downstream.detection.pictures import LEGEND, choose_frames, draw_boxes
 from fsidfusion.studies.downstream.detection.scores import (
     METRICS,
@@ -34,7 +34,7 @@ _CODE = (
     "training/loop.py",
     *(
         f"studies/downstream/detection/{name}.py"
-        for name in ("boxes", "canvas", "config", "network", "scores", "training")
+        for name in ("targets", "canvas", "config", "network", "scores", "training")
     ),
 )
 

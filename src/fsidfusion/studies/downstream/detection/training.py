@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, max_pool2d
 
 from fsidfusion.errors import InputError
+from fsidfusion.evaluation.boxes import Boxes, suppress
 from fsidfusion.runtime.device import choose_device, choose_precision
-from fsidfusion.studies.downstream.detection.boxes import Boxes, draw_targets, generalised_overlap, suppress
 from fsidfusion.studies.downstream.detection.canvas import Canvas, Chances, disturb, fit, stack
 from fsidfusion.studies.downstream.detection.config import DetectConfig
 from fsidfusion.studies.downstream.detection.network import STRIDE, Detector
+from fsidfusion.studies.downstream.detection.targets import draw_targets, generalised_overlap
 from fsidfusion.studies.downstream.inputs import Frame
 from fsidfusion.studies.downstream.learning import learn
 from fsidfusion.training.loop import Progress, Reached, Task, autocast

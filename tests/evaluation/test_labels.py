@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from fsidfusion.errors import FusionError
+from fsidfusion.evaluation.boxes import time_of_day
+from fsidfusion.evaluation.labels import read_labels
 from fsidfusion.images.files import Picture, write_picture
-from fsidfusion.studies.downstream.detection.frames import fixed_split, open_detection_set, time_of_day
-from fsidfusion.studies.downstream.detection.labels import read_labels
+from fsidfusion.studies.downstream.detection.frames import fixed_split, open_detection_set
 from fsidfusion.studies.scenes.rendered_set import write_scene_set
 
 SIZES = {"a": (100, 200)}

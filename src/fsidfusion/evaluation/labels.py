@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from fsidfusion.errors import InputError
-from fsidfusion.studies.downstream.detection.boxes import Boxes
+from fsidfusion.evaluation.boxes import Boxes
 
 SLACK = 1.0  # pixels by which a box may leave the frame: labels are rounded; it is cut at the edge
 
