@@ -29,6 +29,7 @@ def evaluate(
     range: Annotated[tuple[str, ...], tyro.conf.arg(metavar="percentile|minmax|none")] = (),
     metrics: Names = ("default",),
     labels: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE.json")] = None,
+    classes: Names = (),
     degrade: Annotated[str, tyro.conf.arg(metavar="KIND[:STRENGTH]")] = "",
     color: Annotated[tuple[str, ...], tyro.conf.arg(metavar="gray|visible|heat")] = ("gray",),
     convention: Annotated[str, tyro.conf.arg(metavar="cddfuse|tang")] = "cddfuse",
@@ -62,6 +63,7 @@ def evaluate(
         metrics: names, default or all.
         labels: boxes of targets (YOLO text files, or COCO JSON), of which it is told how visible they are in
             the sources and in every result: by class, day and night.
+        classes: names of the classes in --labels, in order, where no classes.txt says them.
         degrade: what happens to the visible source before a model fuses it: haze, smoke, glare, dark, noise
             (or stripes, to the infrared one), with a strength up to 1; scores are against the clean sources.
         color: what the models' pictures are looked at in, for --labels; scores are of luma.
@@ -105,7 +107,7 @@ def evaluate(
         name, pairs = "", whole_pairs(matches)
     if degrade and fused:
         raise InputError("fused pictures are fused already; --degrade goes with --model")
-    condition = Condition(degrade, _labels(labels, pairs) if labels else None)
+    condition = Condition(degrade, _labels(labels, pairs, classes) if labels else None)
     names = fused if len({Path(place).name for place in fused}) < len(fused) else [""] * len(fused)
     methods: list[Method] = [FusedFiles(p, pairs, inputs.recursive, n) for p, n in zip(fused, names)]
     if model:
@@ -138,13 +140,14 @@ def evaluate(
     return 0
 
 
-def _labels(place: Path, pairs: "Sequence[Pair]") -> "Labels":
+def _labels(place: Path, pairs: "Sequence[Pair]", classes: "Sequence[str]") -> "Labels":
     """The boxes of the pairs; what is wrong with them is said, and left out."""
     from fsidfusion.evaluation.labels import read_labels
     from fsidfusion.images.files import read_header
 
     headers = {pair.name: read_header(pair.visible) for pair in pairs}
-    labels = read_labels(place, {name: (header.height, header.width) for name, header in headers.items()})
+    sizes = {name: (header.height, header.width) for name, header in headers.items()}
+    labels = read_labels(place, sizes, classes)
     for bad in labels.bad[:5]:
         print(f"note: {bad}; left out", file=sys.stderr)
     if len(labels.bad) > 5:
