@@ -63,7 +63,7 @@ def write(kind: str, path: Path, golden_root: Path, trap: Path) -> None:
 @pytest.mark.parametrize(
     "kind, complaint",
     [
-        ("absent", "No such file"),
+        ("absent", "does not exist"),
         ("text", "is not a torch checkpoint"),
         ("truncated", "is damaged or not a torch checkpoint"),
         ("unsafe", "it could run code"),

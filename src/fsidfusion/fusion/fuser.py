@@ -226,8 +226,10 @@ class Fuser:
                 fused = whole(self._rule, Frame.around(height, width), infrared, visible, 1)
         except MemoryError as error:
             raise NotEnoughMemory(self._too_large(height, width)) from error
-        if any(np.isnan(image.min()) for image in fused):
-            raise ModelError("the model returned NaN: its weights are unsound; try fp32, or another model")
+        if not all(np.isfinite((image.min(), image.max())).all() for image in fused):
+            raise ModelError(
+                "the model returned NaN or infinity: its weights are unsound; try fp32, or another model"
+            )
         return fused
 
     def batch_size(self, height: int, width: int) -> int:

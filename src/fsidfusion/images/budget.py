@@ -39,7 +39,8 @@ def regular_file(path: Path, what: str = "file") -> int:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{str(path)[:200]} cannot be opened ({reason}); check the path") from error
     if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{path} is a folder, expected a {what}; give folders for all inputs or for none")
+        hint = "folders for all inputs or for none" if what == "picture" else "a file"
+        raise InputError(f"{path} is a folder, expected a {what}; give {hint}")
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path} is a pipe or a device, expected a {what}; save what it gives to a file")
     return status.st_size

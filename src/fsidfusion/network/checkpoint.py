@@ -6,7 +6,9 @@ only by ``import_published``, through torch's reader for plain tensors.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.resources import files
@@ -19,8 +21,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fsidfusion import DEFAULT_MODEL
-from fsidfusion.errors import FusionError, ModelError
+from fsidfusion.errors import FusionError, InputError, ModelError
 from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.budget import regular_file
 from fsidfusion.network.fsidfusion import FSIDFusion
 
 ARCHITECTURES = {
@@ -30,6 +33,11 @@ ARCHITECTURES = {
 }
 WEIGHTS = Path(str(files("fsidfusion"))) / "weights"
 MEDICAL = "-medical"  # ends the name of the weights of a network that are for MRI with CT, PET or SPECT
+Shape = tuple[int, ...]
+_FLOATS = ("F32", "F16", "BF16", "F64")
+_SMALL = 64  # options up to this are taken without tensors that bear them out
+_LARGEST = 1e9  # of a weight or a running variance; beyond it, nothing that is computed is sound
+_DEPTH = 3  # of dicts within dicts in a published checkpoint
 PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
 
 
@@ -89,9 +97,13 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
         )
     if path.suffix != ".safetensors" and not path.exists():
         path = _shipped_file(str(name_or_path))
-    metadata, state = _read(path)
-    model = _build(path, metadata)
-    _load(model, state, f"{path} does not fit the {metadata['architecture']} network that it names")
+    metadata, claimed = _read_header(path)
+    architecture, config = _described(path, metadata, claimed)
+    what = f"{path} does not fit the {architecture} network that it names"
+    with torch.device("meta"):  # shapes alone: nothing is allocated for what the file does not hold
+        _check_shapes(_build(path, architecture, config).state_dict(), claimed, what)
+    model = _build(path, architecture, config)
+    _load(model, _read(path), what)
     return model.eval().to(device)
 
 
@@ -142,55 +154,126 @@ def _shipped_file(name: str) -> Path:
     raise ModelError(f"no network or file is named {name!r}{hint} (shipped networks: {known})")
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read_header(path: Path) -> tuple[dict[str, str], dict[str, Shape]]:
+    """What a safetensors file says of itself, and the shapes of its tensors; nothing else is read."""
+    with _opened(path) as file:
+        shapes = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        odd = [n for n, x in shapes.items() if x.get_dtype() not in (*_FLOATS, "I64")]
+        if odd:
+            raise ModelError(
+                f"{path} holds {_first('of another type than float', odd)}; export the weights as floats"
+            )
+        return file.metadata() or {}, {name: tuple(x.get_shape()) for name, x in shapes.items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
+        regular_file(path, "safetensors file")
         with safe_open(path, "pt") as file:
-            names = file.keys()
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
-    except FileNotFoundError:
-        raise ModelError(f"there is no file {path}; give a safetensors file or a shipped name") from None
+            yield file
+    except InputError as error:
+        raise ModelError(f"{error} (a safetensors file, or the name of a shipped network)") from None
     except (OSError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{path} is not a whole safetensors file ({error}); fetch or convert it again"
+            f"{path} is not a whole safetensors file ({reason}); fetch or convert it again"
         ) from error
 
 
-def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
+def _described(
+    path: Path, metadata: Mapping[str, str], claimed: Mapping[str, Shape]
+) -> tuple[str, dict[str, Any]]:
+    """The architecture that a file names, and its options, whose numbers its tensors can bear out."""
     architecture = metadata.get("architecture", "")
     if architecture not in ARCHITECTURES:
-        given = repr(architecture) if architecture else "no architecture"
+        given = repr(architecture[:80]) if architecture else "no architecture"
         raise ModelError(f"{path} names {given} in its metadata; known are {', '.join(ARCHITECTURES)}")
     try:
-        return build_model(architecture, json.loads(metadata.get("config", "{}")))
-    except (ValueError, TypeError, RuntimeError, FusionError) as error:
-        raise ModelError(
-            f"{path} holds no usable configuration of {architecture} ({error}); save it again"
-        ) from error
+        config = json.loads(metadata.get("config", "{}"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise _unusable(path, architecture, error) from error
+    if not isinstance(config, dict):
+        raise _unusable(path, architecture, "no table of options")
+    most = max([_SMALL, len(claimed), *(side for shape in claimed.values() for side in shape)])
+    for name, value in config.items():
+        numbers = value if isinstance(value, list) else [value]
+        if not all(isinstance(n, int | float) and abs(n) <= most for n in numbers):
+            raise _unusable(path, architecture, f"{name[:80]} is no number that its tensors bear out")
+    return architecture, config
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no finite number")
+
+
+def _unusable(path: Path, architecture: str, reason: object) -> ModelError:
+    text = " ".join(str(reason).split())[:300]
+    return ModelError(f"{path} holds no usable configuration of {architecture} ({text}); save it again")
+
+
+def _build(path: Path, architecture: str, config: Mapping[str, Any]) -> nn.Module:
+    try:
+        return build_model(architecture, config)
+    except (ValueError, TypeError, RuntimeError, ZeroDivisionError, FusionError) as error:
+        raise _unusable(path, architecture, error) from error
+
+
+def _check_shapes(
+    own: Mapping[str, Tensor],
+    given: Mapping[str, Shape],
+    what: str,
+    shown: Mapping[str, str] | None = None,
+) -> None:
+    """Raise one ModelError with all names and shapes that do not fit, named as in ``shown``."""
+    shown = shown or {}
+    wrong = [n for n in own if n in given and given[n] != tuple(own[n].shape)]
+    shapes = (f"{shown.get(n, n)} {given[n]} for {tuple(own[n].shape)}" for n in wrong)
+    faults = [
+        _first("missing", [shown.get(n, n) for n in own if n not in given]),
+        _first("unknown", [n for n in given if n not in own]),
+        _first("of another shape", list(shapes)),
+    ]
+    if any(faults):
+        raise ModelError(f"{what}: {'; '.join(filter(None, faults))}")
 
 
 def _load(
     model: nn.Module, state: Mapping[str, Tensor], what: str, shown: Mapping[str, str] | None = None
 ) -> None:
-    """Fill ``model``, or raise one InputError with all that does not fit, named as in ``shown``."""
-    own = model.state_dict()
+    """Fill ``model``, or raise one ModelError with all that does not fit, named as in ``shown``."""
     shown = shown or {}
-    wrong = [n for n in own if n in state and state[n].shape != own[n].shape]
-    broken = [n for n in own if n in state and not state[n].isfinite().all()]
-    shapes = (f"{shown.get(n, n)} {tuple(state[n].shape)} for {tuple(own[n].shape)}" for n in wrong)
-    faults = [
-        _first("missing", [shown.get(n, n) for n in own if n not in state]),
-        _first("unknown", [n for n in state if n not in own]),
-        _first("of another shape", list(shapes)),
-        _first("not finite", [shown.get(n, n) for n in broken]),
-    ]
-    if any(faults):
-        raise ModelError(f"{what}: {'; '.join(filter(None, faults))}")
+    odd = [shown.get(n, n) for n, tensor in state.items() if not _is_plain(tensor)]
+    if odd:
+        raise ModelError(f"{what}: {_first('of an unusual kind (not plain floats)', odd)}")
+    _check_shapes(model.state_dict(), {name: tuple(x.shape) for name, x in state.items()}, what, shown)
+    wild = [shown.get(n, n) for n, tensor in state.items() if not float(tensor.abs().max()) <= _LARGEST]
+    if wild:
+        raise ModelError(f"{what}: {_first('not finite, or beyond all use', wild)}")
     model.load_state_dict(state)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is dense numbers of its own, on the CPU."""
+    return (
+        tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and not tensor.is_quantized
+        and (tensor.is_floating_point() or tensor.dtype == torch.int64)
+        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+        and tensor.numel() > 0
+    )
 
 
 def _first(fault: str, names: list[str], number: int = 8) -> str:
     more = f" and {len(names) - number} more" if len(names) > number else ""
-    return f"{len(names)} {fault}: {', '.join(names[:number])}{more}" if names else ""
+    shown = ", ".join(" ".join(name.split())[:80] for name in names[:number])
+    return f"{len(names)} {fault}: {shown}{more}" if names else ""
 
 
 # The published checkpoint: our names and its own, module by module.
@@ -271,10 +354,13 @@ def import_published(path: str | Path) -> FSIDFusion:
     unknown or misshapen.
     """
     try:
+        size = regular_file(Path(path), "published checkpoint (.pth)")
         with Path(path).open("rb") as file:
             start = file.read(2)
         if start != b"PK" and not start.startswith(b"\x80"):  # neither a zip nor a pickle
             raise ModelError(f"{path} is not a torch checkpoint; give the published file (.pth)")
+        if start == b"PK":
+            _check_archive(Path(path), size)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FusionError:
         raise
@@ -290,6 +376,14 @@ def import_published(path: str | Path) -> FSIDFusion:
             ) from error
         raise ModelError(f"{path} is damaged or not a torch checkpoint ({reason}); fetch it again") from error
     return from_published(checkpoint, str(path))
+
+
+def _check_archive(path: Path, size: int) -> None:
+    """Refuse an archive whose parts are packed, which torch never writes: they may unpack to anything."""
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        if sum(part.file_size for part in parts) > size or any(part.compress_type for part in parts):
+            raise ModelError(f"{path} is a packed archive, which torch does not write; fetch it again")
 
 
 def from_published(checkpoint: Any, source: str = "the checkpoint") -> FSIDFusion:
@@ -324,11 +418,17 @@ def to_published(model: FSIDFusion) -> dict[str, dict[str, Tensor]]:
     return parts
 
 
-def _tensors(tree: Any, prefix: str = "", depth: int = 4) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in nested dicts with its dotted name."""
-    branches: Iterable[tuple[Any, Any]] = tree.items() if isinstance(tree, Mapping) and depth else ()
-    for name, branch in branches:
-        if isinstance(branch, Tensor):
-            yield f"{prefix}{name}", branch
-        else:
-            yield from _tensors(branch, f"{prefix}{name}.", depth - 1)
+def _tensors(tree: Any) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in nested dicts with its dotted name; one dict counts once."""
+    seen: set[int] = set()
+    waiting: list[tuple[str, Any, int]] = [("", tree, 0)]
+    while waiting:
+        prefix, branches, depth = waiting.pop()
+        if not isinstance(branches, Mapping) or id(branches) in seen or depth > _DEPTH:
+            continue
+        seen.add(id(branches))
+        for name, branch in branches.items():
+            if isinstance(branch, Tensor):
+                yield f"{prefix}{name}", branch
+            else:
+                waiting.append((f"{prefix}{name}.", branch, depth + 1))
