@@ -23,3 +23,15 @@ def source_pairs(number: int = 6, name: str = "rendered") -> list[SourcePair]:
         SourcePair(name, str(i), splits[str(i)], lambda i=i: (textured(2 * i), textured(2 * i + 1)))
         for i in range(number)
     ]
+
+
+PICTURES = np.random.default_rng(7).integers(0, 256, (6, 2, 50, 60), np.uint8)
+
+
+def random_pairs(number: int = 6) -> list[SourcePair]:
+    """A set called a, of noise: each pair is another one of ``PICTURES``."""
+    splits = split_of(str(i) for i in range(number))
+    return [
+        SourcePair("a", str(i), splits[str(i)], lambda i=i: (PICTURES[i, 0], PICTURES[i, 1]))
+        for i in range(number)
+    ]

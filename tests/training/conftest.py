@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from fsidfusion.training.patches import PatchCache, PatchSettings, prepare
+from fsidfusion.training.patches import PatchCache, PatchSettings
+from fsidfusion.training.prepare import prepare
 from fsidfusion.training.presets import TrainConfig
 from training_pairs import source_pairs
 

@@ -18,7 +18,8 @@ from fsidfusion.training import checkpoint, fusion
 from fsidfusion.training.checkpoint import RunFolder
 from fsidfusion.training.fusion import train
 from fsidfusion.training.loop import TIME, Progress
-from fsidfusion.training.patches import CropSampler, PatchCache, PatchSettings, prepare
+from fsidfusion.training.patches import CropSampler, PatchCache, PatchSettings
+from fsidfusion.training.prepare import prepare
 from fsidfusion.training.presets import TrainConfig, load_config
 from fsidfusion.training.schedule import Plan, learning_rate, plan_of
 from training_pairs import source_pairs

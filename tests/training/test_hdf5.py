@@ -8,7 +8,8 @@ import pytest
 
 from fsidfusion.errors import FusionError
 from fsidfusion.training.hdf5 import published_pairs, write_published
-from fsidfusion.training.patches import PatchCache, PatchSettings, SourcePair, prepare
+from fsidfusion.training.patches import PatchCache, PatchSettings, SourcePair
+from fsidfusion.training.prepare import prepare
 
 h5py = pytest.importorskip("h5py")
 PATCHES = np.random.default_rng(5).integers(0, 256, (12, 2, 128, 128), np.uint8)

@@ -1,6 +1,4 @@
 import json
-import os
-import resource
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsidfusion.errors import FusionError
-from fsidfusion.images.lock import alone
 from fsidfusion.training.patches import (
     CropSampler,
     PatchCache,
@@ -17,24 +14,14 @@ from fsidfusion.training.patches import (
     SourcePair,
     cut,
     has_contrast,
-    prepare,
     split_of,
 )
-
-RNG = np.random.default_rng(7)
-PICTURES = RNG.integers(0, 256, (6, 2, 50, 60), np.uint8)
-
-
-def pairs(number: int = 6, set_: str = "a") -> list[SourcePair]:
-    splits = split_of(str(i) for i in range(number))
-    return [
-        SourcePair(set_, str(i), splits[str(i)], lambda i=i: (PICTURES[i, 0], PICTURES[i, 1]))
-        for i in range(number)
-    ]
+from fsidfusion.training.prepare import prepare
+from training_pairs import PICTURES, random_pairs
 
 
 def test_whole_pictures_come_back_as_they_went_in(tmp_path: Path) -> None:
-    cache = prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))
+    cache = prepare(random_pairs(), tmp_path / "cache", PatchSettings(patch=0))
     assert len(cache) == 6
     for i in range(6):
         infrared, visible = cache[i]
@@ -45,7 +32,7 @@ def test_whole_pictures_come_back_as_they_went_in(tmp_path: Path) -> None:
 
 
 def test_patches_lie_on_the_published_grid() -> None:
-    image = RNG.integers(0, 256, (480, 640), np.uint8)
+    image = np.random.default_rng(7).integers(0, 256, (480, 640), np.uint8)
     patches = cut(image, image, PatchSettings())
     assert [(top, left) for top, left, _, _ in patches] == [
         (top, left) for top in (0, 200) for left in (0, 200, 400)
@@ -61,7 +48,10 @@ def test_percentiles_of_the_contrast_rule_are_options() -> None:
 
 
 def test_flat_patches_are_dropped_where_either_image_is_flat() -> None:
-    textured, flat = RNG.integers(0, 256, (128, 128), np.uint8), np.full((128, 128), 90, np.uint8)
+    textured, flat = (
+        np.random.default_rng(7).integers(0, 256, (128, 128), np.uint8),
+        np.full((128, 128), 90, np.uint8),
+    )
     assert len(cut(textured, textured, PatchSettings())) == 1
     assert cut(textured, flat, PatchSettings()) == cut(flat, textured, PatchSettings()) == []
     assert not has_contrast(np.zeros((8, 8), np.uint8), PatchSettings())
@@ -74,130 +64,25 @@ def test_contrast_rule_is_the_formula(low: int, rise: int) -> None:
     assert has_contrast(patch, PatchSettings()) == ((high - low) / high >= 0.1)
 
 
-def test_a_stopped_preparation_goes_on_and_gives_the_same_cache(tmp_path: Path) -> None:
-    whole = prepare(pairs(), tmp_path / "whole", PatchSettings(patch=16, stride=16))
-
-    def failing() -> list[SourcePair]:
-        broken = pairs()
-
-        def stop() -> tuple[np.ndarray, np.ndarray]:
-            raise KeyboardInterrupt
-
-        broken[3] = SourcePair("a", "3", "train", stop)
-        return broken
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare(failing(), tmp_path / "cache", PatchSettings(patch=16, stride=16))
-    partial = tmp_path / "cache.partial"
-    with (partial / "infrared.raw").open("ab") as file:  # half a pair, as a crash leaves it
-        file.write(b"half")
-    with (partial / "journal.jsonl").open("a") as file:
-        file.write('5f0ad4c8 ["a", "3", [{"se')
-    read: list[str] = []
-    prepare(pairs(), tmp_path / "cache", PatchSettings(patch=16, stride=16), lambda p, n: read.append(p.stem))
-    assert read == ["3", "4", "5"]
-    for name in ("index.json", "infrared.npy", "visible.npy"):
-        assert (tmp_path / "cache" / name).read_bytes() == (whole.folder / name).read_bytes(), name
-
-
-@pytest.mark.parametrize("fault", ["short", "spoilt", "missing"])
-def test_what_a_power_cut_spoilt_is_read_again(tmp_path: Path, fault: str) -> None:
-    whole = prepare(pairs(), tmp_path / "whole", PatchSettings(patch=0))
-    stopped = pairs()
-    stopped[3] = SourcePair("a", "3", "train", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        prepare(stopped, tmp_path / "cache", PatchSettings(patch=0))
-    partial = tmp_path / "cache.partial"
-    if fault == "short":  # the second of three pairs is not all there
-        with (partial / "visible.raw").open("r+b") as file:
-            file.truncate(2 * PICTURES[0, 0].size - 1)
-    elif fault == "spoilt":
-        journal = (partial / "journal.jsonl").read_bytes()
-        (partial / "journal.jsonl").write_bytes(journal.replace(b'"1", [{', b'"9", [{'))
-    else:
-        (partial / "infrared.raw").unlink()
-    read: list[str] = []
-    cache = prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0), lambda p, n: read.append(p.stem))
-    assert read == [str(i) for i in range(0 if fault == "missing" else 1, 6)]
-    for name in ("index.json", "infrared.npy", "visible.npy"):
-        assert (cache.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "whole"]  # no lock is left
-
-
-def test_pixels_are_on_the_disk_before_the_journal_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal, said = tmp_path / "cache.partial" / "journal.jsonl", []
-    original = os.fsync
-
-    def look(number: int) -> None:
-        said.append(len(journal.read_text().splitlines()))
-        original(number)
-
-    monkeypatch.setattr(os, "fsync", look)
-    prepare(pairs(2), tmp_path / "cache", PatchSettings(patch=0))
-    assert said[:4] == [0, 0, 1, 1]
-
-
-def test_two_do_not_prepare_one_cache(tmp_path: Path) -> None:
-    with (
-        alone(tmp_path / ".cache.lock", ""),
-        pytest.raises(FusionError, match=r"cache is being written by another process; wait for its end"),
-    ):
-        prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))
-    assert len(prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))) == 6
-
-
-def test_a_full_disk_keeps_what_was_prepared(tmp_path: Path) -> None:
-    whole = prepare(pairs(), tmp_path / "whole", PatchSettings(patch=0))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for room in (7_000, 18_050):  # behind two of six pairs, and within the header that is added at the end
-        try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
-            with pytest.raises(FusionError, match="make room, and run again"):
-                prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    cache = prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))
-    for name in ("index.json", "infrared.npy", "visible.npy"):
-        assert (cache.folder / name).read_bytes() == (whole.folder / name).read_bytes()
-
-
-def test_stopped_preparation_refuses_other_settings(tmp_path: Path) -> None:
-    (tmp_path / "cache.partial").mkdir()
-    (tmp_path / "cache.partial" / "settings.json").write_text(json.dumps({"patch": 1}))
-    with pytest.raises(FusionError, match="other settings"):
-        prepare(pairs(), tmp_path / "cache")
-
-
-def test_unusable_input_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FusionError, match=r"no patch of 128 x 128.*smaller --patch"):
-        prepare(pairs(), tmp_path / "cache")
-    prepare(pairs(), tmp_path / "cache", PatchSettings(patch=16))  # nothing of the first try is in the way
-    for settings in (PatchSettings(patch=-1), PatchSettings(stride=0), PatchSettings(min_contrast=2)):
-        with pytest.raises(FusionError, match="expected at least 0, at least 1"):
-            prepare(pairs(), tmp_path / "none", settings)
-    with pytest.raises(FusionError, match="percentiles 90 and 10: expected"):
-        prepare(pairs(), tmp_path / "none", PatchSettings(low=90, high=10))
-    uneven = [SourcePair("a", "x", "train", lambda: (PICTURES[0, 0], PICTURES[0, 1, :40]))]
-    with pytest.raises(FusionError, match="a/x: the images differ in size, 60x50 and 60x40"):
-        prepare(uneven, tmp_path / "other", PatchSettings(patch=0))
-    (tmp_path / "there").mkdir()
-    with pytest.raises(FusionError, match="exists already"):
-        prepare(pairs(), tmp_path / "there")
-
-
-@pytest.mark.parametrize("damage", ["index", "pixels", "absent"])
+@pytest.mark.parametrize("damage", ["header", "offset", "height", "set", "index", "pixels", "absent"])
 def test_damaged_caches_are_refused(tmp_path: Path, damage: str) -> None:
-    folder = prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0)).folder
+    folder = prepare(random_pairs(), tmp_path / "cache", PatchSettings(patch=0)).folder
     if damage == "index":
         (folder / "index.json").write_text("{")
     elif damage == "pixels":
         np.save(folder / "visible.npy", np.zeros(10, np.uint8))
+    elif damage == "header":
+        content = (folder / "visible.npy").read_bytes()
+        (folder / "visible.npy").write_bytes(content.replace(b"{'descr'", b"{'desc(("))
+    elif damage in ("offset", "height", "set"):
+        index = json.loads((folder / "index.json").read_text())
+        index["items"][2][damage] = {"offset": -1, "height": 0.5, "set": ["a"]}[damage]
+        (folder / "index.json").write_text(json.dumps(index))
     else:
         (folder / "infrared.npy").unlink()
-    with pytest.raises(FusionError, match="cache"):
+    with pytest.raises(FusionError, match=r"cache") as caught:
         PatchCache(folder)
+    assert "\n" not in str(caught.value)
 
 
 @given(st.integers(2, 300))
@@ -208,7 +93,7 @@ def test_split_holds_out_every_twentieth(number: int) -> None:
 
 
 def test_crops_depend_on_seed_and_step_alone_and_share_out(tmp_path: Path) -> None:
-    cache = prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))
+    cache = prepare(random_pairs(), tmp_path / "cache", PatchSettings(patch=0))
     one, two = (CropSampler(cache, 16, 4, seed=3, set_weights={"a": 1.0}) for _ in range(2))
     one(0)
     whole = one(5)
@@ -221,7 +106,7 @@ def test_crops_depend_on_seed_and_step_alone_and_share_out(tmp_path: Path) -> No
 
 
 def test_an_epoch_shows_every_item_once(tmp_path: Path) -> None:
-    cache = prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))
+    cache = prepare(random_pairs(), tmp_path / "cache", PatchSettings(patch=0))
     sampler = CropSampler(cache, 16, 5, seed=0)
     for epoch in range(3):
         assert sorted(sampler._choose(epoch, np.random.default_rng())) == [1, 2, 3, 4, 5]
@@ -236,7 +121,7 @@ def test_both_images_of_a_crop_are_turned_alike(tmp_path: Path) -> None:
 
 
 def test_sampler_refuses_what_cannot_be_drawn(tmp_path: Path) -> None:
-    cache = prepare(pairs(), tmp_path / "cache", PatchSettings(patch=0))
+    cache = prepare(random_pairs(), tmp_path / "cache", PatchSettings(patch=0))
     with pytest.raises(FusionError, match=r"crop 64 is larger than a/1 \(60x50\) and 4 more"):
         CropSampler(cache, 64, 4, seed=0)
     with pytest.raises(FusionError, match="set_weights names b; the cache holds a"):

@@ -83,6 +83,15 @@ def test_values_that_cannot_work_are_refused(overrides: dict[str, str], message:
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [b"batch: \xe1", b"[" * 5000, b"seed: " + b"9" * 5000 + b"x"])
+def test_damaged_presets_are_one_short_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "own.yaml").write_bytes(content)
+    with pytest.raises(FusionError) as caught:
+        load_config(str(tmp_path / "own.yaml"))
+    said = str(caught.value).replace(str(tmp_path), "")
+    assert "\n" not in said and len(said) < 200
+
+
 def test_a_preset_file_holds_fields(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("- batch\n")
     with pytest.raises(FusionError, match="holds list, not fields"):

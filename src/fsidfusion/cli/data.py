@@ -45,7 +45,8 @@ class Prepare:
 
         from fsidfusion.errors import InputError
         from fsidfusion.training.hdf5 import published_pairs, write_published
-        from fsidfusion.training.patches import PatchCache, PatchSettings, prepare
+        from fsidfusion.training.patches import PatchCache, PatchSettings
+        from fsidfusion.training.prepare import prepare
         from fsidfusion.training.sources import source_pairs, training_sets
 
         if self.hdf5 is not None:

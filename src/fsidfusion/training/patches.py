@@ -11,23 +11,19 @@ random crops.
 """
 
 import json
-import os
-import shutil
-import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
-from fsidfusion.images.lock import alone
 
 VERSION = 1
 VALIDATION_EVERY = 20
-_NAMES = ("infrared", "visible")
+NAMES = ("infrared", "visible")
 
 
 @dataclass(frozen=True)
@@ -103,166 +99,6 @@ def cut(
     return kept
 
 
-def prepare(
-    pairs: Iterable[SourcePair],
-    output: Path,
-    settings: PatchSettings | None = None,
-    on_pair: Callable[[SourcePair, int], None] | None = None,
-) -> "PatchCache":
-    """Write a cache; a stopped run goes on after the last pair that was written whole.
-
-    Pixels are appended to ``output`` + ``.partial`` with a journal line per pair, once they are on the disk,
-    and the folder gets its name only when it is complete.
-
-    Raises:
-        InputError: when ``output`` exists or another process writes it, no patch is left, a pair differs in
-            size, the settings changed between a stopped run and this one, or the disk is full (what is
-            written is kept).
-    """
-    settings = settings or PatchSettings()
-    if settings.patch < 0 or settings.stride < 1 or not 0 <= settings.min_contrast <= 1:
-        raise InputError(
-            f"patch {settings.patch}, stride {settings.stride}, contrast {settings.min_contrast}: expected "
-            "at least 0, at least 1, and 0..1"
-        )
-    if not 0 <= settings.low < settings.high <= 100:
-        raise InputError(
-            f"percentiles {settings.low:g} and {settings.high:g}: expected two of 0..100, the lower first"
-        )
-    partial = output.with_name(output.name + ".partial")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with alone(output.with_name(f".{output.name}.lock"), f"{output} is being written by another process"):
-            if output.exists():
-                raise InputError(
-                    f"{output} exists already; remove it or choose another folder for the patches"
-                )
-            items = _append(pairs, partial, settings, on_pair)
-            if items:
-                _finish(partial, settings, items)
-                partial.replace(output)
-                return PatchCache(output)
-            shutil.rmtree(partial, ignore_errors=True)  # nothing in it is worth going on from
-    except OSError as error:
-        raise InputError(
-            f"cannot write {partial} ({error.strerror or error}); what is there is kept: make room, "
-            "and run again"
-        ) from error
-    raise InputError(
-        f"no patch of {settings.patch} x {settings.patch} pixels with enough contrast was found; the "
-        "pictures may be smaller: take a smaller --patch or --min-contrast, or --patch 0 for whole pictures"
-    )
-
-
-def _append(
-    pairs: Iterable[SourcePair],
-    partial: Path,
-    settings: PatchSettings,
-    on_pair: Callable[[SourcePair, int], None] | None,
-) -> list[Item]:
-    """Append the pixels of all pairs that a stopped run has not written; the items of all of them."""
-    partial.mkdir(exist_ok=True)
-    items, done, offset = _journal(partial, settings)
-    with (
-        (partial / "infrared.raw").open("ab") as infrared_file,
-        (partial / "visible.raw").open("ab") as visible_file,
-        (partial / "journal.jsonl").open("a") as journal,
-    ):
-        for file in (infrared_file, visible_file):
-            file.truncate(offset)
-            file.seek(offset)
-        for pair in pairs:
-            if (pair.set, pair.stem) in done:
-                continue
-            infrared, visible = pair.read()
-            if infrared.shape != visible.shape:
-                raise InputError(
-                    f"{pair.set}/{pair.stem}: the images differ in size, {_size(infrared)} and "
-                    f"{_size(visible)}; patches need aligned pairs of one size"
-                )
-            new = []
-            for top, left, first, second in cut(infrared, visible, settings):
-                infrared_file.write(np.ascontiguousarray(first).data)
-                visible_file.write(np.ascontiguousarray(second).data)
-                new.append(
-                    Item(pair.set, pair.stem, pair.split, top, left, first.shape[0], first.shape[1], offset)
-                )
-                offset += first.size
-            for file in (infrared_file, visible_file):
-                _to_disk(file)  # before the journal says so
-            journal.write(_signed(json.dumps([pair.set, pair.stem, [asdict(item) for item in new]])))
-            journal.flush()
-            items.extend(new)
-            if on_pair:
-                on_pair(pair, len(new))
-    return items
-
-
-def _finish(partial: Path, settings: PatchSettings, items: list[Item]) -> None:
-    """Give the pixels their headers and write the index."""
-    size = items[-1].offset + items[-1].height * items[-1].width
-    for name in _NAMES:
-        _raw_to_npy(partial / f"{name}.raw", partial / f"{name}.npy", size)
-    index = {"version": VERSION, "settings": asdict(settings), "items": [asdict(item) for item in items]}
-    (partial / "index.json").write_text(json.dumps(index))
-    for leftover in ("infrared.raw", "visible.raw", "journal.jsonl", "settings.json"):
-        (partial / leftover).unlink()
-
-
-def _journal(partial: Path, settings: PatchSettings) -> tuple[list[Item], set[tuple[str, str]], int]:
-    """What an earlier, stopped run has written: items, finished pairs, and the offset behind them.
-
-    Only whole lines count whose pixels are there: what a crash cut off or spoilt is read again.
-    """
-    note = partial / "settings.json"
-    if note.exists() and note.read_text(errors="replace") != json.dumps(asdict(settings)):
-        raise InputError(f"{partial} holds a stopped run with other settings; remove it or use its settings")
-    note.write_text(json.dumps(asdict(settings)))
-    raws = [partial / f"{name}.raw" for name in _NAMES]
-    there = min(raw.stat().st_size if raw.exists() else 0 for raw in raws)
-    items: list[Item] = []
-    done: set[tuple[str, str]] = set()
-    journal = partial / "journal.jsonl"
-    whole = []
-    for line in journal.read_text(errors="replace").splitlines(keepends=True) if journal.exists() else []:
-        text = line.partition(" ")[2].removesuffix("\n")
-        if line != _signed(text):
-            break
-        set_, stem, entries = json.loads(text)
-        new = [Item(**entry) for entry in entries]
-        if any(item.offset + item.height * item.width > there for item in new):
-            break
-        done.add((set_, stem))
-        items += new
-        whole.append(line)
-    journal.write_text("".join(whole))
-    return items, done, items[-1].offset + items[-1].height * items[-1].width if items else 0
-
-
-def _signed(text: str) -> str:
-    """A line of the journal: a checksum, and what it is of."""
-    return f"{zlib.crc32(text.encode()):08x} {text}\n"
-
-
-def _raw_to_npy(raw: Path, npy: Path, size: int) -> None:
-    """Written, not mapped: on a full disk a write raises, a mapped page kills the process."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
-    with raw.open("rb") as source, npy.open("wb") as target:
-        np.lib.format.write_array_header_1_0(target, header)
-        shutil.copyfileobj(source, target, 1 << 24)
-        _to_disk(target)
-
-
-def _to_disk(file: IO[bytes]) -> None:
-    """Written is not yet stored: a power cut may lose it until the disk has confirmed it."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _size(image: NDArray[np.uint8]) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"
-
-
 class PatchCache:
     """A cache opened for reading; items are views of the memory maps, nothing is copied.
 
@@ -273,18 +109,19 @@ class PatchCache:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         try:
-            index = json.loads((self.folder / "index.json").read_text())
-            names = {field.name for field in fields(Item)}
-            self.items = [Item(**{k: v for k, v in entry.items() if k in names}) for entry in index["items"]]
-            self.settings = PatchSettings(**index["settings"])
+            index = json.loads((self.folder / "index.json").read_text("utf-8"))
             version = index["version"]
-            self._pixels = [np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in _NAMES]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.items = [_item(entry) for entry in index["items"]]
+            self.settings = PatchSettings(**index["settings"])
+            self._pixels = [np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in NAMES]
+        except Exception as error:  # damaged headers and deep JSON may raise nearly anything
+            reason = str(error).partition("\n")[0][:200]
             raise InputError(
-                f"{folder} is not a readable patch cache ({error}); make one with 'fsidfusion data prepare'"
+                f"{folder} is not a readable patch cache ({reason}); make one with 'fsidfusion data prepare'"
             ) from error
         end = max((item.offset + item.height * item.width for item in self.items), default=0)
-        if version != VERSION or not end or any(p.dtype != np.uint8 or p.size < end for p in self._pixels):
+        fit = all(p.dtype == np.uint8 and p.ndim == 1 and p.size >= end for p in self._pixels)
+        if version != VERSION or not end or not fit:
             raise InputError(f"{folder}: the cache is damaged or of another version; prepare it again")
 
     def __len__(self) -> int:
@@ -300,6 +137,16 @@ class PatchCache:
     def positions(self, split: str) -> list[int]:
         """Positions of the items of one split (``train`` or ``validation``)."""
         return [i for i, item in enumerate(self.items) if item.split == split]
+
+
+def _item(entry: dict[str, Any]) -> Item:
+    """An item as the index tells it, with what later versions add left out. ValueError for no such item."""
+    item = Item(**{field.name: entry[field.name] for field in fields(Item)})
+    numbers = (item.top, item.left, item.height - 1, item.width - 1, item.offset)
+    words = (item.set, item.source, item.split)
+    if not all(type(n) is int and n >= 0 for n in numbers) or not all(isinstance(w, str) for w in words):
+        raise ValueError(f"{entry} is no item")
+    return item
 
 
 class CropSampler:

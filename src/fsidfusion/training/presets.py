@@ -100,7 +100,7 @@ class TrainConfig:
         for name, kind in (("precision", Precision), ("schedule", Decay)):
             if getattr(self, name) not in get_args(kind):
                 raise InputError(
-                    f"{name} {getattr(self, name)!r} is unknown; choose {' or '.join(get_args(kind))}"
+                    f"{name} {_brief(getattr(self, name))} is unknown; choose {' or '.join(get_args(kind))}"
                 )
         for name, least in _AT_LEAST.items():
             if not getattr(self, name) >= least:
@@ -115,7 +115,7 @@ class TrainConfig:
         if unknown:
             close = get_close_matches(unknown[0], LOSSES, 1)
             hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(LOSSES)}"
-            raise InputError(f"losses names {unknown[0]!r}, which is unknown; {hint}")
+            raise InputError(f"losses names {_brief(unknown[0])}, which is unknown; {hint}")
         if "information" in self.losses and self.crop < 33:
             raise InputError(f"crop is {self.crop}; the information loss needs at least 33")
         if self.fusion_epochs and not self.losses:
@@ -140,9 +140,10 @@ def load_config(preset: str, overrides: dict[str, str] | None = None) -> TrainCo
     """
     if preset.endswith((".yaml", ".yml")):
         try:
-            text = Path(preset).read_text()
-        except OSError as error:
-            raise InputError(f"cannot read the configuration {preset}: {error.strerror}") from error
+            text = Path(preset).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "no text in UTF-8"
+            raise InputError(f"cannot read the configuration {preset}: {reason}") from error
     elif preset in preset_names():
         text = (files("fsidfusion.training") / "recipes" / f"{preset}.yaml").read_text()
     else:
@@ -152,7 +153,7 @@ def load_config(preset: str, overrides: dict[str, str] | None = None) -> TrainCo
     try:
         values = yaml.safe_load(text) or {}
         changes = {name: yaml.safe_load(value) for name, value in (overrides or {}).items()}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{preset}: not valid YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(values, dict):
         raise InputError(f"{preset} holds {type(values).__name__}, not fields with values such as 'batch: 8'")
@@ -162,7 +163,7 @@ def load_config(preset: str, overrides: dict[str, str] | None = None) -> TrainCo
         if name not in types:
             close = get_close_matches(name, types, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise InputError(f"{preset}: unknown field {name!r}{hint}")
+            raise InputError(f"{preset}: unknown field {_brief(name)}{hint}")
         values[name] = _typed(name, types[name], value)
     return TrainConfig(**values)
 
@@ -181,4 +182,10 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
             return tyro.cli(kind, args=[str(word) for word in words], console_outputs=False)
     except SystemExit:
         example, called = getattr(TrainConfig(), name), kind if get_args(kind) else kind.__name__
-        raise InputError(f"{name} is {value!r}; expected {called} such as {example!r}") from None
+        raise InputError(f"{name} is {_brief(value)}; expected {called} such as {example!r}") from None
+
+
+def _brief(value: Any) -> str:
+    """A wrong value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"

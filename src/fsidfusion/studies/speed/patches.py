@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion.studies.scenes import render_scene
-from fsidfusion.training.patches import CropSampler, PatchSettings, SourcePair, prepare
+from fsidfusion.training.patches import CropSampler, PatchSettings, SourcePair
+from fsidfusion.training.prepare import prepare
 
 Picture = NDArray[np.uint8]
 
