@@ -8,15 +8,16 @@ import pytest
 
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.pairing import paired
 from fsidfusion.fusion.plan import Plan
-from fsidfusion.fusion.video import SmoothRange, fuse_video, paired
+from fsidfusion.fusion.video import SmoothRange, fuse_video
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.images.output_range import Range
 from fsidfusion.studies.scenes import render_scene
 
 av = pytest.importorskip("av")
-from fsidfusion.fusion import video_files  # noqa: E402
-from fsidfusion.fusion.video_files import Frame, open_source  # noqa: E402
+from fsidfusion.fusion import sources as sources_module  # noqa: E402
+from fsidfusion.fusion.sources import Frame, Take, open_source  # noqa: E402
 
 SIZE = (48, 64)
 
@@ -78,7 +79,7 @@ def test_containers_and_odd_sizes(suffix, tmp_path, fuser):
     visible = write_video(tmp_path / "b.mkv", levels(3, (47, 63)))
     fuse_video(infrared, visible, tmp_path / f"fused{suffix}", plan=Plan(color="gray"), fuser=fuser)
     _, frames = read(tmp_path / f"fused{suffix}")
-    assert [frame.shape for frame in frames] == [(47, 63, 3)] * 3
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * 3  # players want even sides
 
 
 def test_hot_pixels_glow_in_a_video(tmp_path):
@@ -125,7 +126,7 @@ def test_sequences_of_pictures(tmp_path, fuser):
     for i, frame in enumerate(levels(12)):
         write_picture(tmp_path / "ir" / f"{i}.png", Picture(frame))  # 10 comes after 9
         write_picture(tmp_path / "vis" / f"frame_{i}.png", Picture(frame))
-    pixels = [int(frame.pixels[0, 0]) for frame in open_source(str(tmp_path / "ir"), 20).frames]
+    pixels = [int(frame.pixels[0, 0]) for frame in open_source(str(tmp_path / "ir"), Take(20)).frames]
     assert pixels == [40 + 10 * i for i in range(12)]
     pattern = str(tmp_path / "vis" / "*.png")
     summary = fuse_video(str(tmp_path / "ir"), pattern, tmp_path / "fused.mkv", rate=20, fuser=fuser)
@@ -246,8 +247,8 @@ def test_what_a_broken_source_gave_is_kept(tmp_path, fuser, monkeypatch):
 
     visible = write_video(tmp_path / "b.mkv", levels(20))
     known = open_source(visible)
-    sources = iter((video_files.Source("camera 0", camera(), Fraction(10)), known))
-    monkeypatch.setattr(video_files, "open_source", lambda *place: next(sources))
+    sources = iter((sources_module.Source("camera 0", camera(), Fraction(10)), known))
+    monkeypatch.setattr(sources_module, "open_source", lambda *place: next(sources))
     with pytest.raises(FusionError, match=r"camera 0 stopped .*; [23] frames were kept"):
         fuse_video("0", visible, tmp_path / "fused.mkv", fuser=fuser)
     assert len(read(tmp_path / "fused.mkv")[0]) in (2, 3)

@@ -11,7 +11,7 @@ from fsidfusion.thermal.stream import ThermalStream
 from radiometric_files import warm_scene
 
 av = pytest.importorskip("av")
-from fsidfusion.fusion.video_files import open_source  # noqa: E402 (needs PyAV)
+from fsidfusion.fusion.sources import open_source  # noqa: E402 (needs PyAV)
 
 
 def counts(frame):

@@ -10,6 +10,7 @@ import tyro
 
 from fsidfusion.cli.options import Engine
 from fsidfusion.cli.progress import counted
+from fsidfusion.fusion.pairing import Pairing
 from fsidfusion.thermal.reading import Thermal
 
 STOPPED = 130  # exit status after Ctrl-C
@@ -22,6 +23,7 @@ def video(
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
     engine: Engine = Engine(),
     thermal: Thermal = Thermal(),
+    pairing: Pairing = Pairing(),
     color: Literal["auto", "gray", "heat"] = "auto",
     align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
     resize: bool = False,
@@ -36,15 +38,16 @@ def video(
 
     Cameras: --ir 1 --vis 0 -o fused.mp4, until Ctrl-C
 
-    Frames are paired by time; the visible one's times and sound are kept. Ctrl-C ends the run, and leaves a
-    whole file of what was fused.
+    Frames are paired by time, by the clocks of both where they have any; the visible one's times and sound
+    are kept. Ctrl-C ends the run, and leaves a whole file of what was fused.
 
     Args:
-        ir: infrared: a video, a folder or glob of pictures, or a camera's number.
+        ir: infrared: a video, FLIR's SEQ or CSQ, a folder or glob of pictures, or a camera's number.
         vis: visible; its colour and sound are kept.
         output: .mp4, .mov, .mkv or .webm.
         engine: the model and how it runs.
         thermal: what the infrared frames hold: counts, temperatures, false colours.
+        pairing: how the frames of both are paired.
         color: auto keeps the colour of the visible video; heat warms it where infrared is hot.
         align: auto estimates once, from the first frames, how the cameras lie; FILE comes from 'align'.
         resize: resample the infrared frames where their size differs.
@@ -60,7 +63,9 @@ def video(
     fuser = engine.load()
     with counted("frames", "fps") as report:
         plan = Plan(color=color, thermal=thermal, align=read_align(align), resize=resize, overwrite=overwrite)
-        summary = fuse_video(ir, vis, output, fuser=fuser, plan=plan, rate=fps, progress=report)
+        summary = fuse_video(
+            ir, vis, output, fuser=fuser, plan=plan, rate=fps, pairing=pairing, progress=report
+        )
     seconds = time.perf_counter() - start
     if summary.note:
         print(f"note: {summary.note}", file=sys.stderr)

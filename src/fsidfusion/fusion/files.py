@@ -7,7 +7,8 @@ written. What is in flight is bounded in bytes, so that huge pictures take littl
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -90,6 +91,9 @@ class _Files(Fusion):
         )
         read = read_visible if self.pair.is_embedded else read_picture
         self.visible = read(self.pair.visible, plan.max_pixels)
+        if self.pair.is_embedded:  # it has the view of the thermal one
+            pixels = plan.infrared.geometry()(self.visible.pixels)
+            self.visible = replace(self.visible, pixels=pixels)
 
     def write(self, plan: Plan) -> None:
         """Both files or none; what exists is left, unless it is to be replaced."""
@@ -229,13 +233,10 @@ class _Run:
 
     def _check(self, job: _Job) -> None:
         """Check a pair by the headers of its files, and settle the depth of its result."""
-        infrared, visible = (
-            read(path, self.plan.max_pixels)
-            for read, path in (
-                (read_thermal_header, job.pair.infrared),
-                (read_thermal_header if job.pair.is_embedded else read_header, job.pair.visible),
-            )
-        )
+        of_thermal = partial(read_thermal_header, thermal=self.plan.infrared)
+        infrared = of_thermal(job.pair.infrared, self.plan.max_pixels)
+        of_visible = of_thermal if job.pair.is_embedded else read_header
+        visible = of_visible(job.pair.visible, self.plan.max_pixels)
         job.size = (visible.height, visible.width)
         size = (infrared.height, infrared.width)
         check_alignment(self.plan.align, size, job.size)

@@ -52,6 +52,7 @@ class Fusion:
     luma: Luma | None = None  # (H, W), fused
     dtype: np.dtype[Any] | None = None  # of the result; that of the visible picture by default
     result: Picture | None = None
+    is_alone: bool = False  # a visible frame without an infrared one near in time
     notes: list[str] = field(default_factory=list)  # what the user should know, one line each
 
     def read(self, plan: Plan) -> None:

@@ -1,10 +1,13 @@
 """Work that overlaps: reading ahead, computing, writing behind; it knows nothing of what it carries."""
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from queue import Empty, Full, Queue
 from typing import Any, Generic, Protocol, TypeVar
+
+from fsidfusion.errors import InputError
 
 T = TypeVar("T")
 
@@ -98,8 +101,22 @@ def _told(step: Callable[[B], object], done: bool) -> Callable[[B], bool]:
 class Ahead(Generic[T]):
     """An iterator that a thread of its own drains, a few items ahead, in order."""
 
-    def __init__(self, items: Iterator[T], size: int) -> None:
-        """Begin to take items; ``size`` of them may wait."""
+    def __init__(
+        self,
+        items: Iterator[T],
+        size: int,
+        patience: float | None = None,
+        waiting: Callable[[], str] = lambda: "a source",
+    ) -> None:
+        """Begin to take items.
+
+        Args:
+            items: what is drained.
+            size: so many may wait.
+            patience: seconds without an item after which the source counts as silent; None: never.
+            waiting: the name of what is waited for.
+        """
+        self._patience, self._waiting = patience, waiting
         self._queue: Queue[tuple[bool, Any]] = Queue(size)  # (whether it is an item, item or error)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._drain, args=(items,), daemon=True)
@@ -109,8 +126,18 @@ class Ahead(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        """The next item; what the iterator raised is raised here, after the items before it."""
+        """The next item; what the iterator raised is raised here, after the items before it.
+
+        Raises:
+            InputError: nothing came for longer than the patience.
+        """
+        end = None if self._patience is None else time.monotonic() + self._patience
         while True:
+            if end is not None and time.monotonic() > end:
+                raise InputError(
+                    f"{self._waiting()} sent nothing for {self._patience:g} s; check that it runs,"
+                    " or raise --timeout"
+                )
             try:
                 is_item, value = self._queue.get(timeout=_TURN)  # a wait without end is deaf to Ctrl-C
             except Empty:

@@ -13,7 +13,9 @@ import numpy as np
 
 from fsidfusion.alignment.stream import AlignmentStream
 from fsidfusion.errors import FusionError, InputError, MissingDependency
+from fsidfusion.fusion.frame_times import offset
 from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.pairing import Pairing, limit_of_age, offset_by_motion, paired, watched
 from fsidfusion.fusion.pipeline import Fusion, Pipeline, resample_infrared, sizes_differ
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.scheduler import Ahead, Behind
@@ -26,7 +28,7 @@ from fsidfusion.thermal.highlight import Threshold
 from fsidfusion.thermal.stream import ThermalStream, read_frame
 
 if TYPE_CHECKING:
-    from fsidfusion.fusion.video_files import Frame, Source
+    from fsidfusion.fusion.sources import Frame, Source
 
 SMOOTHING = 0.5  # seconds in which the output range goes 63 % of the way to that of the scene
 CUT = 0.12  # mean change of luma from one frame to the next that begins another scene
@@ -43,6 +45,7 @@ class Summary:
     width: int
     stopped: bool = False  # by the user, before the end
     note: str = ""
+    alone: int = 0  # frames without an infrared one near in time
 
 
 class SmoothRange:
@@ -95,6 +98,11 @@ class Flow:
     def level(self, fusion: Fusion) -> None:
         """Steady levels; see :class:`fsidfusion.thermal.stream.ThermalStream`."""
         infrared = fusion.sources[0]
+        if fusion.is_alone:
+            shape = infrared.pixels.shape[:2]
+            fusion.infrared = replace(infrared, pixels=np.zeros(shape, np.uint8))
+            fusion.known = np.zeros(shape, bool)
+            return
         pixels, fusion.hot = self.thermal(infrared.pixels, fusion.seconds)
         fusion.infrared, fusion.known = replace(infrared, pixels=pixels), self.thermal.known
 
@@ -139,21 +147,24 @@ def fuse_video(
     fuser: Fuser | None = None,
     plan: Plan = Plan(),
     rate: float = 25.0,
+    pairing: Pairing = Pairing(),
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Summary:
     """Fuse two videos to one with the frames, the times and the sound of the visible one.
 
-    Each visible frame goes with the infrared one nearest in time, counted from the start of each; the shorter
-    source ends the result. Ctrl-C ends it early, as a whole file.
+    Each visible frame goes with the infrared one nearest in time, by the clocks of both where they have any,
+    or else counted from the start of each; where none is near, it stands alone. The shorter source ends the
+    result. Ctrl-C ends it early, as a whole file.
 
     Args:
-        infrared: see :func:`fsidfusion.fusion.video_files.open_source`.
+        infrared: see :func:`fsidfusion.fusion.sources.open_source`.
         visible: likewise.
         output: .mp4, .mov, .mkv or .webm.
         fuser: the model, the default one if none is given; its range is smoothed over time.
         plan: colour, gain, alignment, and what to do with what exists or differs in size. An alignment
             ``auto`` is estimated once, from the first frames.
         rate: frames a second of sequences of pictures.
+        pairing: times, streams and limits of both sources.
         progress: called with frames done, and in all where that is known.
 
     Raises:
@@ -164,7 +175,8 @@ def fuse_video(
     """
     if not find_spec("av"):
         raise MissingDependency("videos need PyAV: pip install 'fsidfusion[video]'")
-    from fsidfusion.fusion.video_files import CONTAINERS, open_source
+    from fsidfusion.fusion.sources import changed, open_source
+    from fsidfusion.fusion.video_files import CONTAINERS
 
     output = Path(output)
     if output.suffix.lower() not in CONTAINERS:
@@ -175,26 +187,30 @@ def fuse_video(
         raise InputError(f"{output} exists; give another name, or --overwrite")
     if not output.parent.is_dir():
         raise InputError(f"cannot write {output}: there is no folder {output.parent}; make it first")
-    read = partial(read_frame, thermal=plan.infrared)
-    sources = open_source(str(infrared), rate, read), open_source(str(visible), rate)
-    return _fuse(fuser or Fuser(task=plan.task), plan, *sources, output, progress)
+    geometry = plan.infrared.geometry()
+    if geometry.holds_words and plan.thermal.unit == "auto":
+        plan = replace(plan, thermal=replace(plan.thermal, unit="kelvin64"))
+    given = pairing.offset()
+    ours, theirs = pairing.takes(rate, geometry.holds_words)
+    read = partial(read_frame, thermal=replace(plan.infrared, ir_crop=None, ir_rotate=0, ir_flip="none"))
 
+    def opened() -> "tuple[Source, Source]":
+        return (
+            changed(open_source(str(infrared), ours, read), geometry),
+            open_source(str(visible), theirs),
+        )
 
-def paired(infrared: "Iterator[Frame]", visible: "Iterator[Frame]", slack: float) -> Iterator[Any]:
-    """Each visible frame with the infrared one nearest in time: (visible, infrared) frames.
-
-    Ends with either source; the last infrared frame serves for ``slack`` seconds.
-    """
-    now = next(infrared, None)
-    after = next(infrared, None)
-    for frame in visible:
-        if now is None:
-            return
-        while after is not None and abs(after.seconds - frame.seconds) <= abs(now.seconds - frame.seconds):
-            now, after = after, next(infrared, None)
-        if after is None and frame.seconds - now.seconds > slack:
-            return
-        yield frame, now
+    sources = opened()
+    if str(infrared) == str(visible) and sources[0].streams > 1 and pairing.ir_stream is None:
+        raise InputError(
+            f"{infrared} holds {sources[0].streams} streams; say by --ir-stream which is infrared"
+        )
+    if pairing.ir_offset == "auto":
+        if any(source.is_live for source in sources):
+            raise InputError("the offset of live sources cannot be estimated; give --ir-offset in seconds")
+        given = offset_by_motion(sources[0].frames, sources[1].frames)
+        sources = opened()
+    return _fuse(fuser or Fuser(task=plan.task), plan, *sources, output, progress, pairing, given)
 
 
 def _fuse(
@@ -204,15 +220,29 @@ def _fuse(
     visible: "Source",
     output: Path,
     progress: Callable[[int, int | None], None],
+    pairing: Pairing,
+    given: float | None,
 ) -> Summary:
     """A thread decodes, one encodes, and the caller's computes."""
     memory = Flow(plan, fuser.range, infrared.name)
     pipeline = Pipeline(fuser, plan, memory)
     names = (infrared.name, visible.name)
-    pairs = paired(infrared.frames, visible.frames, 1.5 / float(infrared.rate))
-    decoded = Ahead((_frame(names, *pair) for pair in pairs), AHEAD)
+    later, told = given if given is not None else 0.0, ""
+    if given is None:
+        later, told = offset(infrared.start, visible.start, _shorter(infrared, visible))
+    elif pairing.ir_offset == "auto":
+        told = f"infrared began {abs(given):.2f} s {'later' if given > 0 else 'earlier'}, by its motion"
+    waiting = [visible.name]
+    is_live = infrared.is_live or visible.is_live
+    pairs = paired(
+        watched(infrared.frames, lambda: waiting.__setitem__(0, infrared.name)),
+        watched(visible.frames, lambda: waiting.__setitem__(0, visible.name)),
+        limit_of_age(float(infrared.rate), is_live, pairing.max_age),
+        later,
+    )
+    decoded = Ahead(_frames(names, pairs), AHEAD, pairing.timeout if is_live else None, lambda: waiting[0])
     sink: _Sink | None = None
-    done, stopped, failure = 0, False, None
+    done, alone, stopped, failure = 0, 0, False, None
     total = _total(infrared, visible)
     try:
         for fusion in memory.learnt(decoded):
@@ -221,6 +251,7 @@ def _fuse(
             sink = sink or _Sink(output, fusion.sources[1].size, visible)
             sink.encoder.put((fusion.result.pixels, fusion.seconds))
             done += 1
+            alone += fusion.is_alone
             progress(done, total)
     except KeyboardInterrupt:
         stopped = True
@@ -238,14 +269,31 @@ def _fuse(
     if sink is None and not stopped:
         raise InputError(f"{visible.name} and {infrared.name} hold no frames at the same time")
     size = sink.size if sink else (0, 0)
-    note = "; ".join(filter(None, (memory.note, sink.writer.note if sink else "")))
-    return Summary(done, *size, stopped, note)
+    missing = f"{alone} visible frames had no infrared one near in time and stand alone" if alone else ""
+    note = "; ".join(filter(None, (told, memory.note, missing, sink.writer.note if sink else "")))
+    return Summary(done, *size, stopped, note, alone)
 
 
-def _frame(names: tuple[str, str], visible: "Frame", infrared: "Frame") -> Fusion:
-    return Fusion(
-        Picture(infrared.pixels), Picture(visible.pixels), names, visible.seconds, dtype=np.dtype(np.uint8)
-    )
+def _frames(names: tuple[str, str], pairs: "Iterator[tuple[Frame, Frame | None]]") -> Iterator[Fusion]:
+    """The pairs on their way; a visible frame alone has the infrared one before it, which does not count."""
+    waiting: list[Frame] = []  # visible frames before the first infrared one
+    last: Pixels | None = None
+    for visible, infrared in pairs:
+        if infrared is None and last is None:
+            waiting.append(visible)
+            continue
+        if infrared is not None:
+            last = infrared.pixels
+        assert last is not None
+        for frame in waiting:
+            yield _fusion(names, frame, last, is_alone=True)
+        waiting.clear()
+        yield _fusion(names, visible, last, is_alone=infrared is None)
+
+
+def _fusion(names: tuple[str, str], visible: "Frame", infrared: Pixels, is_alone: bool) -> Fusion:
+    pictures = Picture(infrared), Picture(visible.pixels)
+    return Fusion(*pictures, names, visible.seconds, dtype=np.dtype(np.uint8), is_alone=is_alone)
 
 
 def _total(infrared: "Source", visible: "Source") -> int | None:
@@ -253,6 +301,11 @@ def _total(infrared: "Source", visible: "Source") -> int | None:
     if visible.count is None or infrared.count is None:
         return visible.count
     return min(visible.count, round(infrared.count / infrared.rate * visible.rate))
+
+
+def _shorter(infrared: "Source", visible: "Source") -> float | None:
+    known = [source.seconds for source in (infrared, visible) if source.seconds is not None]
+    return min(known) if known else None
 
 
 class _Sink:
@@ -263,7 +316,7 @@ class _Sink:
 
         self.output, self.size = output, size
         self.whole = False
-        self.writer = VideoWriter(output, size, visible.rate, visible.file)
+        self.writer = VideoWriter(output, size, visible.rate, visible.file, visible.aspect, visible.metadata)
         self.encoder: Behind[tuple[Pixels, float]] = Behind(lambda item: self.writer.write(*item), AHEAD)
 
     def close(self, done: int) -> BaseException | None:

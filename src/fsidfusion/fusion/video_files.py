@@ -1,160 +1,24 @@
-"""Frames from videos, picture sequences and cameras, and frames into a video file."""
+"""Frames into a video file that is whole, or is not there."""
 
-import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
-from glob import glob
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import av
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import Part
-from fsidfusion.images.files import FORMATS, read_picture
 from fsidfusion.images.pixels import Pixels
-from fsidfusion.thermal.validity import is_smooth
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-QUALITY = "18"  # constant rate factor of x264; of VP9 30 looks alike
+QUALITY = 18  # constant rate factor of x264; of VP9 30 looks alike
 _CLOCK = Fraction(1, 90_000)  # of written frames
-_DEEP_GRAY = re.compile(r"gray(9|10|12|14|16)(le|be)")  # formats of FFmpeg
-_LATE = 1 / 1000  # of a second
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One decoded frame."""
-
-    seconds: float  # from the first frame on
-    pixels: Pixels  # (H, W) gray or (H, W, 3) RGB, uint8 or uint16
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where frames come from; iterate it once."""
-
-    name: str
-    frames: Iterator[Frame]
-    rate: Fraction  # a second, on average
-    count: int | None = None  # about how many, where that is known
-    file: str | None = None  # that may hold sound
-
-
-def open_source(place: str, rate: float = 25.0, read: Callable[[Path], Pixels] | None = None) -> Source:
-    """Open a video file or address, a folder or glob of pictures, or a camera by its number.
-
-    Args:
-        place: such as ``ir.mp4``, ``rtsp://...``, ``frames/``, ``'frames/*.png'`` or ``0``.
-        rate: frames a second of a sequence of pictures.
-        read: decodes one picture of a sequence; :func:`fsidfusion.images.files.read_picture` by default.
-
-    Raises:
-        InputError: nothing there, or nothing that holds frames.
-    """
-    if place.isdigit():
-        return _camera(int(place))
-    if Path(place).is_dir() or any(mark in place for mark in "*?["):
-        return _sequence(place, rate, read or (lambda path: read_picture(path).pixels))
-    return _video(place)
-
-
-def _video(place: str) -> Source:
-    try:
-        container = av.open(place)
-    except (OSError, ValueError) as error:  # av's own errors are both
-        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-        raise InputError(
-            f"{place} {reason}; give a video, a folder of pictures, or a camera's number"
-        ) from error
-    if not container.streams.video:
-        container.close()
-        raise InputError(f"{place} holds no video stream; give a video, or a folder of pictures")
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    count = stream.frames
-    if not count and container.duration:
-        count = round(container.duration / av.time_base * rate)
-    return Source(place, _decode(container, stream, place, rate), Fraction(rate), count or None, place)
-
-
-def _decode(container: Any, stream: Any, place: str, rate: Fraction) -> Iterator[Frame]:
-    start = None
-    number = 0
-    try:
-        for frame in container.decode(stream):
-            seconds = frame.time if frame.time is not None else float(number / rate)
-            start = seconds if start is None else start
-            number += 1
-            yield Frame(seconds - start, _pixels(frame))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{place} is damaged after {number} frames ({error}); copy or save it again"
-        ) from error
-    finally:
-        container.close()
-
-
-def _pixels(frame: VideoFrame) -> Pixels:
-    """A frame upright; gray of more than 8 bits keeps them, at the top of 16."""
-    name = frame.format.name
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # counter-clockwise, as phones note them
-    if deep := _DEEP_GRAY.fullmatch(name):
-        pixels: Pixels = _plane(frame, deep[2]) << (16 - int(deep[1]))
-    elif name == "rgb555le" and is_smooth(levels := _plane(frame, "le")):
-        pixels = levels  # AVI without a code for 16-bit gray is taken for five bits a colour
-    else:
-        pixels = frame.to_ndarray(format="gray" if name == "gray" else "rgb24")
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
-
-
-def _plane(frame: VideoFrame, order: str) -> Pixels:
-    """The 16-bit words of a frame's first plane (H, W), as stored."""
-    plane: Any = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : 2 * frame.width]
-    words = np.ascontiguousarray(rows).view("<u2" if order == "le" else ">u2")
-    return words.astype(np.uint16)
-
-
-def _sequence(place: str, rate: float, read: Callable[[Path], Pixels]) -> Source:
-    if rate <= 0:
-        raise InputError(f"{rate:g} frames a second make no video; give 1 or more")
-    pattern = f"{place.rstrip('/')}/*" if Path(place).is_dir() else place
-    files = [path for path in map(Path, glob(pattern)) if path.suffix.lower() in FORMATS]  # noqa: PTH207
-    files.sort(key=lambda path: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", path.name)])
-    if not files:
-        raise InputError(f"{place} holds no pictures; expected a sequence such as frame_0001.png")
-    frames = (Frame(i / rate, read(path)) for i, path in enumerate(files))
-    return Source(place, frames, Fraction(rate).limit_denominator(1001), len(files))
-
-
-def _camera(number: int) -> Source:
-    camera = cv2.VideoCapture(number)
-    if not camera.isOpened():
-        raise InputError(f"camera {number} cannot be opened; check that it is there and not in use")
-    rate = camera.get(cv2.CAP_PROP_FPS) or 25.0
-    return Source(f"camera {number}", _watch(camera, number), Fraction(rate).limit_denominator(1001))
-
-
-def _watch(camera: Any, number: int) -> Iterator[Frame]:
-    """Frames until the camera stops, which is an error: the scene had not ended."""
-    start = time.monotonic()
-    try:
-        while True:
-            there, pixels = camera.read()
-            if not there:
-                raise InputError(f"camera {number} stopped to send frames; check its cable")
-            yield Frame(time.monotonic() - start, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-    finally:
-        camera.release()
+_LIKE_VP9 = 12  # what VP9 adds to a factor
 
 
 class VideoWriter:
@@ -163,8 +27,28 @@ class VideoWriter:
     Until then it is written beside it under another name, in fragments that can be read up to the last one.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], rate: Fraction, sound: str | None = None) -> None:
-        """Begin a file of (H, W) frames; ``sound``: a file whose sound is carried over as it is."""
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        rate: Fraction,
+        sound: str | None = None,
+        aspect: Fraction = Fraction(1),
+        metadata: Mapping[str, str] | None = None,
+        quality: int = QUALITY,
+    ) -> None:
+        """Begin a file.
+
+        Args:
+            path: .mp4, .mov, .mkv or .webm.
+            size: (H, W) of the frames; an odd side grows by one pixel, which players need.
+            rate: frames a second.
+            sound: a file whose sound is carried over as it is.
+            aspect: width of a pixel by its height.
+            metadata: when and where the frames were taken.
+            quality: constant rate factor of x264, 0 (lossless) to 51.
+        """
+        self._aspect, self._metadata, self._quality = aspect, dict(metadata or {}), quality
         self.note = ""
         self.kept = False  # at least a part of it, under its name
         self.path = path
@@ -198,6 +82,9 @@ class VideoWriter:
 
     def write(self, pixels: Pixels, seconds: float) -> None:
         """Encode an (H, W) or (H, W, 3) uint8 frame that is shown from ``seconds`` on; these increase."""
+        if self._odd:
+            room = [(0, side % 2) for side in pixels.shape[:2]] + [(0, 0)] * (pixels.ndim - 2)
+            pixels = np.pad(pixels, room, "edge")
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "gray" if pixels.ndim == 2 else "rgb24")
         frame = frame.reformat(format=self._stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
         frame.time_base, frame.pts = _CLOCK, round(seconds / _CLOCK)
@@ -238,19 +125,28 @@ class VideoWriter:
     def _open(self, sound: str | None) -> None:
         kind = CONTAINERS[self.path.suffix.lower()]
         fragments = "frag_keyframe+delay_moov+default_base_moof"
-        options = {"movflags": fragments} if kind in ("mp4", "mov") else {}
+        options = {"movflags": f"{fragments}+use_metadata_tags"} if kind in ("mp4", "mov") else {}
         self._container = av.open(str(self._part.path), "w", format=kind, options=options)
         webm = kind == "webm"
         codec = "libvpx-vp9" if webm else "libx264"
         settings = (
-            {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}
+            {
+                "crf": str(min(63, self._quality + _LIKE_VP9)),
+                "b": "0",
+                "deadline": "realtime",
+                "cpu-used": "6",
+                "row-mt": "1",
+            }
             if webm
-            else {"crf": QUALITY, "preset": "veryfast"}
+            else {"crf": str(self._quality), "preset": "veryfast"}
         )
         stream: Any = self._container.add_stream(codec, rate=self._rate, options=settings)
-        stream.width, stream.height = self._width, self._height
-        odd = self._width % 2 or self._height % 2
-        stream.pix_fmt = "yuv444p" if odd else "yuv420p"
+        self._container.metadata.update(self._metadata)
+        self._odd = bool(self._width % 2 or self._height % 2)
+        stream.width, stream.height = self._width + self._width % 2, self._height + self._height % 2
+        stream.pix_fmt = "yuv420p"
+        if self._aspect != 1:
+            stream.codec_context.sample_aspect_ratio = self._aspect
         context = stream.codec_context
         context.time_base = _CLOCK
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709

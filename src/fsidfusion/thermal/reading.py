@@ -13,6 +13,7 @@ from fsidfusion.images.files import MAX_PIXELS, Header, Picture, decode_picture,
 from fsidfusion.images.pixels import Pixels, is_gray, luma, quantise
 from fsidfusion.thermal import palettes
 from fsidfusion.thermal.gain import Gain, Levels, apply_gain, apply_mapping, find_mapping, is_raw, parse_gain
+from fsidfusion.thermal.geometry import Flip, Geometry, Turn
 from fsidfusion.thermal.highlight import Threshold, parse_threshold
 from fsidfusion.thermal.overlay import find_overlay
 from fsidfusion.thermal.palettes import Match
@@ -40,6 +41,17 @@ class Thermal:
     and others; auto tells those in colour"""
     highlight: str | None = None
     """colour what is hot: from 35C, 80% (of the picture's range) or 9000 (a raw level) on"""
+    ir_crop: str | None = None
+    """the part of infrared pictures that counts: WIDTHxHEIGHT+LEFT+TOP, top, bottom, left, right, or p2pro or
+    tc001, whose frames hold temperatures in their lower half"""
+    ir_rotate: Turn = 0
+    """turn infrared pictures clockwise, after --ir-crop"""
+    ir_flip: Flip = "none"
+    """mirror infrared pictures, after --ir-rotate"""
+
+    def geometry(self) -> Geometry:
+        """Which part of the pictures counts, and how it is turned; InputError where it cannot be read."""
+        return Geometry(self.ir_crop, self.ir_rotate, self.ir_flip)
 
     def gain(self) -> Gain:
         """The gain control; InputError where it cannot be read."""
@@ -59,6 +71,7 @@ class Thermal:
         """Raises InputError for an option that cannot be read."""
         self.gain()
         self.threshold()
+        self.geometry()
         if self.palette not in ("auto", "none"):
             palettes.palette(self.palette)
 
@@ -83,6 +96,13 @@ class Scene:
         for mask in masks:
             lost |= False if mask is None else mask
         return np.where(lost, np.float32(np.nan), self.celsius)
+
+    def cut(self, geometry: Geometry) -> "Scene":
+        """The same, cut and turned."""
+        masks = (self.validity.unknown, self.validity.saturated, self.validity.filled)
+        validity = Validity(*(None if mask is None else geometry(mask) for mask in masks))
+        celsius = None if self.celsius is None else geometry(self.celsius)
+        return replace(self, levels=geometry(self.levels), celsius=celsius, validity=validity)
 
     @property
     def degrees(self) -> bool:
@@ -154,7 +174,11 @@ def show(name: str, scene: Scene, picture: Picture, thermal: Thermal, temperatur
     return Reading(replace(picture, pixels=pixels, profile=profile), scene, note)
 
 
-def read_thermal_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
+def read_thermal_header(
+    path: Path,
+    max_pixels: int = MAX_PIXELS,
+    thermal: Thermal = Thermal(),
+) -> Header:
     """Size and depth of an infrared file, without decoding where that is possible.
 
     Raises:
@@ -162,8 +186,11 @@ def read_thermal_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """
     if path.is_file() and find_kind(path) == "FFF":
         height, width = _read_fff(path)[0].levels.shape
-        return Header("FFF", height, width, 1, 16)
-    return read_header(path, max_pixels)
+        header = Header("FFF", height, width, 1, 16)
+    else:
+        header = read_header(path, max_pixels)
+    height, width = thermal.geometry().size(header.height, header.width)
+    return replace(header, height=height, width=width)
 
 
 def read_scene(
@@ -173,6 +200,19 @@ def read_scene(
 
     Where the measurement of a radiometric file cannot be read, its picture serves, and the note says so.
     """
+    scene, picture = _scene(path, thermal, max_pixels, temperature)
+    geometry = thermal.geometry()
+    if geometry.is_plain:
+        return scene, picture
+    if geometry.holds_words:
+        raise InputError(
+            f"{path}: --ir-crop {geometry.crop} is for videos of such a camera; give a rectangle"
+        )
+    alpha = None if picture.alpha is None else geometry(picture.alpha)
+    return scene.cut(geometry), replace(picture, pixels=geometry(picture.pixels), alpha=alpha)
+
+
+def _scene(path: Path, thermal: Thermal, max_pixels: int, temperature: bool) -> tuple[Scene, Picture]:
     kind = find_kind(path) if path.is_file() else None
     off = thermal.gain().mode == "off"
     threshold = thermal.threshold()

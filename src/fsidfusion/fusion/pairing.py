@@ -1,0 +1,176 @@
+"""Which infrared frame goes with which visible one: by when both were taken."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import cv2
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from fsidfusion.errors import InputError
+
+if TYPE_CHECKING:
+    from fsidfusion.fusion.sources import Frame, Take
+
+T = TypeVar("T")
+
+LEAST_AGE, LIVE_AGE = 0.06, 0.25  # seconds: jitter of files, and of cameras and networks, up to there
+_AGE = 1.0  # infrared frames
+_SAMPLED = 25.0  # times a second at which motion is compared
+_LONGEST = 10.0  # seconds that an offset is looked for
+_WATCHED = 40.0  # seconds of both sources that are looked at
+_SIDE = 48  # pixels of the frames in which motion is measured
+_CLEAR = 0.3  # correlation of motion from which an offset is believed
+_STANDS_OUT = 1.15  # times that of any offset that is more than a moment away
+_MOMENT = 0.4  # seconds
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """How the frames of two sources are taken and paired."""
+
+    ir_fps: float | None = None
+    """frames a second of an infrared sequence of pictures, where it differs from --fps"""
+    vis_fps: float | None = None
+    """likewise of a visible one"""
+    ir_times: Path | None = None
+    """when each infrared frame was taken: a file with one time a line, in seconds"""
+    vis_times: Path | None = None
+    """likewise of the visible frames"""
+    ir_offset: Annotated[str, tyro.conf.arg(metavar="SECONDS|auto")] = ""
+    """how much later the infrared source began, instead of what clocks, stored times and file names tell;
+    auto estimates it by motion"""
+    ir_stream: int | None = None
+    """which of several video streams in a file is infrared, counted from 0"""
+    vis_stream: int = 0
+    """likewise visible"""
+    max_age: float | None = None
+    """most seconds between a visible frame and its infrared one; beyond, the visible frame stands alone; by
+    default one infrared frame, and at least 0.06, or 0.25 for live sources"""
+    timeout: float = 10.0
+    """seconds without a frame after which a camera or address counts as silent"""
+
+    def offset(self) -> float | None:
+        """The offset that is given in seconds; None where it is to be found. InputError for anything else."""
+        if self.ir_offset in ("", "auto"):
+            return None
+        try:
+            return float(self.ir_offset)
+        except ValueError:
+            raise InputError(f"ir offset {self.ir_offset!r} is no time; expected seconds, or auto") from None
+
+    def takes(self, rate: float, words: bool = False) -> "tuple[Take, Take]":
+        """How the infrared and the visible source are taken; ``rate`` of sequences is the common one."""
+        from fsidfusion.fusion.sources import Take
+
+        return (
+            Take(self.ir_fps or rate, self.ir_stream or 0, self.ir_times, self.timeout, words),
+            Take(self.vis_fps or rate, self.vis_stream, self.vis_times, self.timeout),
+        )
+
+
+def paired(
+    infrared: "Iterator[Frame]",
+    visible: "Iterator[Frame]",
+    oldest: float,
+    later: float = 0.0,
+) -> "Iterator[tuple[Frame, Frame | None]]":
+    """Each visible frame with the infrared one nearest in time, or None where none is near.
+
+    Args:
+        infrared: its frames, in order of time.
+        visible: likewise.
+        oldest: most seconds between the two.
+        later: seconds by which the infrared source began after the visible one.
+
+    Yields:
+        (visible, infrared) frames; ends with either source, the infrared one ``oldest`` seconds after its
+        last frame.
+    """
+    now = next(infrared, None)
+    after = next(infrared, None)
+    for frame in visible:
+        if now is None:
+            return
+        seconds = frame.seconds - later
+        while after is not None and abs(after.seconds - seconds) <= abs(now.seconds - seconds):
+            now, after = after, next(infrared, None)
+        if after is None and seconds - now.seconds > oldest:
+            return
+        yield frame, now if abs(seconds - now.seconds) <= oldest + 1e-6 else None
+
+
+def limit_of_age(rate: float, is_live: bool, wanted: float | None) -> float:
+    """Most seconds between two frames of a pair, at an infrared rate."""
+    return wanted if wanted is not None else max(_AGE / rate, LIVE_AGE if is_live else LEAST_AGE)
+
+
+def offset_by_motion(infrared: "Iterator[Frame]", visible: "Iterator[Frame]") -> float:
+    """How much later the infrared source began, by how much moves in both at each moment.
+
+    Args:
+        infrared: its first frames; 40 seconds of them are looked at.
+        visible: likewise.
+
+    Raises:
+        InputError: hardly anything moves, or no offset within 10 s stands out.
+    """
+    ours, theirs = (_motion(frames) for frames in (infrared, visible))
+    reach = int(_LONGEST * _SAMPLED)
+    scores = np.full(2 * reach + 1, -1.0)
+    for index, shift in enumerate(range(-reach, reach + 1)):  # infrared at i with visible at i + shift
+        first, second = (ours, theirs[shift:]) if shift >= 0 else (ours[-shift:], theirs)
+        length = min(len(first), len(second))
+        if length >= max(2 * _SAMPLED, 0.4 * min(len(ours), len(theirs))):
+            scores[index] = _correlation(first[:length], second[:length])
+    best = int(scores.argmax())
+    away = np.abs(np.arange(len(scores)) - best) > _MOMENT * _SAMPLED
+    if scores[best] < _CLEAR or scores[best] < _STANDS_OUT * scores[away].max():
+        raise InputError(
+            "no offset between the two sources can be told by their motion (correlation"
+            f" {max(0.0, scores[best]):.2f}); give --ir-offset in seconds"
+        )
+    return (best - reach) / _SAMPLED
+
+
+def watched(frames: Iterator[T], begin: Callable[[], None]) -> Iterator[T]:
+    """The same frames; ``begin`` is called before each is waited for."""
+    while True:
+        begin()
+        frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame
+
+
+def _motion(frames: "Iterator[Frame]") -> NDArray[np.float64]:
+    """How much a source changes at even moments, as ranks of -1 to 1."""
+    times, values, before = [], [], None
+    for frame in frames:
+        if frame.seconds > _WATCHED:
+            break
+        pixels = frame.pixels if frame.pixels.ndim == 2 else frame.pixels[..., 1]
+        small = cv2.resize(
+            np.nan_to_num(pixels.astype(np.float32)), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA
+        )
+        if before is not None:
+            times.append(frame.seconds)
+            values.append(float(np.sqrt(np.mean((small - before) ** 2))))
+        before = small
+    if len(times) < 10:
+        raise InputError("too few frames to compare the motion of both sources; give --ir-offset in seconds")
+    # a change is that between two frames: an uneven rate must not look like motion
+    steps = np.diff(np.concatenate(([0.0], times)))
+    speed = np.asarray(values) / np.maximum(steps, 1e-3)
+    even = np.interp(np.arange(0.0, times[-1], 1 / _SAMPLED), times, speed)
+    even = np.convolve(even, np.ones(5) / 5, "same")
+    return 2 * np.argsort(np.argsort(even)) / max(1, len(even) - 1) - 1.0
+
+
+def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    first, second = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((first**2).sum() * (second**2).sum()))
+    return float((first * second).sum()) / scale if scale > 1e-9 else 0.0

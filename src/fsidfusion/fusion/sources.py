@@ -1,0 +1,350 @@
+"""Frames from videos, recordings of FLIR, picture sequences, addresses and cameras."""
+
+import mmap
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from glob import glob
+from pathlib import Path
+from typing import Any, TypeVar
+
+import av
+import cv2
+
+from fsidfusion.errors import InputError
+from fsidfusion.fusion.decoding import Deinterlacer, to_pixels, to_words
+from fsidfusion.fusion.frame_times import Start, Times, date_of, of_list, of_names, stamp_of
+from fsidfusion.images.files import FORMATS, read_picture
+from fsidfusion.images.pixels import Pixels
+from fsidfusion.thermal.flir import MAGIC, frames
+from fsidfusion.thermal.radiometric import levels_of
+
+T = TypeVar("T")
+
+_AV_ERRORS = (OSError, ValueError, av.error.FFmpegError)
+TIMEOUT = 10.0  # seconds without a frame after which a live source counts as silent
+_SECRETS = re.compile(r"(?<=://)[^/@\s]*@")
+_KEYS = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|token|key|secret|auth)=)[^&\s]*")
+_TRANSPORT_STREAMS = ("mpegts", "rtsp", "hls")  # whose times begin anywhere
+_CARRIED = ("creation_time", "location", "location-eng", "make", "model", "artist", "comment")
+_APPLE = "com.apple.quicktime."
+
+
+@dataclass(frozen=True)
+class Take:
+    """How one source is taken."""
+
+    rate: float = 25.0  # frames a second of a sequence of pictures
+    stream: int = 0  # of the video streams in a file
+    times: Path | None = None  # a list with the time of each frame
+    timeout: float = TIMEOUT  # seconds; see TIMEOUT
+    words: bool = False  # the lower half of the frames holds 16-bit words
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame."""
+
+    seconds: float  # from the first frame on
+    pixels: Pixels  # (H, W) gray or (H, W, 3) RGB: uint8 or uint16; (H, W) float32 degrees Celsius
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where frames come from; iterate it once."""
+
+    name: str  # as it may be shown: without passwords
+    frames: Iterator[Frame]
+    rate: Fraction  # a second, on average
+    count: int | None = None  # about how many, where that is known
+    file: str | None = None  # that may hold sound, and can be opened again
+    start: Start = field(default_factory=Start)
+    seconds: float | None = None  # how long it lasts, where that is known
+    aspect: Fraction = Fraction(1)  # width of a pixel by its height
+    metadata: dict[str, str] = field(default_factory=dict)  # when and where it was taken
+    is_live: bool = False
+    streams: int = 1  # of video in the file
+
+
+def open_source(place: str, take: Take = Take(), read: Callable[[Path], Pixels] | None = None) -> Source:
+    """Open a video or recording, an address, a folder or glob of pictures, or a camera by its number.
+
+    A name that exists is what it names, whatever signs are in it.
+
+    Args:
+        place: such as ``ir.mp4``, ``ir.seq``, ``rtsp://...``, ``frames/``, ``'frames/*.png'`` or ``0``.
+        take: rate, stream and times.
+        read: decodes one picture of a sequence; :func:`fsidfusion.images.files.read_picture` by default.
+
+    Raises:
+        InputError: nothing there, or nothing that holds frames.
+    """
+    path = Path(place)
+    if place.isdigit() and not path.exists():
+        return _camera(int(place), take)
+    if "://" not in place and (path.is_dir() or (not path.exists() and any(mark in place for mark in "*?["))):
+        return _sequence(place, take, read or (lambda path: read_picture(path).pixels))
+    if path.is_file():
+        with path.open("rb") as stream:
+            if stream.read(4) == MAGIC:
+                return _recording(path, take)
+    return _video(place, take)
+
+
+def shown(place: str) -> str:
+    """An address without the passwords and keys in it."""
+    return _KEYS.sub(r"\1***", _SECRETS.sub("***@", place))
+
+
+def patiently(work: Callable[[], T], seconds: float, name: str) -> T:
+    """Run something that may wait for a camera, without being deaf to Ctrl-C.
+
+    Raises:
+        InputError: it has not ended after so many seconds.
+    """
+    result: list[Any] = []
+
+    def run() -> None:
+        try:
+            result.append((True, work()))
+        except BaseException as error:
+            result.append((False, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    end = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < end:
+        thread.join(0.1)
+    if not result:
+        raise silent(name, seconds)
+    done, value = result[0]
+    if not done:
+        raise value
+    return value
+
+
+def silent(name: str, seconds: float) -> InputError:
+    """The error for a source that sends nothing."""
+    return InputError(f"{name} sent nothing for {seconds:g} s; check that it runs, or raise --timeout")
+
+
+def _video(place: str, take: Take) -> Source:
+    name = shown(place)
+    is_live = ("://" in place and not place.startswith("file:")) or _is_pipe(place)
+    options = {"rtsp_transport": "tcp"} if place.startswith("rtsp") else {}
+    try:
+        if is_live:
+            limits = (take.timeout, take.timeout)
+            opening = lambda: av.open(place, options=options, timeout=limits)  # noqa: E731
+            container = patiently(opening, take.timeout + 1, name)
+        else:
+            container = av.open(place)
+    except _AV_ERRORS as error:  # their text may hold the address
+        if isinstance(error, InputError):
+            raise
+        if isinstance(error, av.error.ExitError | TimeoutError):
+            raise silent(name, take.timeout) from None
+        reason = (
+            "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({_why(error)})"
+        )
+        raise InputError(
+            f"{name} {reason}; give a video, a folder of pictures, or a camera's number"
+        ) from None
+    streams = container.streams.video
+    if take.stream >= len(streams):
+        container.close()
+        if not streams:
+            raise InputError(f"{name} holds no video stream; give a video, or a folder of pictures")
+        raise InputError(
+            f"{name} holds {len(streams)} video streams, counted from 0, not number {take.stream}"
+        )
+    stream = streams[take.stream]
+    stream.thread_type = "AUTO"
+    rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+    seconds = container.duration / 1_000_000 if container.duration else None  # FFmpeg counts microseconds
+    count = int(stream.frames or 0) or (round(seconds * float(rate)) if seconds else None)
+    metadata = _metadata({**container.metadata, **stream.metadata})
+    listed = of_list(take.times) if take.times else None
+    date = date_of(metadata.get("creation_time"))
+    first = None
+    if stream.start_time is not None and not any(n in container.format.name for n in _TRANSPORT_STREAMS):
+        first = float(stream.start_time * (stream.time_base or 0))
+    start = Start(
+        exact=date if date is not None and date % 1 else None, date=date, container=0.0 if is_live else first
+    )
+    if listed:
+        start = _start(listed)
+    return Source(
+        name,
+        _decode(container, stream, name, rate, take, listed),
+        rate,
+        count,
+        None if is_live else place,
+        start,
+        seconds,
+        Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
+        metadata,
+        is_live,
+        len(streams),
+    )
+
+
+def _decode(
+    container: Any, stream: Any, name: str, rate: Fraction, take: Take, times: Times | None
+) -> Iterator[Frame]:
+    start = None
+    number = 0
+    whole = Deinterlacer()
+
+    def decoded() -> Iterator[Any]:
+        for frame in container.decode(stream):
+            yield from whole(frame)
+        yield from whole.rest()
+
+    try:
+        for frame in decoded():
+            seconds = frame.time if frame.time is not None else float(number / rate)
+            start = seconds if start is None else start
+            if times is not None:
+                if number >= len(times.seconds):
+                    raise InputError(f"{take.times} holds {number} times, and {name} more frames than that")
+                seconds, start = times.seconds[number], 0.0
+            number += 1
+            yield Frame(seconds - start, to_words(frame, name) if take.words else to_pixels(frame))
+    except InputError:
+        raise
+    except _AV_ERRORS as error:
+        if isinstance(error, av.error.ExitError | TimeoutError):
+            raise silent(name, take.timeout) from None
+        raise InputError(
+            f"{name} is damaged after {number} frames ({_why(error)}); copy or save it again"
+        ) from None
+    finally:
+        container.close()
+
+
+def _recording(path: Path, take: Take) -> Source:
+    """FLIR's SEQ, CSQ or FFF: blocks one after the other."""
+    try:
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            first = next(frames(content))
+            begun, told = first.seconds(), first.rate()
+            count = max(1, round(len(content) / max(1, first.length)))
+    except (ValueError, StopIteration) as error:
+        raise InputError(f"{path} is damaged, or no recording of FLIR ({error}); copy it again") from error
+    rate = told or take.rate
+
+    def decoded() -> Iterator[Frame]:
+        start, last, number = begun, -1.0, 0
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            try:
+                for records in frames(content):
+                    at = records.seconds()
+                    seconds = number / rate
+                    if at is not None and start is not None and at - start > last:
+                        seconds = at - start
+                    last = seconds
+                    number += 1
+                    yield Frame(seconds, levels_of(records)[0])
+            except (ValueError, IndexError) as error:
+                raise InputError(f"{path} is damaged after {number} frames ({error})") from error
+
+    start = Start(exact=begun)
+    fraction = Fraction(rate).limit_denominator(1001)
+    return Source(str(path), decoded(), fraction, count, None, start, count / rate)
+
+
+def _sequence(place: str, take: Take, read: Callable[[Path], Pixels]) -> Source:
+    if take.rate <= 0:
+        raise InputError(f"{take.rate:g} frames a second make no video; give 1 or more")
+    pattern = f"{glob_escaped(place.rstrip('/'))}/*" if Path(place).is_dir() else place
+    files = [path for path in map(Path, glob(pattern)) if path.suffix.lower() in FORMATS]  # noqa: PTH207
+    files.sort(key=_order)
+    if not files:
+        raise InputError(f"{place} holds no pictures; expected a sequence such as frame_0001.png")
+    times = of_list(take.times, len(files)) if take.times else of_names(files, take.rate)
+    frames = (Frame(seconds, read(path)) for seconds, path in zip(times.seconds, files))
+    rate = times.rate or take.rate
+    return Source(
+        place,
+        frames,
+        Fraction(rate).limit_denominator(1001),
+        len(files),
+        start=_start(times),
+        seconds=times.seconds[min(len(files), len(times.seconds)) - 1] + 1 / rate,
+    )
+
+
+def _order(path: Path) -> Any:
+    stamp = stamp_of(path.stem)
+    parts = [(0, int(x), "") if x.isdigit() else (1, 0, x) for x in re.split(r"(\d+)", path.name)]
+    return (0, stamp, parts) if stamp is not None else (1, 0.0, parts)
+
+
+def glob_escaped(folder: str) -> str:
+    """A folder's name in which no sign stands for others."""
+    return re.sub(r"([*?[])", r"[\1]", folder)
+
+
+def _start(times: Times) -> Start:
+    if times.clock == "exact":
+        return Start(exact=times.start, date=times.start)
+    return Start(**{times.clock: times.start}) if times.clock != "none" else Start()
+
+
+def _camera(number: int, take: Take) -> Source:
+    camera = patiently(lambda: cv2.VideoCapture(number), take.timeout, f"camera {number}")
+    if not camera.isOpened():
+        raise InputError(f"camera {number} cannot be opened; check that it is there and not in use")
+    rate = camera.get(cv2.CAP_PROP_FPS) or 25.0
+    frames = _watch(camera, number)
+    return Source(f"camera {number}", frames, Fraction(rate).limit_denominator(1001), is_live=True)
+
+
+def _watch(camera: Any, number: int) -> Iterator[Frame]:
+    """Frames until the camera stops, which is an error: the scene had not ended."""
+    start = time.monotonic()
+    try:
+        while True:
+            there, pixels = camera.read()
+            if not there:
+                raise InputError(f"camera {number} stopped to send frames; check its cable")
+            yield Frame(time.monotonic() - start, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+    finally:
+        camera.release()
+
+
+def _is_pipe(place: str) -> bool:
+    try:
+        mode = Path(place).stat().st_mode
+    except OSError:
+        return place in ("-", "pipe:") or place.startswith("pipe:")
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)
+
+
+def _metadata(tags: dict[str, str]) -> dict[str, str]:
+    """What of a container's tags the result keeps: when, where and with what it was taken."""
+    kept = {key: value for key, value in tags.items() if key.lower() in _CARRIED and value}
+    for key, value in tags.items():
+        if key.startswith(_APPLE) and value:
+            short = {"location.ISO6709": "location", "creationdate": "creation_time"}.get(
+                key.removeprefix(_APPLE), key.removeprefix(_APPLE)
+            )
+            if short in _CARRIED:
+                kept.setdefault(short, value)
+    return kept
+
+
+def _why(error: BaseException) -> str:
+    """What went wrong, without the address that may stand in an error's text."""
+    text = getattr(error, "strerror", None) or str(error)
+    return shown(" ".join(str(text).split()))[:160]
+
+
+def changed(source: Source, change: Callable[[Pixels], Pixels]) -> Source:
+    """The same source with other pixels."""
+    return replace(source, frames=(Frame(frame.seconds, change(frame.pixels)) for frame in source.frames))
