@@ -13,7 +13,12 @@ from fsidfusion.errors import InputError, ModelError
 from fsidfusion.studies.downstream.detection.config import DetectConfig
 
 if TYPE_CHECKING:
-    from fsidfusion.studies.downstream.detection.frames import DetectionSet
+    from collections.abc import Iterable
+
+    from fsidfusion.evaluation.boxes import Boxes
+    from fsidfusion.images.pixels import Pixels
+    from fsidfusion.studies.downstream.detection.frames import DetectionSet, LabelledFrames
+    from fsidfusion.studies.downstream.inputs import Frames
 
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -114,7 +119,13 @@ class Evaluate:
 
     data: Data
     detector: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """detector.safetensors of 'detect train'"""
+    """detector.safetensors of 'detect train', or any ONNX file of the YOLOX or NanoDet output form"""
+    detector_classes: Names = ()
+    """what an ONNX file finds, in order, if not the 80 classes of COCO"""
+    input: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
+    """what an ONNX file looks at: infrared, visible, a rule or network, MODEL+heat"""
+    pictures: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """look at these pictures, named as the frames, instead of an input"""
     predictions: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """COCO results (image_id: the frame's name or its id in the labels; category_id: class from 0, or as in
     the labels; bbox; score)"""
@@ -136,6 +147,8 @@ class Evaluate:
         frames = labelled.test
         if self.predictions is not None:
             found, pictures = read_predictions(self.predictions, frames), None
+        elif self.detector is not None and self.detector.suffix.lower() == ".onnx":
+            found, pictures = self._found_by_onnx(self.detector, frames)
         else:
             assert self.detector is not None
             from fsidfusion.cli.downstream import fuse_inputs
@@ -165,6 +178,38 @@ class Evaluate:
             for path in write_scores(self.output, frames, found, result, pictures):
                 print(f"wrote {path}")
         return 1 if labelled.bad else 0
+
+    def _found_by_onnx(self, path: Path, frames: "LabelledFrames") -> "tuple[list[Boxes], Frames | None]":
+        """What any detector finds in the pictures of an input, or in those of a folder."""
+        from fsidfusion.cli.downstream import fuse_inputs
+        from fsidfusion.images.files import read_picture
+        from fsidfusion.images.pairs import files_by_stem
+        from fsidfusion.studies.downstream.detection.onnx_detector import OnnxDetector, map_classes
+        from fsidfusion.studies.downstream.inputs import open_inputs
+
+        detector = OnnxDetector(path, self.detector_classes)
+        if not set(detector.classes) & set(frames.classes):
+            raise InputError(
+                f"{path} finds none of {', '.join(frames.classes)}; name what it finds (--detector-classes)"
+            )
+        shown: Frames | None = None
+        looked: Iterable[Pixels]
+        if self.pictures is not None:
+            files = files_by_stem([self.pictures])
+            missing = [pair.name for pair in frames.pairs if pair.name not in files]
+            if missing:
+                raise InputError(
+                    f"{self.pictures} has no picture of frame {missing[0]} ({len(missing)} in all)"
+                )
+            looked = (read_picture(files[pair.name]).pixels for pair in frames.pairs)
+        else:
+            given = open_inputs([self.input])[0]
+            if given.channels != 3:
+                raise InputError(f"input {self.input} is no picture that an ONNX file could look at")
+            cache = self.cache or (self.output or Path("out/detect")) / "fused"
+            looked = shown = fuse_inputs([given], frames.pairs, cache, self.device)[given]
+        found = [map_classes(detector.find(p), detector.classes, frames.classes) for p in looked]
+        return found, shown
 
 
 @dataclass(frozen=True)
