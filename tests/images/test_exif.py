@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from fsidfusion.fusion.files import Options, fuse_files
+from fsidfusion.fusion.files import fuse_pairs
 from fsidfusion.fusion.fuser import Fuser
-from fsidfusion.images.exif import add_to_tiff, carried, read_block
+from fsidfusion.fusion.plan import Plan
+from fsidfusion.images.exif import add_to_tiff, carried, carried_xmp, read_block
 from fsidfusion.images.files import Picture, read_picture, write_picture
 from fsidfusion.images.pairs import Pair
 
@@ -84,7 +85,7 @@ def test_a_fused_file_keeps_the_exif_of_the_visible_and_is_turned_once(tmp_path,
     upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "vis.jpg")))
     write_picture(tmp_path / "ir.png", Picture(np.zeros(upright.shape[:2], np.uint8)))
     pair = Pair("a", tmp_path / "ir.png", tmp_path / "vis.jpg")
-    (outcome,) = fuse_files(Fuser("maximum", range="none"), [pair], [tmp_path / output], Options())
+    (outcome,) = fuse_pairs(Fuser("maximum", range="none"), [pair], [tmp_path / output], Plan())
     assert (outcome.status, outcome.message) == ("fused", "")
     check_kept(tmp_path / output)
     shown = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / output)))
@@ -131,3 +132,27 @@ def test_long_values_and_long_blocks_are_dropped():
 def test_only_a_classic_tiff_is_added_to():
     with pytest.raises(ValueError, match="TIFF"):
         add_to_tiff(io.BytesIO(b"MM\0*\0\0\0\x08" + bytes(20)), carried(source_exif()))
+
+
+XMP = (
+    b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF'
+    b' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description tiff:Orientation="6"'
+    b' xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" drone-dji:GimbalYawDegree="+12.3"'
+    b' drone-dji:RtkFlag="50"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp"])
+def test_gimbal_and_place_of_drones_are_carried(tmp_path, extension):
+    source = Image.fromarray(np.full((20, 30, 3), 90, np.uint8))
+    source.save(tmp_path / "a.jpg", xmp=XMP)
+    picture = read_picture(tmp_path / "a.jpg")
+    assert b"GimbalYawDegree" in picture.xmp
+    assert b"Orientation" not in picture.xmp
+    write_picture(tmp_path / f"b{extension}", picture)
+    assert read_picture(tmp_path / f"b{extension}").xmp == picture.xmp
+
+
+def test_blocks_that_are_no_xmp_are_left_behind():
+    for block in (None, b"", b"text", b"<x:xmpmeta" + bytes(70_000), b"<x:xmpmeta HasExtendedXMP"):
+        assert carried_xmp(block) is None

@@ -173,6 +173,7 @@ class Pipeline:
             None if visible.alpha is None else quantise(unit(visible.alpha), np.dtype(dtype)),
             source.profile if source.pixels.ndim == pixels.ndim else None,
             visible.exif,
+            visible.xmp,
         )
 
     def _mark(self, fusion: Fusion) -> None:

@@ -4,6 +4,7 @@ Dropped are the orientation, which decoding applies, thumbnails, which show anot
 which break when they are moved, and sizes and layout of the source.
 """
 
+import re
 import struct
 from typing import BinaryIO
 
@@ -15,6 +16,9 @@ _MAIN = (270, 271, 272, 305, 306, 315, 33432)  # description, make, model, softw
 _DROPPED = (37500, 40962, 40963, 40965)  # maker's note, width, height, pointer to interoperability
 _LONGEST = 4096  # bytes of one value
 _LARGEST = 60_000  # bytes of a block: a segment of a JPEG holds 65,533
+_XMP_ORIENTATION = re.compile(
+    rb"""\s*tiff:Orientation=["']\d["']|<tiff:Orientation>\d</tiff:Orientation>\s*"""
+)
 _ENTRY = 12  # bytes of one entry of a TIFF directory
 
 
@@ -36,6 +40,20 @@ def carried(exif: Image.Exif) -> bytes | None:
         return block if 0 < len(block) <= _LARGEST else None
     except Exception:  # whatever Pillow raises for a damaged block
         return None
+
+
+def carried_xmp(block: object) -> bytes | None:
+    """What of a source's XMP a picture made from it keeps: all but the orientation, which decoding applies.
+
+    Drones note there how their gimbal stood, and where they were to the centimetre. None for a block that is
+    no XMP, larger than a segment of a JPEG holds, or the first part of several.
+    """
+    content = block.encode() if isinstance(block, str) else block
+    if not isinstance(content, bytes) or b"<x:xmpmeta" not in content or len(content) > _LARGEST:
+        return None
+    if b"HasExtendedXMP" in content:
+        return None
+    return _XMP_ORIENTATION.sub(b"", content)
 
 
 def read_block(block: bytes) -> Image.Exif:

@@ -74,6 +74,7 @@ class Picture:
     alpha: Pixels | None = None  # (H, W), of the type of pixels
     profile: bytes | None = None  # ICC colour profile
     exif: bytes | None = None  # what fsidfusion.images.exif.carried keeps: time, place and camera
+    xmp: bytes | None = None  # likewise carried_xmp: gimbal, exact place
 
     @property
     def size(self) -> tuple[int, int]:
@@ -272,10 +273,11 @@ def _decode_pillow(
             f"{path} is an animation of {image.n_frames} pictures, expected one; save one frame by itself"
         )
     kept = exif.carried(tags)
+    xmp = exif.carried_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
     if bits == 16:
         stream.seek(0)
         picture = _split_alpha(deep.decode_png(stream.read()), image.info.get("icc_profile"))
-        return header, replace(_upright(picture, orientation), exif=kept)
+        return header, replace(_upright(picture, orientation), exif=kept, xmp=xmp)
     if name == "PNG":
         _check_png(stream, image)
     picture = _from_pillow(ImageOps.exif_transpose(image))
@@ -283,7 +285,7 @@ def _decode_pillow(
         picture.pixels
     ):  # WebP has no gray kind; the other formats say what they mean
         picture = Picture(np.ascontiguousarray(picture.pixels[..., 0]), picture.alpha, None)
-    return header, replace(picture, exif=kept)
+    return header, replace(picture, exif=kept, xmp=xmp)
 
 
 def _check_png(stream: BinaryIO, image: Any) -> None:
@@ -415,7 +417,12 @@ def _save_pillow(stream: BinaryIO, picture: Picture, name: str) -> None:
     }
     known = {"icc_profile": picture.profile, "exif": picture.exif} if name != "BMP" else {}
     later = known.pop("exif", None) if name == "TIFF" else None  # which libtiff refuses
-    kept = {key: value for key, value in known.items() if value}
+    kept: dict[str, Any] = {key: value for key, value in known.items() if value}
+    if picture.xmp and name in ("JPEG", "WebP"):
+        kept["xmp"] = picture.xmp
+    elif picture.xmp and name == "PNG":
+        kept["pnginfo"] = PngImagePlugin.PngInfo()
+        kept["pnginfo"].add_itxt("XML:com.adobe.xmp", picture.xmp.decode("utf-8", "replace"))
     image.save(stream, format=name, **options.get(name, {}), **kept)
     if later:
         exif.add_to_tiff(stream, later)
