@@ -279,7 +279,7 @@ class Compare:
             report=ProgressLine(),
         )
         study = describe(self.name or self.data.data.resolve().name, found, self.config)
-        write_results(study, runs, self.output, build_cards(found.test, runs, test), "", self.write_docs)
+        write_results(study, runs, self.output, build_cards(found.test, runs, test), (), self.write_docs)
         missing = len(inputs) * len(self.seeds) - len(runs)
         if missing:
             print(f"the time ran out with {missing} trainings to go; run again to go on", file=sys.stderr)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fsidfusion.cli.progress import progress
 from fsidfusion.images.pairs import Pair
+from fsidfusion.report.page import Card, Section
 from fsidfusion.studies.downstream.comparison import Progress, Run
 from fsidfusion.studies.downstream.comparison_report import (
-    Card,
     Study,
     build_report,
     print_tables,
@@ -56,7 +56,7 @@ def write_results(
     runs: Sequence[Run],
     output: Path,
     cards: Sequence[Card] = (),
-    extra: str = "",
+    extra: Sequence[Section] = (),
     write_docs: bool = False,
 ) -> None:
     """Print the tables, and write report.html and table.md into a folder and, if asked, docs/results.md."""

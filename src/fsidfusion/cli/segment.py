@@ -137,6 +137,7 @@ class Evaluate:
         from fsidfusion.cli.progress import progress
         from fsidfusion.images.atomic import write_text
         from fsidfusion.images.files import Picture, write_picture
+        from fsidfusion.report.plots import as_file
         from fsidfusion.runtime.device import choose_device
         from fsidfusion.studies.downstream.inputs import open_inputs
         from fsidfusion.studies.downstream.segmentation.evaluation import (
@@ -180,7 +181,9 @@ class Evaluate:
         print_scores(matrices, classes, f"{self.data.data.resolve().name}, {len(labelled.pairs)} test pairs")
         write_text(self.output / "scores.json", scores_json(matrices, classes))
         title = str(self.weights or self.predictions)
-        write_text(self.output / "confusion.svg", confusion_plot(matrices[ALL], classes.names, title) + "\n")
+        write_text(
+            self.output / "confusion.svg", as_file(confusion_plot(matrices[ALL], classes.names, title))
+        )
         rows = truth_rows(labelled, predictions, classes, worst_and_best(labelled, predictions, classes))
         write_picture(self.output / "pictures.png", Picture(label_sheet(rows, classes)))
         print(f"wrote {self.output}: scores.json, confusion.svg, pictures.png")
@@ -247,7 +250,7 @@ class Compare:
             max_minutes=self.max_minutes,
             report=ProgressLine(),
         )
-        cards, extra = choose_cards(task, runs, tested), confusion_section(runs, classes)
+        cards, extra = choose_cards(task, runs, tested), [confusion_section(runs, classes)]
         write_results(task.study(), runs, self.output, cards, extra, self.write_docs)
         missing = len(inputs) * len(self.seeds) - len(runs)
         if missing:

@@ -1,80 +1,154 @@
-"""The page that all reports share: one file that fetches nothing, with tiles, sections and notes."""
+"""The page that all reports share, and its pieces: one file that fetches nothing.
 
+Jinja2 fills the templates of this room and escapes: text is shown as text, whatever it holds. Only what a
+piece of this module or a plot has made (``Markup``) is taken as HTML.
+"""
+
+import io
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
+from functools import cache
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+LONGEST_SIDE = 640  # pixels of a picture on a card; larger ones are shrunk
+QUALITY = 85  # of WebP
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page; ``body`` is HTML."""
+    """A part of the page; ``body`` is made of pieces. Those with an anchor are linked at the top."""
 
     anchor: str
     title: str
     remark: str
-    body: str
+    body: Markup
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Of a table; ``shade`` is win, even, count, total or nothing."""
+
+    text: str
+    shade: str = ""
+
+
+@dataclass(frozen=True)
+class Swatch:
+    """One entry of a legend: what a shade of cells, or a CSS colour, means; without both, a remark."""
+
+    text: str
+    shade: str = ""
+    color: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One frame in several versions; a press on it opens the viewer."""
+
+    title: str
+    chips: Sequence[str]  # short remarks; the first word, best or worst, gives the colour
+    pictures: Mapping[str, bytes]  # label -> WebP; the viewer begins with the first and the third
+    name: str = ""  # above the viewer, where it is not the title
+
+    @property
+    def encoded(self) -> list[tuple[str, str]]:
+        """Labels and pictures in base64."""
+        return [(label, b64encode(picture).decode()) for label, picture in self.pictures.items()]
+
+
+def render(template: str, **values: object) -> Markup:
+    """A template of this room, filled; strings among the values are escaped."""
+    return Markup(_environment().get_template(template).render(**values))
 
 
 def fill_page(
-    title: str, subtitle: str, tiles: str, sections: Sequence[Section], notes: Sequence[str]
+    title: str, subtitle: str, tiles: Sequence[Markup], sections: Sequence[Section], notes: Sequence[str]
 ) -> str:
-    """The page as HTML.
+    """The page as HTML; ``notes`` stand at the foot, a paragraph each."""
+    return str(
+        render("page.html", title=title, subtitle=subtitle, tiles=list(tiles), sections=sections, notes=notes)
+    )
+
+
+def tile(
+    value: str, text: str, kind: str = "ours", of: str = "", share: float | None = None, subject: str = ""
+) -> Markup:
+    """A large number with what it is.
 
     Args:
-        title: plain text.
-        subtitle: plain text.
-        tiles: HTML, see :func:`tile`.
-        sections: in their order; each is linked at the top.
-        notes: plain text, at the foot.
+        value: the number.
+        text: what it is.
+        kind: of the plots' kinds: its colour.
+        of: what it could be at most, in small print.
+        share: 0..1, drawn as a meter.
+        subject: whose number it is, in bold before the text.
     """
-    page = (files("fsidfusion.report") / "page.html").read_text("utf-8")
-    filling = {
-        "title": escape(title),
-        "subtitle": escape(subtitle),
-        "tiles": tiles,
-        "links": "".join(f'<a href="#{part.anchor}">{escape(part.title)}</a>' for part in sections),
-        "sections": "\n".join(
-            f'<section id="{part.anchor}"><div class="heading"><h2>{escape(part.title)}</h2>'
-            f'<span class="soft">{escape(part.remark)}</span></div>{part.body}</section>'
-            for part in sections
-        ),
-        "notes": "".join(f"<p>{escape(note)}</p>" for note in notes),
-    }
-    for name, text in filling.items():
-        page = page.replace("{{" + name + "}}", text)
-    return page
+    return _piece("tile", value, text, kind, of, share, subject)
 
 
-def tile(value: str, text: str, kind: str = "ours") -> str:
-    """A large number with what it is."""
-    return f'<div class="tile {kind}"><b>{escape(value)}</b><span>{escape(text)}</span></div>'
+def heading(text: str) -> Markup:
+    """A line above a part of a section."""
+    return _piece("heading", text)
 
 
-def cards(plots: Sequence[str], wide: bool = True) -> str:
+def plots(drawn: Sequence[Markup], wide: bool = True) -> Markup:
     """Plots side by side, as many as fit."""
-    shown = "".join(f'<div class="card">{plot}</div>' for plot in plots)
-    return f'<div class="plots{" wide" if wide else ""}">{shown}</div>'
+    return _piece("plots", drawn, wide)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], kinds: Sequence[str] = ()) -> str:
-    """A table of plain text whose first column names the rows; ``kinds``: the class of each row."""
-    lines = []
-    for place, row in enumerate(rows):
-        kind = f' class="{kinds[place]}"' if kinds else ""
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        lines.append(f"<tr{kind}><th>{escape(row[0])}</th>{cells}</tr>")
-    heads = "".join(f"<th>{escape(name)}</th>" for name in head)
-    return (
-        f'<div class="card scroll"><table><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+def table(head: Sequence[str], rows: Sequence[Sequence[str | Cell]], kinds: Sequence[str] = ()) -> Markup:
+    """A table whose first column names the rows; ``kinds``: the classes of each row."""
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    return _piece("table", head, cells, kinds)
 
 
-def picture(webp: bytes, about: str) -> str:
+def legend(*swatches: Swatch) -> Markup:
+    """What the colours mean."""
+    return _piece("legend", swatches)
+
+
+def picture(webp: bytes, about: str) -> Markup:
     """A picture as wide as the page allows, never enlarged."""
-    return (
-        f'<div class="card scroll"><img alt="{escape(about)}" style="max-width:100%;display:block"'
-        f' src="data:image/webp;base64,{b64encode(webp).decode()}"></div>'
+    return _piece("picture", b64encode(webp).decode(), about)
+
+
+def cards(shown: Sequence[Card]) -> Markup:
+    """Cards side by side, as many as fit."""
+    return _piece("cards", shown)
+
+
+def body(*pieces: Markup) -> Markup:
+    """Pieces below each other."""
+    return Markup("\n").join(pieces)
+
+
+def webp(pixels: NDArray[np.uint8], longest_side: int | None = None) -> bytes:
+    """(H, W) or (H, W, 3) RGB as WebP, shrunk where a side is longer than ``longest_side`` pixels."""
+    image = Image.fromarray(pixels)
+    scale = min(1.0, longest_side / max(image.size)) if longest_side else 1.0
+    if scale < 1:
+        image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
+    stream = io.BytesIO()
+    image.save(stream, "WebP", quality=QUALITY)
+    return stream.getvalue()
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("fsidfusion.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+
+
+def _piece(name: str, *values: object) -> Markup:
+    return Markup(getattr(_environment().get_template("pieces.html").module, name)(*values))

@@ -1,10 +1,13 @@
-"""Small plots as inline SVG: bars and scatters, whose colours the page's style sheet decides, and lines."""
+"""Small plots as inline SVG: bars, scatters, lines, matrices; the style sheet of the page colours them."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, field
 from typing import Literal
+
+from markupsafe import Markup
+
+from fsidfusion.report.page import render
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 Kind = Literal["ours", "baseline", "published", "reference", "best"]
@@ -14,7 +17,18 @@ _PLOT = (360, 280)  # width, height
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 28, 40  # margins
 _LINES, _NAMES = (560, 320), 150  # width, height; least width of the names at the right
 COLOURS = ("#3b6fd4", "#d4553b", "#2f9e5b", "#9b51c4", "#c78a1b", "#1b9fb0", "#c4517f", "#6b7280")
+_CELL, _SIDE, _HEAD = 34, 96, 112  # of a matrix
 _LABEL_HEIGHT, _CHARACTER = 12, 6.6  # of a label, in units of the drawing
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """One element of a drawing; ``tip`` shows on hovering."""
+
+    tag: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+    tip: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ class Bar:
     spread: float = math.nan  # drawn as a whisker on both sides of the end
 
 
-def bars(title: str, rows: Sequence[Bar]) -> str:
+def bars(title: str, rows: Sequence[Bar]) -> Markup:
     """Horizontal bars from zero. Returns the SVG element."""
     ends = [row.value + (0.0 if math.isnan(row.spread) else row.spread) for row in rows]
     longest = max((end for end in ends if end > 0), default=1.0)
@@ -54,7 +68,7 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
         length = 0.0 if math.isnan(row.value) else max(0.0, row.value) / longest * space
         parts += [
             _text(f"name {row.kind}", left - 6, top + 11, row.label, "end"),
-            f'<rect class="{row.kind}" x="{left:.1f}" y="{top}" width="{length:.1f}" height="14" rx="2"/>',
+            _Mark("rect", {"class": row.kind, **_at(x=left, y=top, width=length, height=14, rx=2)}),
         ]
         if not math.isnan(row.spread + row.value):
             whisker = row.spread / longest * space
@@ -65,7 +79,7 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
     return _svg(f"{title} by method", width, _BAR_TOP + len(rows) * _BAR_STEP, parts)
 
 
-def scatter(title: str, x_name: str, y_name: str, points: Sequence[Point], diagonal: bool = False) -> str:
+def scatter(title: str, x_name: str, y_name: str, points: Sequence[Point], diagonal: bool = False) -> Markup:
     """A scatter plot; ``diagonal`` draws x = y and gives both axes one range. Returns the SVG element."""
     points = [point for point in points if not math.isnan(point.x + point.y)]
     xs, ys = [point.x for point in points] or [0.0], [point.y for point in points] or [0.0]
@@ -93,19 +107,16 @@ def scatter(title: str, x_name: str, y_name: str, points: Sequence[Point], diago
     if diagonal:
         parts.append(_line("diagonal", _LEFT, bottom, right, _TOP))
     parts.append(_text("axis", (_LEFT + right) / 2, height - 6, x_name, "middle"))
-    turned = f"translate(11 {(_TOP + bottom) / 2}) rotate(-90)"
-    parts.append(f'<text class="axis" transform="{turned}" text-anchor="middle">{escape(y_name)}</text>')
+    parts.append(_upright(y_name, (_TOP + bottom) / 2))
     places = {point: (across(point.x), down(point.y)) for point in points}
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in places.values()]
     for point in sorted(places, key=lambda point: point.named):  # the named ones on top
         x, y = places[point]
-        tip = escape(f"{point.label}: {x_name} {point.x:.3f}, {y_name} {point.y:.3f}")
-        size = 5 if point.named else 3.5
-        parts.append(
-            f'<circle class="{point.kind}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"><title>{tip}</title></circle>'
-        )
+        tip = f"{point.label}: {x_name} {point.x:.3f}, {y_name} {point.y:.3f}"
+        place = _at(cx=x, cy=y, r=5 if point.named else 3.5)
+        parts.append(_Mark("circle", {"class": point.kind, **place}, tip=tip))
         if point.named:
-            parts.append(_label(point, x, y, taken))
+            parts += _label(point, x, y, taken)
     return _svg(title, width, height, parts)
 
 
@@ -115,7 +126,7 @@ def lines(
     y_name: str,
     series: Mapping[str, Sequence[tuple[float, float]]],
     log: bool = False,
-) -> str:
+) -> Markup:
     """Lines through (x, y) points, named at their right ends; ``log``: both axes, all values positive.
 
     Returns the SVG element.
@@ -147,8 +158,7 @@ def lines(
         parts.append(_line("grid", _LEFT, down(y), right, down(y)))
         parts.append(_text("tick", _LEFT - 6, down(y) + 4, f"{y:g}", "end"))
     parts.append(_text("axis", (_LEFT + right) / 2, height - 6, x_name, "middle"))
-    turned = f"translate(11 {(_TOP + bottom) / 2}) rotate(-90)"
-    parts.append(f'<text class="axis" transform="{turned}" text-anchor="middle">{escape(y_name)}</text>')
+    parts.append(_upright(y_name, (_TOP + bottom) / 2))
     drawn = {name: [(x, y) for x, y in line if math.isfinite(x + y)] for name, line in series.items()}
     drawn = {name: line for name, line in drawn.items() if line}
     free = -math.inf  # the names stand below each other, beside the ends as far as there is room
@@ -156,11 +166,44 @@ def lines(
     for place, name in enumerate(names):
         colour = COLOURS[list(drawn).index(name) % len(COLOURS)]
         path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in drawn[name])
-        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{path}"/>')
+        line = {"fill": "none", "stroke": colour, "stroke-width": "1.6", "points": path}
+        parts.append(_Mark("polyline", line))
         lowest = bottom - (len(names) - 1 - place) * _LABEL_HEIGHT
         free = max(free + _LABEL_HEIGHT, min(down(drawn[name][-1][1]) + 4, lowest))
-        parts.append(_text("name", right + 8, free, name).replace("<text", f'<text style="fill:{colour}"', 1))
+        parts.append(_text("name", right + 8, free, name, style=f"fill:{colour}"))
     return _svg(title, width, height, parts)
+
+
+def matrix(title: str, names: Sequence[str], counts: Sequence[Sequence[int]], about: str) -> Markup:
+    """A square matrix as the shares of its rows, in percent; the diagonal is green. Returns the SVG element.
+
+    Args:
+        title: above it.
+        names: of the rows, and of the columns.
+        counts: by row and column; rows without any stay empty.
+        about: below it, what the rows are.
+    """
+    side = _CELL * len(names)
+    marks = [_text("title", 8, 16, title)]
+    for place, name in enumerate(names):
+        middle = _CELL * (place + 0.5)
+        marks.append(_text("name", _SIDE - 6, _HEAD + middle + 4, name, "end"))
+        turned = f"rotate(-45 {_SIDE + middle} {_HEAD - 6})"
+        marks.append(_text("name", _SIDE + middle, _HEAD - 6, name, transform=turned))
+    for row, line in enumerate(counts):
+        total = sum(line)
+        for column, count in enumerate(line):
+            share, x, y = count / max(total, 1), _SIDE + _CELL * column, _HEAD + _CELL * row
+            tip = f"true {names[row]}, predicted {names[column]}: {count} pixels"
+            fill = "#2f855a" if row == column else "#c05621"
+            style = f"fill:{fill};fill-opacity:{share:.3f};stroke:#8886;stroke-width:0.5"
+            box = _at(x=x, y=y, width=_CELL - 1, height=_CELL - 1)
+            marks.append(_Mark("rect", {**box, "style": style}, tip=tip))
+            if total:
+                text = f"{100 * share:.0f}" if share >= 0.005 else "·"
+                marks.append(_text("cell", x + _CELL / 2 - 0.5, y + _CELL / 2 + 4, text, "middle"))
+    marks.append(_text("axis", _SIDE, _HEAD + side + 16, about))
+    return _svg(title, _SIDE + side + 60, _HEAD + side + 26, marks)
 
 
 def as_file(svg: str) -> str:
@@ -173,8 +216,8 @@ def as_file(svg: str) -> str:
     return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{body}\n'
 
 
-def _label(point: Point, x: float, y: float, taken: list[Box]) -> str:
-    """The name beside a dot, on the first place that is inside the plot and free; "" where none is."""
+def _label(point: Point, x: float, y: float, taken: list[Box]) -> list[_Mark]:
+    """The name beside a dot, on the first place that is inside the plot and free; nothing where none is."""
     length = len(point.label) * _CHARACTER
     beside = [(8.0, 4.0), (-8.0 - length, 4.0)]
     around = [(dx, dy) for dy in (-9.0, 18.0, -22.0, 30.0) for dx in (-length / 2, 6.0, -length - 6)]
@@ -185,8 +228,8 @@ def _label(point: Point, x: float, y: float, taken: list[Box]) -> str:
         )
         if inside and not any(_overlap(box, other) for other in taken):
             taken.append(box)
-            return _text(f"name {point.kind}", box[0], y + dy, point.label)
-    return ""
+            return [_text(f"name {point.kind}", box[0], y + dy, point.label)]
+    return []
 
 
 def _overlap(a: Box, b: Box) -> bool:
@@ -209,16 +252,23 @@ def _decades(values: Sequence[float]) -> list[float]:
     return [10.0**power for power in range(first, max(last, first + 1) + 1)]
 
 
-def _text(name: str, x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(name: str, x: float, y: float, text: str, anchor: str = "start", **more: str) -> _Mark:
+    return _Mark("text", {"class": name, **_at(x=x, y=y), "text-anchor": anchor, **more}, text)
 
 
-def _line(name: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line class="{name}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+def _upright(text: str, y: float) -> _Mark:
+    """The name of a vertical axis, centred on ``y``."""
+    turned = f"translate(11 {y}) rotate(-90)"
+    return _Mark("text", {"class": "axis", "transform": turned, "text-anchor": "middle"}, text)
 
 
-def _svg(title: str, width: float, height: float, parts: Sequence[str]) -> str:
-    return (
-        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg>"
-    )
+def _line(name: str, x1: float, y1: float, x2: float, y2: float) -> _Mark:
+    return _Mark("line", {"class": name, **_at(x1=x1, y1=y1, x2=x2, y2=y2)})
+
+
+def _at(**places: float) -> dict[str, str]:
+    return {name: f"{value:.1f}".removesuffix(".0") for name, value in places.items()}
+
+
+def _svg(title: str, width: float, height: float, marks: Sequence[_Mark]) -> Markup:
+    return render("plot.svg", title=title, width=width, height=height, marks=marks)

@@ -1,6 +1,5 @@
 """The report of a run, ``run/report.html``: losses, rate, scores and pictures of the held-out pairs."""
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -9,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import yaml
-from PIL import Image
+from markupsafe import Markup
 
 from fsidfusion import __version__
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.files import read_picture
 from fsidfusion.metrics import find_metric
-from fsidfusion.report.page import Section, cards, fill_page, picture, table, tile
+from fsidfusion.report.page import Section, body, fill_page, heading, picture, plots, table, tile, webp
 from fsidfusion.report.plots import lines
 from fsidfusion.training.record import read_lines
 
@@ -83,7 +82,7 @@ def build_run_report(run: Path) -> str:
     notes = [f"Each point of a curve is the mean of its steps, {BINS} points at most."]
     name = config.get("network", "network")
     subtitle = f"{run.resolve().name}; fsidfusion {__version__}"
-    return fill_page(f"Training of {name}", subtitle, "".join(tiles), sections, notes)
+    return fill_page(f"Training of {name}", subtitle, tiles, sections, notes)
 
 
 def _config(run: Path) -> dict[str, Any]:
@@ -91,8 +90,8 @@ def _config(run: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text("utf-8")) if path.exists() else {}
 
 
-def _loss_plots(steps: Sequence[Line]) -> str:
-    plots = []
+def _loss_plots(steps: Sequence[Line]) -> Markup:
+    drawn = []
     for stage, title in STAGES.items():
         chosen = [line for line in steps if line["stage"] == stage]
         if not chosen:
@@ -100,14 +99,14 @@ def _loss_plots(steps: Sequence[Line]) -> str:
         names = [name for name in chosen[-1] if name not in COMMON]
         curves = {"sum": _curve(chosen, [_total(line) for line in chosen])} if len(names) > 1 else {}
         curves |= {name: _curve(chosen, [line.get(name, math.nan) for line in chosen]) for name in names}
-        plots.append(lines(title, "step", "loss", curves))
-    return cards(plots)
+        drawn.append(lines(title, "step", "loss", curves))
+    return plots(drawn)
 
 
-def _step_plots(steps: Sequence[Line]) -> str:
+def _step_plots(steps: Sequence[Line]) -> Markup:
     norms = [float(line["gradient_norm"]) for line in steps]
     highest = float(np.nanquantile(norms, 0.98))  # a few wild steps at the start would flatten all others
-    return cards(
+    return plots(
         [
             lines("Learning rate", "step", "rate", {"rate": _curve(steps, [line["lr"] for line in steps])}),
             lines(
@@ -120,15 +119,15 @@ def _step_plots(steps: Sequence[Line]) -> str:
     )
 
 
-def _validation(validations: Sequence[Line]) -> str:
+def _validation(validations: Sequence[Line]) -> Markup:
     means = validations[-1]["mean"]
     metrics = list(next(iter(means.values())))
     units = [f"{name} ({find_metric(name).unit})" if find_metric(name).unit else name for name in metrics]
     rows = [[name, *(f"{scores[metric]:.3f}" for metric in metrics)] for name, scores in means.items()]
-    body = table(["mean", *units], rows)
+    means_table = table(["mean", *units], rows)
     if len(validations) < 2:
-        return body
-    plots = []
+        return means_table
+    drawn = []
     for metric in metrics:
         curves = {
             name: [
@@ -138,8 +137,8 @@ def _validation(validations: Sequence[Line]) -> str:
             ]
             for name, last in means.items()
         }
-        plots.append(lines(metric, "step", "% of the last", curves))
-    return f"{body}<h3>Over the steps, in % of the last value</h3>{cards(plots)}"
+        drawn.append(lines(metric, "step", "% of the last", curves))
+    return body(means_table, heading("Over the steps, in % of the last value"), plots(drawn))
 
 
 def _curve(steps: Sequence[Line], values: Sequence[float]) -> Curve:
@@ -153,10 +152,8 @@ def _total(line: Line) -> float:
     return math.fsum(value for name, value in line.items() if name not in COMMON)
 
 
-def _sheet(path: Path) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(read_picture(path).pixels).save(stream, "WebP", quality=85)
-    return picture(stream.getvalue(), "contact sheet of held-out pairs")
+def _sheet(path: Path) -> Markup:
+    return picture(webp(read_picture(path).pixels), "contact sheet of held-out pairs")
 
 
 def _duration(seconds: float) -> str:

@@ -1,11 +1,8 @@
 """A slice scroller: one HTML file that holds the volumes, fetches nothing and runs offline."""
 
 import gzip
-import json
 from base64 import b64encode
 from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +10,7 @@ from numpy.typing import NDArray
 from fsidfusion import __version__
 from fsidfusion.fusion.volumes.grid import Affine, Voxels, to_display
 from fsidfusion.fusion.volumes.views import display_spacing, to_bytes
+from fsidfusion.report.page import render
 
 MAX_VOXELS = 1 << 23  # of one volume in a report; larger ones are shown in coarser voxels
 
@@ -50,22 +48,20 @@ def build_report(
         "axis": axis,
         "volumes": shown,
     }
-    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts.items())
     if stride > 1:
         notes = [*notes, f"shown in voxels {stride} times as large; the fused file has all of them"]
-    filling = {
-        "title": escape(" and ".join(list(volumes)[:-1]) + ", fused"),
-        "subtitle": f"fsidfusion {escape(__version__)}; not a medical device: for research and illustration,"
-        " not for diagnosis",
-        "notes": "".join(f'<p class="note">{escape(note)}</p>' for note in notes),
-        "facts": rows,
-        "views": b64encode(views).decode(),
-        "content": json.dumps(content).replace("<", "\\u003c"),
-    }
-    page = (files("fsidfusion.fusion.volumes") / "report.html").read_text("utf-8")
-    for name, text in filling.items():
-        page = page.replace("{{" + name + "}}", text)
-    return page
+    return str(
+        render(
+            "volumes.html",
+            title=" and ".join(list(volumes)[:-1]) + ", fused",
+            subtitle=f"fsidfusion {__version__}; not a medical device: for research and illustration,"
+            " not for diagnosis",
+            notes=notes,
+            facts=facts,
+            views=b64encode(views).decode(),
+            content=content,
+        )
+    )
 
 
 def _packed(voxels: Voxels, affine: Affine, stride: int) -> str:

@@ -1,29 +1,24 @@
 """What a comparison came to: on the terminal, as Markdown in docs/results.md, and as one HTML file."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from textwrap import fill
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from markupsafe import Markup
 from rich.console import Console
 
 from fsidfusion import __version__
 from fsidfusion.evaluation.tables import open_console, score_table
+from fsidfusion.report import page as pieces
+from fsidfusion.report.page import Card, Cell, Section, Swatch, fill_page
 from fsidfusion.report.plots import Bar, bars
 from fsidfusion.studies.downstream.comparison import Run, Summary, differences, summarise
 from fsidfusion.studies.downstream.inputs import HEAT, Input
 from fsidfusion.studies.pages import RESULTS, write_part
 from fsidfusion.studies.quality.documents import markdown_table
-from fsidfusion.studies.quality.gallery import LONGEST_SIDE, QUALITY
-from fsidfusion.studies.quality.report import picture_card
 
 SPREAD_NOTE = "Mean ± standard deviation over the seeds."
 
@@ -46,27 +41,6 @@ class Study:
     protocol: Sequence[str]  # paragraphs: data, split, learner, schedule
     tables: Sequence[Table]  # the first is the one that differences and large numbers are of
     legend: str = ""  # of the pictures
-
-
-@dataclass(frozen=True)
-class Card:
-    """One frame in the report: the same picture under several inputs."""
-
-    title: str
-    chips: Sequence[str]  # "best ..." and "worst ...": why it is shown; the first word gives the colour
-    pictures: Mapping[str, bytes]  # label -> WebP; the first and the third are compared at first
-
-
-def encode_picture(pixels: NDArray[np.uint8]) -> bytes:
-    """(H, W) or (H, W, 3) RGB as WebP of a bounded size, for a :class:`Card`."""
-    scale = min(1.0, LONGEST_SIDE / max(pixels.shape[:2]))
-    if scale < 1:
-        pixels = np.asarray(
-            cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
-        )
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "WebP", quality=QUALITY)
-    return stream.getvalue()
 
 
 def print_tables(study: Study, runs: Sequence[Run], console: Console | None = None) -> None:
@@ -114,43 +88,28 @@ def to_markdown(study: Study, runs: Sequence[Run]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def build_report(study: Study, runs: Sequence[Run], cards: Sequence[Card] = (), extra: str = "") -> str:
+def build_report(
+    study: Study, runs: Sequence[Run], cards: Sequence[Card] = (), extra: Sequence[Section] = ()
+) -> str:
     """The report as one HTML file that fetches nothing.
 
     Args:
         study: what was compared.
         runs: at least one.
         cards: frames to show, best and worst.
-        extra: further ``<section>`` elements, such as confusion matrices.
+        extra: further sections, such as confusion matrices.
     """
     first, *others = (_table_section(table, runs, place) for place, table in enumerate(study.tables))
-    sections = [first, *(_difference_section(study.tables[0], runs, ours) for ours in _ours(runs)), *others]
-    if extra:
-        sections.append(extra)
-    links = [(f"table-{place}", table.title) for place, table in enumerate(study.tables)]
+    above = [_difference_section(study.tables[0], runs, ours) for ours in _ours(runs)]
+    sections = [first, *above, *others, *extra]
     if cards:
-        shown = "".join(picture_card(card.title, card.title, card.pictures, card.chips) for card in cards)
-        sections.append(
-            '<section id="pictures"><div class="heading"><h2>Pictures</h2><span class="soft">open one to'
-            f' compare. {escape(study.legend)}</span></div><div class="pairs">{shown}</div></section>'
-        )
-        links.append(("pictures", "Pictures"))
+        remark = f"open one to compare. {study.legend}"
+        sections.append(Section("pictures", "Pictures", remark, pieces.cards(cards)))
     seeds = len({run.seed for run in runs})
     subtitle = f"{len(_inputs(runs))} inputs, {seeds} seed{'s' * (seeds > 1)}; fsidfusion {__version__}"
     notes = [*study.protocol, f"{SPREAD_NOTE} {_record(runs)}"]
     notes += [f"{g.name}: weights sha256 {g.weights}." for g in _inputs(runs) if g.weights]
-    filling = {
-        "title": escape(study.title),
-        "subtitle": escape(subtitle),
-        "tiles": _tiles(study.tables[0], runs),
-        "links": "".join(f'<a href="#{anchor}">{escape(text)}</a>' for anchor, text in links),
-        "sections": "\n".join(sections),
-        "notes": "".join(f"<p>{escape(note)}</p>" for note in notes),
-    }
-    page = (files("fsidfusion.report") / "page.html").read_text("utf-8")
-    for name, text in filling.items():
-        page = page.replace("{{" + name + "}}", text)
-    return page
+    return fill_page(study.title, subtitle, _tiles(study.tables[0], runs), sections, notes)
 
 
 def write_section(study: Study, runs: Sequence[Run], page: Path = RESULTS) -> Path:
@@ -202,65 +161,47 @@ def _record(runs: Sequence[Run]) -> str:
     ) + (f" '{HEAT}' marks pictures fused in heat colours (fuse --color heat)." if heat else "")
 
 
-def _tiles(table: Table, runs: Sequence[Run]) -> str:
+def _tiles(table: Table, runs: Sequence[Run]) -> list[Markup]:
     heading, key = next(iter(table.columns.items()))
     rows = summarise(runs, key)
     order = ("ours", "reference", "published")  # the network, both cameras stacked, each alone
     chosen = sorted((g for g in rows if g.kind in order), key=lambda given: order.index(given.kind))
-    return "".join(
-        f'<div class="tile {given.kind}"><b>{rows[given].mean:.3f}</b>'
-        f'<div class="meter"><i style="width:{max(0.0, rows[given].mean):.0%}"></i></div>'
-        f"<span>{escape(heading)} of <strong>{escape(given.name)}</strong></span></div>"
-        for given in chosen[:5]
-        if not math.isnan(rows[given].mean)
+    means = [(given, rows[given].mean) for given in chosen[:5] if not math.isnan(rows[given].mean)]
+    return [
+        pieces.tile(f"{mean:.3f}", heading, given.kind, share=max(0.0, mean), subject=given.name)
+        for given, mean in means
+    ]
+
+
+def _table_section(table: Table, runs: Sequence[Run], place: int) -> Section:
+    rows = _rows(table, runs)
+    lines: list[list[str | Cell]] = [
+        [given.name, *(Cell(str(cell), "win" if best else "") for cell, best in cells)]
+        for given, cells in rows.items()
+    ]
+    body = pieces.body(
+        pieces.table(["input", *table.columns], lines, [given.kind for given in rows]),
+        pieces.legend(Swatch("best mean of the column", "win")),
+        pieces.heading("Means, and the spread over the seeds"),
+        pieces.plots([_bars(heading, key, runs) for heading, key in table.columns.items()]),
     )
+    return Section(f"table-{place}", table.title, SPREAD_NOTE, body)
 
 
-def _table_section(table: Table, runs: Sequence[Run], place: int) -> str:
-    body = "".join(
-        f'<tr class="{given.kind}"><th>{escape(given.name)}</th>'
-        + "".join(f'<td class="{"win" if best else ""}">{cell}</td>' for cell, best in cells)
-        + "</tr>"
-        for given, cells in _rows(table, runs).items()
+def _difference_section(table: Table, runs: Sequence[Run], ours: Input) -> Section:
+    rows = _differences(table, runs, ours)
+    lines: list[list[str | Cell]] = [
+        [given.name, *(Cell(_signed(c), "win" if c.mean > c.spread else "") for c in cells)]
+        for given, cells in rows.items()
+    ]
+    body = pieces.body(
+        pieces.table(["than", *table.columns], lines, [given.kind for given in rows]),
+        pieces.legend(Swatch("above by more than the spread of the differences", "win")),
     )
-    plots = "".join(
-        f'<div class="card">{_bars(heading, key, runs)}</div>' for heading, key in table.columns.items()
-    )
-    return (
-        f'<section id="table-{place}"><div class="heading"><h2>{escape(table.title)}</h2>'
-        f'<span class="soft">{SPREAD_NOTE}</span></div>{_html_table("input", table, body)}'
-        f'<div class="legend"><span><i class="win"></i>best mean of the column</span></div>'
-        f'<h3>Means, and the spread over the seeds</h3><div class="plots wide">{plots}</div></section>'
-    )
+    remark = f"differences seed by seed, {table.title.lower()}"
+    return Section("", f"{ours.name} above each other input", remark, body)
 
 
-def _difference_section(table: Table, runs: Sequence[Run], ours: Input) -> str:
-    body = "".join(
-        f'<tr class="{given.kind}"><th>{escape(given.name)}</th>'
-        + "".join(f'<td class="{_shade(cell)}">{_signed(cell)}</td>' for cell in cells)
-        + "</tr>"
-        for given, cells in _differences(table, runs, ours).items()
-    )
-    return (
-        f'<section><div class="heading"><h2>{escape(ours.name)} above each other input</h2>'
-        f'<span class="soft">differences seed by seed, {escape(table.title.lower())}</span></div>'
-        f"{_html_table('than', table, body)}"
-        '<div class="legend"><span><i class="win"></i>above by more than the spread of the differences</span>'
-        "</div></section>"
-    )
-
-
-def _shade(difference: Summary) -> str:
-    return "win" if difference.mean > difference.spread else ""
-
-
-def _html_table(corner: str, table: Table, body: str) -> str:
-    head = "".join(f"<th>{escape(text)}</th>" for text in (corner, *table.columns))
-    return (
-        f'<div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-
-
-def _bars(heading: str, key: str, runs: Sequence[Run]) -> str:
+def _bars(heading: str, key: str, runs: Sequence[Run]) -> Markup:
     rows = summarise(runs, key)
     return bars(heading, [Bar(g.name, s.mean, str(s), g.kind, s.spread) for g, s in rows.items()])

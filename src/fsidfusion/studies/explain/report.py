@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch import Tensor
 from fsidfusion import __version__
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.sheet import Labelled, contact_sheet
-from fsidfusion.report.page import Section, cards, fill_page, picture, table, tile
+from fsidfusion.report.page import Section, body, fill_page, picture, plots, table, tile, webp
 from fsidfusion.report.plots import Bar, Kind, Point, bars, scatter
 from fsidfusion.studies.explain.measure import FREE, PARTS, PLACES, STAGE_ONE, TRAINED, Explained, Modalities
 
@@ -52,7 +53,7 @@ def write_explanation(explained: Sequence[Explained], weights: dict[str, str], o
     written = [_write(output / "report.html", page.encode())]
     written.append(_write(output / "figures.json", (json.dumps(figures, indent=1) + "\n").encode()))
     for name, sheet in (("features.png", overview), ("channels.png", channels)):
-        written.append(_write(output / name, _encoded(sheet, "PNG")))
+        written.append(_write(output / name, _png(sheet)))
     return written
 
 
@@ -125,10 +126,10 @@ def build_page(
     if explained[0].drift:
         sections.append(Section("drift", "Drift", "from stage I to stage II", _drift_plots(explained)))
     about = "three main components of the features as colours, one basis for both modalities of a column"
-    sections.append(Section("maps", "Feature maps", about, picture(_encoded(overview, "WebP"), about)))
+    sections.append(Section("maps", "Feature maps", about, picture(webp(overview), about)))
     about = f"the {CHANNELS} channels that vary most, of {explained[0].pair}"
-    sections.append(Section("channels", "Channels", about, picture(_encoded(channels, "WebP"), about)))
-    tiles = "".join(tile(holds, f"pairs: {claim}") for claim, _, holds in rows if holds != "-")
+    sections.append(Section("channels", "Channels", about, picture(webp(channels), about)))
+    tiles = [tile(holds, f"pairs: {claim}") for claim, _, holds in rows if holds != "-"]
     notes = [f"{name}: {source}" for name, source in weights.items()]
     notes += [
         "Correlation: Pearson's r over pixels of each channel and its namesake, mean over channels. CKA:"
@@ -200,15 +201,15 @@ def component_maps(both: Modalities) -> tuple[NDArray[np.uint8], NDArray[np.uint
     return colours[0], colours[1]
 
 
-def _agreement_plots(explained: Sequence[Explained]) -> str:
+def _agreement_plots(explained: Sequence[Explained]) -> Markup:
     before, after, _ = PLACES
     kinds: tuple[Kind, ...] = ("baseline", "ours", "reference")
-    plots, dots = [], []
+    drawn, dots = [], []
     for title, name in (("Correlation |r|", "strength"), ("Linear CKA", "similarity")):
         means = [
             math.fsum(getattr(one.agreement[p], name) for one in explained) / len(explained) for p in PLACES
         ]
-        plots.append(bars(title, [Bar(p, m, f"{m:.3f}", kind) for p, m, kind in zip(PLACES, means, kinds)]))
+        drawn.append(bars(title, [Bar(p, m, f"{m:.3f}", kind) for p, m, kind in zip(PLACES, means, kinds)]))
     for title, name in (
         ("Correlation of shared", "correlation"),
         ("CKA of shared", "similarity"),
@@ -218,11 +219,11 @@ def _agreement_plots(explained: Sequence[Explained]) -> str:
             for one in explained
         ]
         dots.append(scatter(f"{title}; above the line: closer", "before", "after", points, diagonal=True))
-    return cards(plots) + "<p></p>" + cards(dots)
+    return body(plots(drawn), plots(dots))
 
 
-def _drift_plots(explained: Sequence[Explained]) -> str:
-    plots = []
+def _drift_plots(explained: Sequence[Explained]) -> Markup:
+    drawn = []
     for title, name in (("Distance", "distance"), ("1 - CKA", "dissimilarity")):
         rows = []
         for part in PARTS:
@@ -230,7 +231,7 @@ def _drift_plots(explained: Sequence[Explained]) -> str:
                 mean = math.fsum(getattr(one.drift[key][part], name) for one in explained) / len(explained)
                 label = part if key == TRAINED else "without"
                 rows.append(Bar(label, mean, f"{mean:.3f}", _KINDS[key]))
-        plots.append(bars(f"{title}{', with and without' * (FREE in explained[0].drift)}", rows))
+        drawn.append(bars(f"{title}{', with and without' * (FREE in explained[0].drift)}", rows))
     if explained[0].reconstruction:
         rows = []
         for key in (STAGE_ONE, TRAINED, FREE):
@@ -239,7 +240,7 @@ def _drift_plots(explained: Sequence[Explained]) -> str:
                 rows.append(
                     Bar({FREE: "without", TRAINED: "with"}.get(key, key), mean, f"{mean:.2f}", _KINDS[key])
                 )
-        plots.append(bars("Error of the reconstructions, grey levels", rows))
+        drawn.append(bars("Error of the reconstructions, grey levels", rows))
     if FREE in explained[0].drift:
         points = [
             Point(
@@ -252,17 +253,17 @@ def _drift_plots(explained: Sequence[Explained]) -> str:
             for part in PARTS
         ]
         title = "Distance; below the line: held"
-        return cards(plots) + "<p></p>" + cards([scatter(title, "without", "with", points, diagonal=True)])
-    return cards(plots)
+        return body(plots(drawn), plots([scatter(title, "without", "with", points, diagonal=True)]))
+    return plots(drawn)
 
 
 def _distance(one: Explained, key: str, parts: Sequence[str]) -> float:
     return math.fsum(one.drift[key][part].distance for part in parts) / len(parts)
 
 
-def _encoded(pixels: NDArray[np.uint8], kind: str) -> bytes:
+def _png(pixels: NDArray[np.uint8]) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, kind, **({"quality": 85} if kind == "WebP" else {}))
+    Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
 
 

@@ -1,7 +1,6 @@
 """The best and the worst pairs of every metric as small pictures for the report."""
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,9 +8,7 @@ from functools import cache, partial
 from itertools import zip_longest
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image
 
 from fsidfusion.evaluation.evaluate import Evaluation
 from fsidfusion.evaluation.methods import Model, file_hash
@@ -22,10 +19,9 @@ from fsidfusion.images.files import read_picture
 from fsidfusion.images.output_range import find_range
 from fsidfusion.images.pairs import Pair
 from fsidfusion.images.pixels import Pixels, quantise, unit
+from fsidfusion.report.page import LONGEST_SIDE, QUALITY, webp
 from fsidfusion.studies.quality.scores import SetScores, identity
 
-LONGEST_SIDE = 640  # pixels; larger pictures are shrunk
-QUALITY = 85  # of WebP
 BUDGET = 9_000_000  # bytes of all pictures; base64 makes a third more of them
 
 
@@ -114,12 +110,7 @@ def _encoded(folder: Path, key: str, make: Callable[[], Pixels]) -> bytes:
     if not path.exists():
         pixels = make()
         levels = pixels if pixels.dtype == np.uint8 else quantise(unit(pixels), np.dtype(np.uint8))
-        scale = min(1.0, LONGEST_SIDE / max(levels.shape[:2]))
-        if scale < 1:
-            levels = cv2.resize(levels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        stream = io.BytesIO()
-        Image.fromarray(levels).save(stream, "WebP", quality=QUALITY)
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
-            file.write(stream.getvalue())
+            file.write(webp(levels, LONGEST_SIDE))
     return path.read_bytes()

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from fsidfusion.evaluation.boxes import Boxes
+from fsidfusion.report.page import LONGEST_SIDE, Card, webp
 from fsidfusion.studies.downstream.comparison import Run
-from fsidfusion.studies.downstream.comparison_report import Card, encode_picture
 from fsidfusion.studies.downstream.detection.frames import LabelledFrames
 from fsidfusion.studies.downstream.detection.scores import (
     PREDICTIONS,
@@ -83,14 +83,15 @@ def build_cards(
     cards = []
     for place, reason in choose_frames(test, found[judge], first[judge].scores["threshold"], number).items():
         drawn = {
-            given.name: encode_picture(
+            given.name: webp(
                 draw_boxes(
                     pictures[given][place],
                     test.boxes[place],
                     found[given][place],
                     first[given].scores["threshold"],
                     test.classes,
-                )
+                ),
+                LONGEST_SIDE,
             )
             for given in shown
         }

@@ -1,15 +1,16 @@
 """Label maps to look at: overlays, a legend, contact sheets, and the confusion matrix as SVG."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from fsidfusion.images.files import read_picture
 from fsidfusion.images.pixels import quantise, unit
 from fsidfusion.images.sheet import Labelled, contact_sheet
+from fsidfusion.report.plots import matrix
 from fsidfusion.studies.downstream.segmentation.classes import Classes, Mask
 from fsidfusion.studies.downstream.segmentation.masks import LabelledSet
 from fsidfusion.studies.downstream.segmentation.scores import Confusion
@@ -18,7 +19,6 @@ RGB = NDArray[np.uint8]  # (H, W, 3)
 
 _OPACITY = 0.6
 _SWATCH, _ROW = 14, 22  # pixels of the legend
-_CELL, _LEFT, _TOP = 34, 96, 112  # of the confusion matrix, in units of the drawing
 
 
 def overlay(picture: NDArray[np.uint8], indices: Mask, classes: Classes) -> RGB:
@@ -80,37 +80,6 @@ def truth_rows(
     return rows
 
 
-def confusion_plot(matrix: Confusion, names: Sequence[str], title: str) -> str:
+def confusion_plot(counts: Confusion, names: Sequence[str], title: str) -> Markup:
     """Where the pixels of each true class (rows) went, in percent of the row, as one SVG element."""
-    total = matrix.sum(1, keepdims=True)
-    shares = matrix / np.maximum(total, 1)
-    side = _CELL * len(names)
-    parts = [_text(8, 16, title, "start", 14, bold=True)]
-    for place, name in enumerate(names):
-        middle = _CELL * (place + 0.5)
-        parts.append(_text(_LEFT - 6, _TOP + middle + 4, name, "end", 11))
-        turned = f' transform="rotate(-45 {_LEFT + middle} {_TOP - 6})"'
-        parts.append(_text(_LEFT + middle, _TOP - 6, name, "start", 11, turned))
-    for row, column in np.ndindex(shares.shape):
-        share, x, y = float(shares[row, column]), _LEFT + _CELL * column, _TOP + _CELL * row
-        tip = f"true {names[row]}, predicted {names[column]}: {matrix[row, column]} pixels"
-        colour = "#2f855a" if row == column else "#c05621"
-        parts.append(
-            f'<rect x="{x}" y="{y}" width="{_CELL - 1}" height="{_CELL - 1}" style="fill:{colour};'
-            f'fill-opacity:{share:.3f};stroke:#8886;stroke-width:0.5"><title>{escape(tip)}</title></rect>'
-        )
-        if total[row, 0]:
-            text = f"{100 * share:.0f}" if share >= 0.005 else "·"
-            parts.append(_text(x + _CELL / 2 - 0.5, y + _CELL / 2 + 4, text, "middle", 11))
-    parts.append(_text(_LEFT, _TOP + side + 16, "rows: true class; percent of its pixels", "start", 11))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" role="img" aria-label="{escape(title)}"'
-        f' viewBox="0 0 {_LEFT + side + 60} {_TOP + side + 26}">{"".join(parts)}</svg>'
-    )
-
-
-def _text(x: float, y: float, text: str, anchor: str, size: int, extra: str = "", bold: bool = False) -> str:
-    style = f"fill:currentColor;font:{'600 ' if bold else ''}{size}px system-ui,sans-serif"
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="{style}"{extra}>{escape(text)}</text>'
-    )
+    return matrix(title, names, counts.tolist(), "rows: true class; percent of its pixels")

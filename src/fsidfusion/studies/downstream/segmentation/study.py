@@ -5,15 +5,16 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fsidfusion.images.atomic import write_text
+from fsidfusion.report import page as pieces
+from fsidfusion.report.page import LONGEST_SIDE, Card, Section, Swatch, webp
 from fsidfusion.studies.downstream.comparison import Job, Run
-from fsidfusion.studies.downstream.comparison_report import Card, Study, Table, encode_picture
+from fsidfusion.studies.downstream.comparison_report import Study, Table
 from fsidfusion.studies.downstream.inputs import Frames, Input, pairs_hash
 from fsidfusion.studies.downstream.learning import trained
 from fsidfusion.studies.downstream.segmentation.classes import Classes, Mask
@@ -176,32 +177,24 @@ def choose_cards(task: Segmentation, runs: Sequence[Run], frames: Mapping[Input,
         places.sort(key=lambda i: values[i])
         for place, word in {places[-1]: "best", places[0]: "worst"}.items() if places else ():
             base = frames[subject][place][..., :3]
-            pictures = {"truth": encode_picture(overlay(base, task.test.masks[place], task.classes))}
+            pictures = {"truth": webp(overlay(base, task.test.masks[place], task.classes), LONGEST_SIDE)}
             for given in (*others[:1], subject, *others[1:]):
                 seen = overlay(frames[given][place][..., :3], predictions[given][place], task.classes)
-                pictures[given.name] = encode_picture(seen)
+                pictures[given.name] = webp(seen, LONGEST_SIDE)
             title = f"{task.test.pairs[place].name}{', ' + group if group else ''}"
             cards.append(Card(title, (f"{word} IoU {values[place]:.3f}",), pictures))
     return cards
 
 
-def confusion_section(runs: Sequence[Run], classes: Classes) -> str:
-    """A section of the report: each input's confusion matrix over all its seeds, and the classes' colours."""
-    plots = []
+def confusion_section(runs: Sequence[Run], classes: Classes) -> Section:
+    """Of the report: each input's confusion matrix over all its seeds, and the classes' colours."""
+    drawn = []
     for given in dict.fromkeys(run.input for run in runs):
-        matrix = sum(read_confusion(run.folder / CONFUSION)[ALL] for run in runs if run.input == given)
-        plots.append(
-            f'<div class="card">{confusion_plot(np.asarray(matrix), classes.names, given.name)}</div>'
-        )
-    swatches = "".join(
-        f'<span><i style="background:rgb{colour}"></i>{escape(name)}</span>'
-        for name, colour in zip(classes.names, classes.colours)
-    )
-    return (
-        '<section id="confusion"><div class="heading"><h2>Confusion</h2><span class="soft">where the pixels'
-        f' of each class went, all seeds</span></div><div class="plots wide">{"".join(plots)}</div>'
-        f'<h3>Colours of the classes</h3><div class="legend">{swatches}</div></section>'
-    )
+        counts = sum(read_confusion(run.folder / CONFUSION)[ALL] for run in runs if run.input == given)
+        drawn.append(confusion_plot(np.asarray(counts), classes.names, given.name))
+    colours = [Swatch(name, color=f"rgb{colour}") for name, colour in zip(classes.names, classes.colours)]
+    body = pieces.body(pieces.plots(drawn), pieces.heading("Colours of the classes"), pieces.legend(*colours))
+    return Section("confusion", "Confusion", "where the pixels of each class went, all seeds", body)
 
 
 def write_confusion(path: Path, matrices: Mapping[str, Confusion]) -> None:
