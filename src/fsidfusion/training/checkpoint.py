@@ -1,12 +1,11 @@
 """The folder of a training and its checkpoints: one file holds all that a resumed training needs.
 
-``RUN/checkpoints/STEP.safetensors``, the last two, each written whole or not at all and on the disk before it
-has its name: ``weights/…``, ``average/…`` (where weights are averaged), Adam's moments ``first/…`` and
-``second/…``, and as metadata where the training stands and what it is a training of.
+``RUN/checkpoints/STEP.safetensors``, the last two, each written whole or not at all: ``weights/…``,
+``average/…`` (where weights are averaged), Adam's moments ``first/…`` and ``second/…``, and as metadata where
+the training stands and what it is a training of.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -78,8 +77,6 @@ class RunFolder:
             path.parent.mkdir(exist_ok=True)
             with whole_file(path) as file:
                 file.write(to_bytes(tensors, {name: json.dumps(value) for name, value in noted.items()}))
-                file.flush()
-                os.fsync(file.fileno())
         except OSError as error:
             raise InputError(
                 f"cannot write the checkpoint {path} ({error.strerror or error}); the earlier ones are "
