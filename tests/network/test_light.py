@@ -26,7 +26,7 @@ def test_a_fresh_overview_leaves_the_fusion_as_it_is() -> None:
     plain = LightFusion(channels=8, width=8, blocks=1).eval()
     network = LightFusion(channels=8, width=8, blocks=1, overview=8).eval()
     network.load_state_dict(plain.state_dict(), strict=False)
-    assert torch.equal(network(*pair(48, 56)), plain(*pair(48, 56)))
+    assert torch.equal(network(*pair(48, 64)), plain(*pair(48, 64)))
 
 
 @torch.no_grad()
@@ -46,7 +46,7 @@ def test_a_veil_is_undone_before_the_fusion() -> None:
 def test_targets_are_set_off_as_far_as_emphasis_says() -> None:
     network = LightFusion(channels=8, width=8, blocks=1, overview=8).eval()
     assert network.overview is not None and network.overview.answer.bias is not None
-    infrared, visible = pair(40, 40)
+    infrared, visible = pair(48, 48)
     natural = network(infrared, visible)
     network.overview.answer.bias[2:] = torch.tensor([1.0, -0.5, 0.0, 0.9])  # all above 0.6 becomes 0.9
     targets = network(infrared, visible)
@@ -61,21 +61,21 @@ def test_targets_are_set_off_as_far_as_emphasis_says() -> None:
 
 @torch.no_grad()
 def test_an_output_pixel_sees_as_far_as_is_said_and_no_further() -> None:
-    network = lively()
-    infrared, visible = pair(8 * 40, 8 * 40)
+    network = lively().double()
+    infrared, visible = (image.double() for image in pair(48, 16 * 30))
     whole = network(infrared, visible)
-    left, reach = 48, network.tile_overlap
-    part = network(infrared[..., left:], visible[..., left:])
-    inside = slice(left + reach, None)
-    torch.testing.assert_close(part[..., reach:], whole[..., inside], atol=1e-5, rtol=0)
-    assert not torch.allclose(part[..., : reach // 2], whole[..., left : left + reach // 2], atol=1e-4)
+    for left in (16, 48):
+        part = network(infrared[..., left:], visible[..., left:])
+        differs = (part - whole[..., left:]).abs().amax((0, 1, 2)) > 1e-12
+        furthest = int(differs.nonzero().max()) + 1
+        assert 0.8 * network.tile_overlap < furthest <= network.tile_overlap
 
 
 def test_sizes_and_gradients() -> None:
     network = lively()
-    assert (network.size_multiple, network.minimum_size) == (8, 8)
+    assert (network.size_multiple, network.minimum_size) == (16, 16)
     assert LightFusion().size_multiple == 2
-    network(*pair(16, 24)).mean().backward()
+    network(*pair(16, 32)).mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from fsidfusion.errors import FusionError, InputError, ModelError
 from fsidfusion.images.pairs import Pair
 from fsidfusion.network.fsidfusion import FSIDFusion
-from fsidfusion.network.light import SLOPE, LightFusion
+from fsidfusion.network.light import LightFusion
 from fsidfusion.training.sources import read_luma
 
 TRAINED, STAGE_ONE, FREE = "trained", "stage I", "without regularisation"  # the networks of an explanation
@@ -129,9 +129,8 @@ def take_apart(network: nn.Module, infrared: Tensor, visible: Tensor) -> Feature
         before, after = outputs[:2], outputs[2:]
         shared, specific = features.shared, (features.infrared_specific, features.visible_specific)
     elif isinstance(network, LightFusion):
-        with _outputs((network.stem, network.interaction)) as outputs:
-            joined = network.features(infrared, visible)  # (1, 2C, H/2, W/2)
-        before = [image.chunk(2, 1)[0] for image in F.leaky_relu(outputs[0], SLOPE).chunk(2)]
+        joined = network.features(infrared, visible)  # (1, 2C, H/2, W/2)
+        before = [network.apart(F.pixel_unshuffle(image, 2))[0] for image in (infrared, visible)]
         first, second, *rest = joined.chunk(4, 1)
         after, specific = [first, second], (rest[0], rest[1])
         shared = torch.cat((first, second), 1)
