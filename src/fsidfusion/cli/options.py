@@ -82,6 +82,8 @@ class Engine:
     a .safetensors file, or a rule to compare with: maximum, mean, laplacian, guided, wavelet"""
     range: Literal["percentile", "minmax", "none"] = "percentile"
     """output mapping: percentile stretches with a bounded gain, minmax as published, none keeps 0..1"""
+    emphasis: Literal["targets", "natural"] = "targets"
+    """targets sets off what only infrared shows, people above all; natural leaves it to the fusion"""
     tile: Annotated[str, tyro.conf.arg(metavar="auto|off|PIXELS")] = "auto"
     """side of the tiles that a large picture is cut into; auto where it would not fit into the memory"""
     memory: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None

@@ -35,10 +35,15 @@ if TYPE_CHECKING:
     from fsidfusion.alignment.transform import Alignment
     from fsidfusion.runtime.torch_runtime import TorchRuntime
 
+Emphasis = Literal["targets", "natural"]
+
 BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 23}  # most pixels of the images that go through together
 MAX_BATCH = 64
 QUICK_PIXELS, QUICK_SECONDS = 1 << 21, 0.5  # below both, pairs go through side by side
 MAX_LOCAL_TILE = 768  # local networks were fastest with it on a CPU; a power of two was twice as slow
+MAX_OVERLAPS = (
+    16  # a network that sees further takes larger tiles: what is computed twice stays below a third
+)
 _SAFE_PASS = (
     16 * 1024
 )  # bytes a pixel that no network of this project needs: if they fit, nothing is measured
@@ -66,6 +71,7 @@ class Fuser:
         device: str = "auto",
         precision: str = "auto",
         range: RangeMode = "percentile",
+        emphasis: Emphasis = "targets",
         tile: Literal["auto", "off"] | int = "auto",
         memory: str | int | None = None,
         threads: int | None = None,
@@ -81,6 +87,8 @@ class Fuser:
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
             precision: ``auto`` (bf16 where the device has it natively), ``fp32`` or ``bf16``.
             range: the output mapping, see :mod:`fsidfusion.images.output_range`.
+            emphasis: ``targets`` sets off from their surroundings what only infrared shows, people above all;
+                ``natural`` leaves them to the fusion. Of a named network with an overview; others have none.
             tile: ``auto`` tiles where the image does not fit into ``memory``; ``off`` never; a number is the
                 side of every tile in pixels, with its context.
             memory: most memory to take: of this process on a CPU, of the device elsewhere ("2GiB" or bytes).
@@ -91,11 +99,13 @@ class Fuser:
                 given stays in torch.
 
         Raises:
-            InputError: an unknown model, device, precision, range, tile, memory or runtime, or one that is
-                not installed.
+            InputError: an unknown model, device, precision, range, emphasis, tile, memory or runtime, or one
+                that is not installed.
         """
         if range not in get_args(RangeMode):
             raise InputError(f"range {range!r} is unknown; choose one of {', '.join(get_args(RangeMode))}")
+        if emphasis not in get_args(Emphasis):
+            raise InputError(f"emphasis {emphasis!r} is unknown; choose {' or '.join(get_args(Emphasis))}")
         if task not in get_args(Task):
             raise InputError(f"task {task!r} is unknown; choose one of {', '.join(get_args(Task))}")
         self.task: Task = task
@@ -111,7 +121,7 @@ class Fuser:
                 from fsidfusion.network.checkpoint import suited
 
                 model = suited(model, task == "medical")
-            self._runtime = _load_runtime(model, device, precision, threads, runtime)
+            self._runtime = _load_runtime(model, emphasis, device, precision, threads, runtime)
         elif callable(model):
             self._rule = model
         else:
@@ -292,7 +302,8 @@ class Fuser:
             if frame.pixels * _SAFE_PASS > budget and runtime.peak_bytes(frame.pixels) > runtime.memory():
                 raise MemoryError
             return None
-        side = longest if runtime.has_global_statistics else min(longest, MAX_LOCAL_TILE)
+        most = max(MAX_LOCAL_TILE, MAX_OVERLAPS * runtime.tile_overlap)
+        side = longest if runtime.has_global_statistics else min(longest, most)
         least = min(smallest_tile(runtime.tile_overlap, runtime.size_multiple), longest)
         while frame.tile_pixels(side) * _SAFE_PASS > budget < runtime.peak_bytes(frame.tile_pixels(side)):
             side = side * 15 // 16
@@ -370,7 +381,7 @@ def _parse_tile(tile: str | int) -> Literal["auto", "off"] | int:
 
 
 def _load_runtime(
-    model: Any, device: str, precision: str, threads: int | None, runtime: str
+    model: Any, emphasis: Emphasis, device: str, precision: str, threads: int | None, runtime: str
 ) -> "TorchRuntime":
     import torch
 
@@ -384,6 +395,8 @@ def _load_runtime(
         from fsidfusion.network.checkpoint import load_model
 
         model = load_model(model)
+        if getattr(model, "overview", None) is not None:
+            model.emphasis = float(emphasis == "targets")
     elif runtime == "auto":
         runtime = "torch"
     return load_runtime(model, runtime, device, precision)

@@ -124,7 +124,7 @@ class Seen(NamedTuple):
 
 
 class Overview(nn.Module):
-    """A look at both images at an eighth and a sixteenth of their size: mean, extremes and deviation of cells.
+    """A look at both images at an eighth and a sixteenth of their size: mean, extremes, deviation of cells.
 
     Its answers are local linear models, smooth between cells; applied to the full images they follow their
     edges (as in guided filtering: He et al., 2013). A veil is what haze does to light: V = J t + A (1 - t)
@@ -137,13 +137,11 @@ class Overview(nn.Module):
         """``channels`` (even) at a sixteenth of the size, half as many at an eighth."""
         super().__init__()
         near = channels // 2
-        self.look = Replicating(8, near, 3, padding=1)
-        self.wide = Replicating(near, channels, 3, padding=1, stride=2)
-        self.around = nn.ModuleList(
-            Replicating(channels, channels, 3, padding=d, dilation=d) for d in self.dilations
-        )
+        self.look = _replicating(8, near)
+        self.wide = _replicating(near, channels, stride=2)
+        self.around = nn.ModuleList(_replicating(channels, channels, d) for d in self.dilations)
         self.narrow = nn.Conv2d(channels, near, 1)
-        self.settle = Replicating(near, near, 3, padding=1)
+        self.settle = _replicating(near, near)
         self.answer = nn.Conv2d(near, 6, 1)
         nn.init.zeros_(self.answer.weight)  # start without veil and targets
         self.answer.bias = nn.Parameter(torch.tensor([0.0, 0.0, 0.0, -0.02, 0.0, 0.8]))
@@ -152,7 +150,8 @@ class Overview(nn.Module):
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Seen:
         """Of unshuffled images, (B, 4, H/2, W/2) each, H and W multiples of 16."""
-        pair = torch.cat((infrared.mean(1, keepdim=True), visible.mean(1, keepdim=True)), 1)  # (B, 2, H/2, W/2)
+        half = (image.mean(1, keepdim=True) for image in (infrared, visible))
+        pair = torch.cat(tuple(half), 1)  # (B, 2, H/2, W/2)
         side = CELL // 2
         mean, square = F.avg_pool2d(pair, side), F.avg_pool2d(pair * pair, side)  # (B, 2, H/8, W/8)
         highest, lowest = F.max_pool2d(pair, side), -F.max_pool2d(-pair, side)
@@ -170,11 +169,9 @@ class Overview(nn.Module):
         return Seen(*(F.interpolate(y, scale_factor=side, mode="bilinear") for y in answers))
 
 
-class Replicating(nn.Conv2d):
-    """A convolution that repeats the edge instead of seeing darkness beyond it."""
-
-    def __init__(self, *arguments: int, **options: int) -> None:
-        super().__init__(*arguments, padding_mode="replicate", **options)  # type: ignore[arg-type]
+def _replicating(inputs: int, outputs: int, dilation: int = 1, stride: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution that repeats the edge instead of seeing darkness beyond it."""
+    return nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation, padding_mode="replicate")
 
 
 class Coupling(nn.Module):
