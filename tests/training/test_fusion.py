@@ -18,10 +18,9 @@ from fsidfusion.training import checkpoint, fusion
 from fsidfusion.training.checkpoint import RunFolder
 from fsidfusion.training.fusion import train
 from fsidfusion.training.loop import TIME, Progress
-from fsidfusion.training.patches import CropSampler, PatchCache, PatchSettings
+from fsidfusion.training.patches import PatchCache, PatchSettings
 from fsidfusion.training.prepare import prepare
 from fsidfusion.training.presets import TrainConfig, load_config
-from fsidfusion.training.schedule import Plan, learning_rate, plan_of
 from training_pairs import source_pairs
 
 
@@ -234,22 +233,6 @@ def test_init_continues_from_weights(cache: PatchCache, tiny: TrainConfig, tmp_p
     assert all(torch.allclose(a, again[name], atol=1e-6) for name, a in load_file(first).items())
     with pytest.raises(FusionError, match="holds fsidfusion-light, but the run trains fsidfusion"):
         train(replace(second, network="fsidfusion", network_options={}), cache, tmp_path / "third")
-
-
-def test_published_rates_halve_apart() -> None:
-    config, plan = load_config("published"), Plan(steps_per_epoch=10, reconstruction=400, fusion=800)
-    rates = [learning_rate(config, plan, 10 * epoch, "encoder") for epoch in (0, 19, 20, 40, 119)]
-    assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 3.125e-6])
-    late = [learning_rate(config, plan, 10 * epoch, "specific_fusion") for epoch in (40, 59, 60, 119)]
-    assert late == pytest.approx([1e-4, 1e-4, 5e-5, 1.25e-5])
-    assert learning_rate(replace(config, halve_every=1), plan, 1199, "encoder") == 1e-6
-
-
-def test_crops_of_the_cache_are_those_of_the_sampler(cache: PatchCache, tiny: TrainConfig) -> None:
-    plan = plan_of(replace(tiny, steps_per_epoch=0), CropSampler(cache, 16, 2, 0))
-    assert plan.steps == 3  # five training pictures, two a step
-    with pytest.raises(FusionError, match="nothing to train"):
-        plan_of(replace(tiny, fusion_epochs=0), CropSampler(cache, 16, 2, 0))
 
 
 def test_a_wrong_call_is_one_line_and_exits_with_2(tmp_path: Path) -> None:
