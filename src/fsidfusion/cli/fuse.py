@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from json import dumps
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,8 @@ from fsidfusion.cli.options import Engine, Inputs, Volumes
 from fsidfusion.cli.progress import progress
 from fsidfusion.cli.volumes import fuse_volumes, names_volumes
 from fsidfusion.errors import FusionError, InputError
+from fsidfusion.images.atomic import write_text
+from fsidfusion.thermal.measure import TABLE_HEAD, Measuring, table_row
 from fsidfusion.thermal.reading import Thermal
 
 if TYPE_CHECKING:
@@ -26,10 +29,11 @@ def fuse(
     inputs: Inputs = Inputs(),
     engine: Engine = Engine(),
     volumes: Volumes = Volumes(),
-    color: Literal["auto", "gray", "heat"] = "auto",
+    color: Annotated[str, tyro.conf.arg(metavar="auto|gray|heat|thermal:PALETTE")] = "auto",
     bits: Literal["auto", "8", "16"] = "auto",
     format: Literal["png", "jpg", "bmp", "tif", "webp"] = "png",
     thermal: Thermal = Thermal(),
+    measuring: Measuring = Measuring(),
     agc_vis: Annotated[str, tyro.conf.arg(metavar="MODE")] = "off",
     temperature: Annotated[str | None, tyro.conf.arg(metavar="FILE|FOLDER")] = None,
     align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
@@ -61,10 +65,12 @@ def fuse(
         inputs: what to fuse.
         engine: the model and how it runs.
         volumes: for NIfTI files and DICOM series.
-        color: auto keeps the colour of the visible (PET, SPECT) picture; heat warms it where infrared is hot.
+        color: auto keeps the colour of the visible (PET, SPECT) picture; heat warms it where infrared is hot;
+            thermal:PALETTE shows infrared in a palette under the edges of the visible picture.
         bits: of a sample in the output; auto keeps 16 where a source has them.
         format: of the files in an output folder.
         thermal: what infrared files hold: counts, temperatures, false colours.
+        measuring: what is told of temperatures.
         agc_vis: gain control of visible (MRI) pictures: off, linear, plateau, clahe, window:LOW..HIGH.
         temperature: write the infrared temperatures, on the grid of the fused picture, as float TIFF in C.
         align: auto estimates how each infrared picture lies on the visible one; FILE comes from 'align'.
@@ -84,10 +90,11 @@ def fuse(
             "options for thermal pictures": thermal != Thermal(),
             "--agc-vis": agc_vis != "off",
             "--temperature": temperature is not None,
+            "options for temperatures": measuring != Measuring(),
             "--align": align != "none",
             "--crop": crop,
             "--resize": resize,
-            "--color heat": color == "heat",
+            f"--color {color}": color not in ("auto", "gray"),
         }
         unfit = [name for name, given in for_pictures.items() if given]
         return fuse_volumes(inputs, engine, volumes, output, color == "gray", bits, overwrite, json, unfit)
@@ -108,6 +115,7 @@ def fuse(
             resize=resize,
             bits=bits,
             overwrite=overwrite,
+            measuring=measuring,
             max_pixels=int(max_megapixels * 1e6),
         )
         fuser = engine.load(len(paths), task)
@@ -117,6 +125,9 @@ def fuse(
         if json:
             print(dumps({"status": 2, "error": str(error)}))
         raise
+    if measuring.table:
+        rows = [table_row(outcome.pair.infrared.name, outcome.measures) for outcome in outcomes]
+        write_text(measuring.table, "\n".join((TABLE_HEAD, *rows)) + "\n")
     counts = Counter(outcome.status for outcome in outcomes)
     failed = counts["failed"] + len(matches.alone)
     status = 0 if not failed else 1 if matches.many else 2
@@ -182,4 +193,5 @@ def _entry(outcome: "Outcome") -> dict[str, object]:
         "height": outcome.height,
         "seconds": round(outcome.seconds, 4),
         "message": outcome.message,
+        **({"temperatures": asdict(outcome.measures)} if outcome.measures else {}),
     }

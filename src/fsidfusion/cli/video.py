@@ -4,13 +4,14 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from fsidfusion.cli.options import Engine
 from fsidfusion.cli.progress import counted
 from fsidfusion.fusion.pairing import Pairing
+from fsidfusion.thermal.measure import Measuring
 from fsidfusion.thermal.reading import Thermal
 
 STOPPED = 130  # exit status after Ctrl-C
@@ -23,8 +24,9 @@ def video(
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
     engine: Engine = Engine(),
     thermal: Thermal = Thermal(),
+    measuring: Measuring = Measuring(),
     pairing: Pairing = Pairing(),
-    color: Literal["auto", "gray", "heat"] = "auto",
+    color: Annotated[str, tyro.conf.arg(metavar="auto|gray|heat|thermal:PALETTE")] = "auto",
     align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
     resize: bool = False,
     fps: float = 25.0,
@@ -47,8 +49,10 @@ def video(
         output: .mp4, .mov, .mkv or .webm.
         engine: the model and how it runs.
         thermal: what the infrared frames hold: counts, temperatures, false colours.
+        measuring: what is told of temperatures.
         pairing: how the frames of both are paired.
-        color: auto keeps the colour of the visible video; heat warms it where infrared is hot.
+        color: auto keeps the colour of the visible video; heat warms it where infrared is hot;
+            thermal:PALETTE shows infrared in a palette under the edges of the visible video.
         align: auto estimates once, from the first frames, how the cameras lie; FILE comes from 'align'.
         resize: resample the infrared frames where their size differs.
         fps: frames a second of picture sequences.
@@ -62,7 +66,14 @@ def video(
     start = time.perf_counter()
     fuser = engine.load()
     with counted("frames", "fps") as report:
-        plan = Plan(color=color, thermal=thermal, align=read_align(align), resize=resize, overwrite=overwrite)
+        plan = Plan(
+            color=color,
+            thermal=thermal,
+            align=read_align(align),
+            resize=resize,
+            overwrite=overwrite,
+            measuring=measuring,
+        )
         summary = fuse_video(
             ir, vis, output, fuser=fuser, plan=plan, rate=fps, pairing=pairing, progress=report
         )

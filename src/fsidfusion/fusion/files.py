@@ -24,6 +24,7 @@ from fsidfusion.images.atomic import is_written
 from fsidfusion.images.files import output_bits, output_format, read_header, read_picture, write_picture
 from fsidfusion.images.pairs import Pair
 from fsidfusion.runtime.device import format_bytes
+from fsidfusion.thermal.measure import Measures
 from fsidfusion.thermal.reading import read_scene, read_thermal_header, read_visible
 from fsidfusion.thermal.temperature import write_temperature
 
@@ -43,6 +44,7 @@ class Outcome:
     width: int = 0
     seconds: float = 0.0  # reading, computing and writing
     message: str = ""  # why it failed, or what the output could not hold
+    measures: Measures | None = None  # of the infrared file's temperatures, where they are known
 
 
 def fuse_pairs(
@@ -127,13 +129,15 @@ class _Job:
     failure: str = ""
     seconds: float = 0.0
     note: str = ""
+    measures: Measures | None = None
 
     @property
     def files(self) -> list[Path]:
         return [self.output, *([self.temperature] if self.temperature else [])]
 
     def outcome(self, status: Status, message: str = "") -> Outcome:
-        return Outcome(self.pair, self.output, status, *self.size, self.seconds, message or self.note)
+        what = message or self.note
+        return Outcome(self.pair, self.output, status, *self.size, self.seconds, what, self.measures)
 
     def begin(self) -> Fusion:
         """The fusion of this pair, from its files on."""
@@ -280,6 +284,7 @@ class _Run:
             job.step(self.pipeline.finish)
             if job.fusion and job.fusion.result and not job.failure:
                 job.size, job.note = job.fusion.result.size, "; ".join(job.fusion.notes)
+                job.measures = job.fusion.measures
             job.fusion = None  # and its pictures
 
     def _settle(self, job: _Job, outcome: Outcome) -> None:

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
@@ -40,7 +39,7 @@ class Pairing:
     """when each infrared frame was taken: a file with one time a line, in seconds"""
     vis_times: Path | None = None
     """likewise of the visible frames"""
-    ir_offset: Annotated[str, tyro.conf.arg(metavar="SECONDS|auto")] = ""
+    ir_offset: str = ""
     """how much later the infrared source began, instead of what clocks, stored times and file names tell;
     auto estimates it by motion"""
     ir_stream: int | None = None

@@ -25,6 +25,7 @@ from fsidfusion.images.pixels import Luma, luma, quantise, resize, unit
 from fsidfusion.thermal.gain import Levels, apply_gain, is_raw
 from fsidfusion.thermal.heat import glow, heat_contrast, heat_range
 from fsidfusion.thermal.highlight import Threshold, highlight
+from fsidfusion.thermal.measure import Measures, degrees_at, draw_bar, draw_marks, measure, over_edges
 from fsidfusion.thermal.reading import Scene, hot_levels, show
 from fsidfusion.thermal.temperature import Celsius, resample
 from fsidfusion.thermal.validity import Mask
@@ -53,6 +54,7 @@ class Fusion:
     dtype: np.dtype[Any] | None = None  # of the result; that of the visible picture by default
     result: Picture | None = None
     is_alone: bool = False  # a visible frame without an infrared one near in time
+    measures: Measures | None = None  # of the infrared picture's temperatures, where they are known
     notes: list[str] = field(default_factory=list)  # what the user should know, one line each
 
     def read(self, plan: Plan) -> None:
@@ -167,6 +169,11 @@ class Pipeline:
         if self.plan.color == "heat":
             contrast, weight = heat_in_field(fusion)
             pixels = glow(pixels, contrast, self.memory.heat_range(contrast, weight, fusion.seconds), weight)
+        if self.plan.thermal_palette:
+            level, weight = shown_level(fusion)
+            pixels = over_edges(
+                level, luma(visible.pixels), self.plan.thermal_palette, np.dtype(dtype), weight
+            )
         source = source or visible
         fusion.result = Picture(
             pixels,
@@ -177,11 +184,25 @@ class Pipeline:
         )
 
     def _mark(self, fusion: Fusion) -> None:
-        threshold = self.memory.threshold
-        if threshold is None or fusion.hot is None:
-            return
+        threshold, told = self.memory.threshold, self.plan.measuring
         assert fusion.result is not None
-        fusion.result = replace(fusion.result, pixels=highlight(fusion.result.pixels, fusion.hot, threshold))
+        pixels = fusion.result.pixels
+        if threshold is not None and fusion.hot is not None:
+            pixels = highlight(pixels, fusion.hot, threshold)
+        if told.marks and fusion.celsius is not None:
+            pixels = draw_marks(pixels, fusion.celsius, told.marks)
+        if told.bar and fusion.celsius is not None and self.plan.thermal_palette:
+            pixels = draw_bar(pixels, self.plan.thermal_palette, *self._degrees(fusion))
+        fusion.result = replace(fusion.result, pixels=pixels)
+
+    def _degrees(self, fusion: Fusion) -> tuple[float, float, float]:
+        """What the two ends and the middle of a colour bar stand for."""
+        gain = self.plan.infrared.gain()
+        if gain.mode == "window" and gain.celsius:
+            return gain.low, (gain.low + gain.high) / 2, gain.high
+        assert fusion.celsius is not None
+        low, middle, high = degrees_at((0.0, 0.5, 1.0), shown_level(fusion)[0], fusion.celsius)
+        return low, middle, high
 
     @staticmethod
     def _crop(fusion: Fusion, part: Rectangle) -> None:
@@ -205,11 +226,12 @@ class Still:
         """The gain of one picture by itself; arrays, which have no scene, are levels already."""
         if fusion.scene is None:
             return
-        reading = show(
-            fusion.names[0], fusion.scene, fusion.sources[0], self.plan.infrared, fusion.wants_celsius
-        )
+        wanted = fusion.wants_celsius or self.plan.measuring.is_drawn
+        reading = show(fusion.names[0], fusion.scene, fusion.sources[0], self.plan.infrared, wanted)
         fusion.infrared = reading.picture
-        fusion.celsius = reading.scene.temperatures if fusion.wants_celsius else None
+        temperatures = reading.scene.temperatures
+        fusion.measures = None if temperatures is None else measure(temperatures)
+        fusion.celsius = temperatures if wanted else None
         fusion.known = reading.scene.known
         fusion.hot = hot_levels(reading.scene, self.threshold) if self.threshold else None
         fusion.say(reading.note or dull(reading.picture, "--agc"))
@@ -250,6 +272,13 @@ def resample_infrared(fusion: Fusion) -> None:
     height, width = visible.size
     fusion.infrared = replace(infrared, pixels=resize(infrared.pixels, height, width), alpha=None)
     fusion.fit_levels(lambda levels: resample(levels, height, width))
+
+
+def shown_level(fusion: Fusion) -> tuple[Luma, Luma | None]:
+    """The infrared level (H, W) in 0..1 before it fades, and where it counts (None: everywhere)."""
+    if fusion.aligned is None:
+        return luma(fusion.sources[0].pixels), None
+    return fusion.aligned.plain(), fusion.aligned.weight
 
 
 def heat_in_field(fusion: Fusion) -> tuple[Luma, Luma | None]:

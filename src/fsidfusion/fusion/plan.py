@@ -9,6 +9,8 @@ from fsidfusion.errors import InputError
 from fsidfusion.images.files import MAX_PIXELS, Bits
 from fsidfusion.images.pairs import Task
 from fsidfusion.thermal.gain import Gain, parse_gain
+from fsidfusion.thermal.measure import Measuring
+from fsidfusion.thermal.palettes import palette
 from fsidfusion.thermal.reading import Thermal
 
 Color = Literal["auto", "visible", "infrared", "gray", "heat"]
@@ -25,7 +27,8 @@ class Plan:
     """
 
     task: Task = "thermal"  # decides what levels, colours and weights mean
-    color: Color = "auto"  # whose chroma is carried; auto: visible, and in the medical task infrared
+    color: str = "auto"  # a Color, whose chroma is carried (auto: visible, and in the medical task infrared),
+    # or thermal:PALETTE, infrared in a palette under the edges of the visible picture
     thermal: Thermal = Thermal()  # what infrared pictures hold, their gain, and hot targets
     agc_visible: str = "off"  # gain of visible pictures: off, linear, plateau, clahe, window:LOW..HIGH
     align: Alignment | Literal["auto"] | None = None  # how infrared lies on visible; auto: estimated
@@ -33,15 +36,22 @@ class Plan:
     resize: bool = False  # resample the infrared picture to the visible one's size, where they differ
     bits: Bits = "auto"  # of a written result; auto: 16 where one of the sources has more than 8
     overwrite: bool = False  # else what exists is skipped
+    measuring: Measuring = Measuring()  # what is told of temperatures
     max_pixels: int = MAX_PIXELS  # of a source file; larger ones are refused by their headers
 
     def __post_init__(self) -> None:
+        if self.thermal_palette is not None:
+            palette(self.thermal_palette)
         for name, kinds in (("task", Task), ("color", Color)):
-            if getattr(self, name) not in get_args(kinds):
-                known = ", ".join(get_args(kinds))
+            if getattr(self, name) not in get_args(kinds) and not (name == "color" and self.thermal_palette):
+                known = ", ".join((*get_args(kinds), *(["thermal:PALETTE"] if name == "color" else [])))
                 raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose one of {known}")
-        if self.task == "medical" and self.color == "heat":
-            raise InputError("color heat is for infrared pictures; medical pairs keep their own colours")
+        if self.measuring.bar and self.thermal_palette is None:
+            raise InputError("a colour bar needs a palette: give --color thermal:ironbow, or another")
+        if self.task == "medical" and (self.color == "heat" or self.thermal_palette):
+            raise InputError(
+                f"color {self.color} is for infrared pictures; medical pairs keep their own colours"
+            )
         self.thermal.check()
         if self.agc_visible == "auto" or self.gain_visible.celsius:
             raise InputError(
@@ -60,10 +70,16 @@ class Plan:
         return self.thermal.of_scan() if self.task == "medical" else self.thermal
 
     @property
+    def thermal_palette(self) -> str | None:
+        """The palette that shows temperatures, if one is asked for."""
+        name = self.color.partition(":")[2]
+        return name if self.color.startswith("thermal:") else None
+
+    @property
     def chroma(self) -> Literal["visible", "infrared"] | None:
         """The place whose chroma the result carries; heat colours begin with that of the visible picture."""
         if self.color == "auto":
             return "infrared" if self.task == "medical" else "visible"
-        if self.color == "gray":
+        if self.color == "gray" or self.thermal_palette:
             return None
         return "infrared" if self.color == "infrared" else "visible"

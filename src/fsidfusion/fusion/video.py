@@ -19,12 +19,13 @@ from fsidfusion.fusion.pairing import Pairing, limit_of_age, offset_by_motion, p
 from fsidfusion.fusion.pipeline import Fusion, Pipeline, resample_infrared, sizes_differ
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.scheduler import Ahead, Behind
-from fsidfusion.images.atomic import is_written
+from fsidfusion.images.atomic import is_written, write_text
 from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range, RangeMode, find_range
 from fsidfusion.images.pixels import Luma, Pixels
 from fsidfusion.thermal.heat import heat_range
 from fsidfusion.thermal.highlight import Threshold
+from fsidfusion.thermal.measure import TABLE_HEAD, measure, table_row
 from fsidfusion.thermal.stream import ThermalStream, read_frame
 
 if TYPE_CHECKING:
@@ -104,6 +105,16 @@ class Flow:
             fusion.known = np.zeros(shape, bool)
             return
         pixels, fusion.hot = self.thermal(infrared.pixels, fusion.seconds)
+        told = self.plan.measuring
+        if told.is_drawn or told.table:
+            celsius = self.thermal.celsius
+            if celsius is None and self.thermal.is_settled:
+                raise InputError(
+                    f"{fusion.names[0]} holds no temperatures, but --bar, --marks or --table ask for them;"
+                    " leave them out, or say by --unit what the numbers are"
+                )
+            fusion.celsius = celsius if told.is_drawn else None
+            fusion.measures = None if celsius is None else measure(celsius)
         fusion.infrared, fusion.known = replace(infrared, pixels=pixels), self.thermal.known
 
     def place(self, fusion: Fusion) -> None:
@@ -243,6 +254,7 @@ def _fuse(
     decoded = Ahead(_frames(names, pairs), AHEAD, pairing.timeout if is_live else None, lambda: waiting[0])
     sink: _Sink | None = None
     done, alone, stopped, failure = 0, 0, False, None
+    rows = [TABLE_HEAD.replace("name", "seconds", 1)]
     total = _total(infrared, visible)
     try:
         for fusion in memory.learnt(decoded):
@@ -250,6 +262,7 @@ def _fuse(
             assert fusion.result is not None
             sink = sink or _Sink(output, fusion.sources[1].size, visible)
             sink.encoder.put((fusion.result.pixels, fusion.seconds))
+            rows.append(table_row(f"{fusion.seconds:.3f}", fusion.measures))
             done += 1
             alone += fusion.is_alone
             progress(done, total)
@@ -261,6 +274,8 @@ def _fuse(
         decoded.close()  # a camera or address that sends nothing may hold it: it is left after a while
     if sink is not None:
         failure = sink.close(done) or failure
+    if plan.measuring.table and done:
+        write_text(plan.measuring.table, "\n".join(rows) + "\n")
     if failure:
         kept = f"; {done} frames were kept in {output}" if sink is not None and sink.whole else ""
         if isinstance(failure, FusionError):

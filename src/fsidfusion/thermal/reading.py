@@ -41,6 +41,8 @@ class Thermal:
     and others; auto tells those in colour"""
     highlight: str | None = None
     """colour what is hot: from 35C, 80% (of the picture's range) or 9000 (a raw level) on"""
+    range_celsius: str | None = None
+    """one fixed range in degrees Celsius from black to white, for comparable pictures of a whole flight"""
     ir_crop: str | None = None
     """the part of infrared pictures that counts: WIDTHxHEIGHT+LEFT+TOP, top, bottom, left, right, or p2pro or
     tc001, whose frames hold temperatures in their lower half"""
@@ -55,7 +57,11 @@ class Thermal:
 
     def gain(self) -> Gain:
         """The gain control; InputError where it cannot be read."""
-        return parse_gain(self.agc)
+        if self.range_celsius is None:
+            return parse_gain(self.agc)
+        if self.agc != "auto":
+            raise InputError("a range in degrees is a gain control; leave --agc or --range-celsius out")
+        return parse_gain(f"window:{self.range_celsius.removesuffix('C')}C")
 
     def threshold(self) -> Threshold | None:
         """From where on something is hot, if that is asked; InputError where it cannot be read."""

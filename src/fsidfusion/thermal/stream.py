@@ -29,7 +29,7 @@ from fsidfusion.thermal.reading import (
     settle_gain,
     without_match,
 )
-from fsidfusion.thermal.temperature import guess_unit
+from fsidfusion.thermal.temperature import Celsius, guess_unit
 from fsidfusion.thermal.validity import Mask, Validity, find_valid
 
 PATIENCE = 5  # frames in a row that do not fit before their unit or gain is settled anew
@@ -72,6 +72,12 @@ class ThermalStream:
         if self.threshold is not None and self.threshold.unit == "%":
             self.threshold = Threshold(self.threshold.value / 100, "")  # of the steady range
         self.known: Mask | None = None  # where the last frame shows something (h, w); None: everywhere
+        self.celsius: Celsius | None = None  # the temperatures of the last frame (h, w)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a frame that shows something has come."""
+        return self._gain is not None
 
     @property
     def note(self) -> str:
@@ -92,6 +98,7 @@ class ThermalStream:
         validity = Validity() if pixels.ndim == 3 else find_valid(pixels)
         if not _shows_something(pixels, validity):
             self._empty += 1
+            self.celsius = None
             self.known = np.zeros(pixels.shape[:2], bool)
             shown = np.zeros(pixels.shape[:2], np.uint8 if pixels.dtype == np.uint8 else np.float32)
             return shown, self._nothing_hot(pixels)
@@ -99,7 +106,7 @@ class ThermalStream:
         if self._gain is None or not self._fits(scene):
             self._settle(scene, seconds)
         assert self._gain is not None
-        self.known = scene.known
+        self.known, self.celsius = scene.known, scene.temperatures
         shown = scene.levels
         if self._steady is not None:
             levels = gray_levels(scene.levels)
