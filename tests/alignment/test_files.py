@@ -23,7 +23,7 @@ def test_a_line_that_is_no_match_is_named(tmp_path, line):
     path.write_text(f"1,2,3,4\n{line}\n")
     with pytest.raises(FusionError, match="line 2"):
         read_points(path)
-    with pytest.raises(FusionError, match="cannot be read"):
+    with pytest.raises(FusionError, match="does not exist"):
         read_points(tmp_path / "none.csv")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fsidfusion.errors import FusionError
-from fsidfusion.training.hdf5 import published_pairs, write_published
+from fsidfusion.training.hdf5 import GROUPS, published_pairs, write_published
 from fsidfusion.training.patches import PatchCache, PatchSettings, SourcePair
 from fsidfusion.training.prepare import prepare
 
@@ -71,3 +71,19 @@ def test_command_line_writes_and_reads_both_forms(tmp_path: Path) -> None:
     assert np.array_equal(PatchCache(tmp_path / "again")[1][0], PATCHES[1, 0])
     both = run("--hdf5", "patches.h5", "--data", ".", "-o", "third")
     assert (both.returncode, both.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("place", range(0, 3000, 37))
+def test_a_damaged_file_is_refused_in_one_line_or_read(tmp_path, place):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        for group in GROUPS:
+            file.create_group(group).create_dataset("0", data=np.full((1, 32, 32), 0.5, np.float32))
+    content = bytearray(path.read_bytes())
+    content[place : place + 4] = b"\xff\x7f\xff\x7f"
+    path.write_bytes(content)
+    try:
+        for pair in published_pairs(path):
+            pair.read()
+    except FusionError as error:
+        assert len(str(error).splitlines()) == 1

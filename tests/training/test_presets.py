@@ -42,8 +42,8 @@ def test_overrides_are_read_as_yaml() -> None:
         ("light", {"batch": "0"}, "at least 1"),
         ("light", {"batch": "3", "accumulate": "2"}, "cannot be split into 2"),
         ("light", {"precision": "fp16"}, "precision 'fp16' is unknown; choose fp32 or bf16"),
-        ("light", {"losses": "[1"}, "not valid YAML"),
-        ("absent.yaml", {}, "cannot read the configuration absent.yaml"),
+        ("light", {"losses": "[1"}, "no sound value"),
+        ("absent.yaml", {}, "absent.yaml does not exist"),
     ],
 )
 def test_wrong_configurations_say_what_is_wrong(preset: str, overrides: dict[str, str], message: str) -> None:

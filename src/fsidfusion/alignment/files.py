@@ -9,10 +9,11 @@ from PIL import Image
 
 from fsidfusion.alignment.estimate import MAX_PAIRS, Method, estimate, from_points
 from fsidfusion.alignment.models import Model, Points
-from fsidfusion.alignment.transform import Alignment
+from fsidfusion.alignment.transform import FARTHEST, Alignment
 from fsidfusion.errors import InputError
 from fsidfusion.images.files import read_header, read_picture
 from fsidfusion.images.pairs import Pair
+from fsidfusion.images.text import read_text
 from fsidfusion.thermal.reading import read_thermal, read_thermal_header, read_visible
 
 _EXIF_IFD, _FOCAL_35MM = 0x8769, 0xA405
@@ -83,14 +84,8 @@ def read_points(path: Path) -> tuple[Points, Points]:
     Raises:
         InputError: no such file, or a line that is not four finite numbers.
     """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as a file of matched points ({type(error).__name__})"
-        ) from error
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path, "file of matched points").splitlines(), start=1):
         words = line.partition("#")[0].replace(",", " ").split()
         if not words:
             continue
@@ -98,9 +93,9 @@ def read_points(path: Path) -> tuple[Points, Points]:
             row = [float(word) for word in words]
         except ValueError:
             row = []
-        if len(row) != 4 or not all(map(math.isfinite, row)):
+        if len(row) != 4 or not all(abs(value) <= FARTHEST for value in row):
             raise InputError(
-                f"{path}, line {number}: {line.strip()!r};"
+                f"{path}, line {number}: {line.strip()[:80]!r};"
                 " expected visible x, visible y, infrared x, infrared y"
             )
         rows.append(row)

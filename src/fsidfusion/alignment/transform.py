@@ -2,11 +2,12 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +15,10 @@ from fsidfusion.alignment.models import Matrix, transform_points
 from fsidfusion.alignment.sampling import sample_field
 from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.text import read_json
 
 FORMAT = "fsidfusion alignment 1"
+FARTHEST = 1e9  # pixels, beyond which nothing is placed
 _ASPECT_SLACK = 0.01  # relative difference of aspect ratios that still are the same camera at another size
 
 Size = tuple[int, int]  # (height, width)
@@ -134,11 +137,12 @@ def write_alignment(path: Path, alignment: Alignment) -> None:
         None if alignment.field is None else np.round(alignment.field, 3).astype(float).tolist()
     )
     for name in ("score", "score_without", "residual"):
-        content[name] = None if content[name] is None else round(float(content[name]), 4)
+        known = content[name] is not None and math.isfinite(content[name])
+        content[name] = round(float(content[name]), 4) if known else None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as stream:
-            stream.write((json.dumps(content, indent=1) + "\n").encode())
+            stream.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another output") from error
 
@@ -149,17 +153,12 @@ def read_alignment(path: Path) -> Alignment:
     Raises:
         InputError: no such file, or one that holds no sound alignment.
     """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; write one with 'fsidfusion align'")
+    stored = read_json(path, _Stored, "alignment")
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; write one with 'fsidfusion align'") from error
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is no readable JSON file ({type(error).__name__}); estimate it again"
-        ) from error
-    try:
-        return _parse(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return stored.alignment()
+    except ValueError as error:
         raise InputError(f"{path} holds no sound alignment ({error}); estimate it again") from error
 
 
@@ -176,33 +175,47 @@ def read_align(choice: str, crop: bool = False) -> Alignment | Literal["auto"] |
     return "auto" if choice == "auto" else read_alignment(Path(choice))
 
 
-def _parse(content: dict[str, Any]) -> Alignment:
-    if content["format"] != FORMAT:
-        raise ValueError(f"format {content['format']!r}, expected {FORMAT!r}")
-    values = {entry.name: content[entry.name] for entry in fields(Alignment)}
-    values["matrix"] = np.asarray(values["matrix"], np.float64)
-    if values["matrix"].shape != (3, 3) or not np.isfinite(values["matrix"]).all():
-        raise ValueError("its matrix is not 3x3 finite numbers")
-    if abs(np.linalg.det(values["matrix"])) < 1e-12:
-        raise ValueError("its matrix cannot be inverted")
-    if values["field"] is not None:
-        values["field"] = np.asarray(values["field"], np.float32)
-        if (
-            values["field"].ndim != 3
-            or values["field"].shape[2] != 2
-            or not np.isfinite(values["field"]).all()
-        ):
-            raise ValueError("its field is not rows of columns of two finite numbers")
-    for name in ("visible_size", "infrared_size"):
-        height, width = (int(side) for side in values[name])
-        if min(height, width) < 1:
-            raise ValueError(f"its {name} is not positive")
-        values[name] = height, width
-    x, y = (float(value) for value in values["shift"])
-    if not math.isfinite(x + y):
-        raise ValueError("its shift is not finite")
-    values["shift"] = x, y
-    return Alignment(**values)
+_Side = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+_Pixels = Annotated[float, msgspec.Meta(ge=-FARTHEST, le=FARTHEST)]
+_Row = tuple[_Pixels, _Pixels, _Pixels]
+
+
+class _Stored(msgspec.Struct):
+    """The file of an alignment."""
+
+    format: Literal["fsidfusion alignment 1"]
+    matrix: tuple[_Row, _Row, _Row]
+    visible_size: tuple[_Side, _Side]
+    infrared_size: tuple[_Side, _Side]
+    model: str
+    method: str
+    field: list[list[tuple[_Pixels, _Pixels]]] | None
+    shift: tuple[_Pixels, _Pixels]
+    distance: float | None
+    score: float | None
+    score_without: float | None
+    residual: float | None
+    pairs: Annotated[int, msgspec.Meta(ge=1)]
+    date: str
+
+    def alignment(self) -> Alignment:
+        """What it describes. ValueError where no picture can be placed by it."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__ if name != "format"}
+        matrix = np.array(self.matrix, np.float64)
+        if abs(np.linalg.det(matrix)) < 1e-12 or abs(matrix[2, 2]) < 1e-9:
+            raise ValueError("its matrix cannot be inverted")
+        height, width = self.visible_size
+        corners = np.array([(x, y, 1.0) for x in (0, width) for y in (0, height)])
+        if np.ptp(np.sign(corners @ matrix[2])):
+            raise ValueError("its perspective runs through the picture")
+        if self.distance is not None and not self.distance > 0:
+            raise ValueError("its distance is not positive")
+        field = None
+        if self.field is not None:
+            if not self.field or not self.field[0] or len({len(row) for row in self.field}) > 1:
+                raise ValueError("its field is no table")
+            field = np.array(self.field, np.float32)
+        return Alignment(**{**values, "matrix": matrix, "field": field})
 
 
 def _scaling(factors: tuple[float, float]) -> Matrix:

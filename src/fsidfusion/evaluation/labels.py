@@ -1,16 +1,16 @@
 """Boxes from label files, YOLO text (as MSRS has it) and COCO JSON; faults are named by file and line."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import msgspec
 
 from fsidfusion.errors import InputError
 from fsidfusion.evaluation.boxes import Boxes
+from fsidfusion.images.text import as_model, read_json, read_text, read_yaml
 
 SLACK = 1.0  # pixels by which a box may leave the frame: labels are rounded; it is cut at the edge
 
@@ -82,12 +82,12 @@ def _read_yolo(folder: Path, sizes: Mapping[str, Size], classes: tuple[str, ...]
     for name, size in sizes.items():
         path = folder / f"{name}.txt"
         try:
-            lines = path.read_text("utf-8").splitlines()
-        except FileNotFoundError:
-            bad.append(BadLabel(str(path), f"there is no label file for frame {name}"))
+            lines = read_text(path, "label file").splitlines() if path.exists() else None
+        except InputError as error:
+            bad.append(BadLabel(str(path), str(error)))
             continue
-        except (OSError, UnicodeDecodeError) as error:
-            bad.append(BadLabel(str(path), f"cannot be read ({type(error).__name__})"))
+        if lines is None:
+            bad.append(BadLabel(str(path), f"there is no label file for frame {name}"))
             continue
         found: list[tuple[int, list[float]]] = []
         for number, line in enumerate(lines, 1):
@@ -110,9 +110,9 @@ def _yolo_line(line: str, size: Size, classes: int) -> tuple[int, list[float]] |
     except ValueError:
         return f"expected 'class x y w h', found {line.strip()[:60]!r}"
     if not number.is_integer():
-        return f"class {words[0]!r} is not a whole number"
+        return f"class {words[0][:60]!r} is not a whole number"
     if not 0 <= number < classes:
-        return f"class {words[0]} is out of range 0..{classes - 1}"
+        return f"class {words[0][:60]} is out of range 0..{classes - 1}"
     height, width = size
     corners = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
     return check_box(corners, size) or (int(number), corners)
@@ -123,40 +123,68 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     for place in (folder, folder.parent, folder.parent.parent):
         listing, description = place / "classes.txt", place / "data.yaml"
         if listing.is_file():
-            lines = [line.split() for line in listing.read_text("utf-8").splitlines() if line.strip()]
+            lines = [
+                line.split() for line in read_text(listing, "list of classes").splitlines() if line.strip()
+            ]
             numbered = all(words[0] == str(place) and len(words) > 1 for place, words in enumerate(lines))
             return tuple(" ".join(words[1:] if numbered else words) for words in lines)
         if description.is_file():
-            try:
-                names = yaml.safe_load(description.read_text("utf-8"))["names"]
-                ordered = [names[key] for key in sorted(names)] if isinstance(names, dict) else list(names)
-            except (yaml.YAMLError, KeyError, TypeError) as error:
-                raise InputError(f"{description} has no list of names; give --classes") from error
+            names = as_model(read_yaml(description), _Named, f"{description} (or give --classes)").names
+            ordered = [names[key] for key in sorted(names)] if isinstance(names, dict) else names
             return tuple(map(str, ordered))
     raise InputError(f"no classes.txt or data.yaml names the classes of {folder}; give --classes")
 
 
+class _Named(msgspec.Struct):
+    """data.yaml of a YOLO set, as far as it is needed."""
+
+    names: list[str | int] | dict[int, str | int]
+
+
+class _Image(msgspec.Struct):
+    id: int | str
+    file_name: str
+
+
+class _Category(msgspec.Struct):
+    id: int | str
+    name: str | int
+
+
+class _Annotation(msgspec.Struct):
+    image_id: int | str | None = None
+    category_id: int | str | None = None
+    bbox: Any = None
+    iscrowd: bool | int | None = None
+    id: int | str | None = None
+
+
+class _Coco(msgspec.Struct):
+    """A COCO file, as far as it is needed."""
+
+    images: list[_Image]
+    categories: list[_Category]
+    annotations: list[_Annotation]
+
+
 def _read_coco(path: Path, sizes: Mapping[str, Size], wanted: Sequence[str]) -> Labels:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        images = {image["id"]: Path(str(image["file_name"])).stem for image in content["images"]}
-        named = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        annotations = [dict(annotation) for annotation in content["annotations"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is no COCO file of images, categories and annotations ({type(error).__name__}: {error})"
-        ) from error
+    content = read_json(path, _Coco, "COCO file of images, categories and annotations")
+    images: dict[int | str | None, str] = {image.id: Path(image.file_name).stem for image in content.images}
+    named = {entry.id: str(entry.name) for entry in content.categories}
+    annotations = content.annotations
     classes = tuple(wanted) or tuple(named[key] for key in sorted(named, key=str))
     categories = {key: classes.index(name) for key, name in named.items() if name in classes}
     found: dict[str, list[tuple[int, list[float]]]] = {name: [] for name in images.values() if name in sizes}
     bad = [BadLabel(str(path), f"there is no image of frame {name}") for name in sizes if name not in found]
     for place, annotation in enumerate(annotations):
-        name = images.get(annotation.get("image_id"), "")
-        if annotation.get("iscrowd") or (name and name not in sizes):
+        name = images.get(annotation.image_id, "")
+        if annotation.iscrowd or (name and name not in sizes):
             continue
         label = _coco_box(annotation, name, sizes, named, categories)
         if isinstance(label, str):
-            bad.append(BadLabel(f"{path}, annotation {annotation.get('id', place)}", label))
+            bad.append(
+                BadLabel(f"{path}, annotation {place if annotation.id is None else annotation.id}", label)
+            )
         elif label:
             found[name].append(label)
     boxes = {name: _cut(labels, sizes[name]) for name, labels in found.items()}
@@ -164,24 +192,24 @@ def _read_coco(path: Path, sizes: Mapping[str, Size], wanted: Sequence[str]) -> 
 
 
 def _coco_box(
-    annotation: Mapping[str, Any],
+    annotation: "_Annotation",
     name: str,
     sizes: Mapping[str, Size],
     named: Mapping[Any, str],
     categories: Mapping[Any, int],
 ) -> tuple[int, list[float]] | str | None:
     """Class and corners, what is wrong with them, or None for a class that was not asked for."""
-    category = annotation.get("category_id")
+    category = annotation.category_id
     if not name:
-        return f"image_id {annotation.get('image_id')!r} is none of the images"
+        return f"image_id {str(annotation.image_id)[:60]!r} is none of the images"
     if category not in named:
-        return f"category_id {category!r} is none of the categories"
+        return f"category_id {str(category)[:60]!r} is none of the categories"
     if category not in categories:
         return None
     try:
-        x, y, w, h = map(float, annotation["bbox"])
-    except (KeyError, TypeError, ValueError):
-        return f"expected bbox [x, y, w, h], found {annotation.get('bbox')!r}"
+        x, y, w, h = map(float, annotation.bbox)
+    except (TypeError, ValueError, OverflowError):
+        return f"expected bbox [x, y, w, h], found {str(annotation.bbox)[:60]!r}"
     corners = [x, y, x + w, y + h]
     return check_box(corners, sizes[name]) or (categories[category], corners)
 

@@ -17,7 +17,6 @@ MAX_PIXELS = 500_000_000  # of a picture; --max-megapixels
 MAX_VOXELS = 1_000_000_000  # of a volume: a whole body of 512x512x3800
 MAX_PAGES = 10_000  # directories of one TIFF file
 MAX_TEXT = 256 << 20  # bytes of a text file: tables of a million boxes
-MAX_TREE = 1_000_000  # values in a YAML file
 MAX_METADATA = 64 << 20  # bytes of what stands beside the pixels of a picture
 DEFLATE_RATIO = 1032  # bytes that one byte can unpack to at most
 _CHUNK = 1 << 20

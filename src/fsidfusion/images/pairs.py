@@ -14,6 +14,7 @@ from typing import Literal
 from fsidfusion.errors import InputError
 from fsidfusion.images.camera_names import nearest, of_side, pair_shots, shot_of
 from fsidfusion.images.files import FORMATS
+from fsidfusion.images.text import read_text
 
 Task = Literal["thermal", "medical"]  # medical: MRI, with CT, PET or SPECT in the infrared place
 Place = Literal["visible", "infrared"]
@@ -325,7 +326,7 @@ def _in_folder(folder: Path, recursive: bool) -> list[_Source]:
 
 
 def _in_list(listing: Path, recursive: bool) -> list[_Source]:
-    lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in read_text(listing, "list of paths").splitlines()]
     if not any(lines):
         raise InputError(f"list {listing} is empty; expected one path a line")
     return _expand([line for line in lines if line], recursive)

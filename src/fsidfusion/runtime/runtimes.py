@@ -227,7 +227,7 @@ def version_of(name: str) -> str:
 def _read_cache() -> dict[str, str]:
     try:
         known = json.loads((cache_folder() / "runtimes.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return {k: v for k, v in known.items() if isinstance(v, str)} if isinstance(known, dict) else {}
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.images.budget import MAX_PIXELS
+from fsidfusion.images.text import reason
 from fsidfusion.training.patches import PatchCache, SourcePair, split_of
 
 GROUPS = ("ir_patchs", "vis_patchs")
@@ -51,9 +53,9 @@ def published_pairs(path: Path, validation: bool = True) -> list[SourcePair]:
     try:
         with h5py.File(path, "r") as file:
             names = [set(file[group]) for group in GROUPS]
-    except (OSError, KeyError) as error:
+    except Exception as error:  # an untrusted file: whatever its library raises, the file is what is wrong
         raise InputError(
-            f"{path} is not a published patch file ({error}); expected groups {' and '.join(GROUPS)}"
+            f"{path} is not a published patch file ({reason(error)}); expected groups {' and '.join(GROUPS)}"
         ) from error
     lone = names[0] ^ names[1]
     if lone or not names[0]:
@@ -71,8 +73,14 @@ def published_pairs(path: Path, validation: bool = True) -> list[SourcePair]:
 
 
 def _read(h5py: Any, path: Path, stem: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    with h5py.File(path, "r") as file:
-        patches = [np.asarray(file[group][stem], np.float32).squeeze() for group in GROUPS]
+    try:
+        with h5py.File(path, "r") as file:
+            stored = [file[group][stem] for group in GROUPS]
+            if any(patch.size > MAX_PIXELS for patch in stored):
+                raise ValueError("it claims more pixels than any picture")
+            patches = [np.asarray(patch, np.float32).squeeze() for patch in stored]
+    except Exception as error:  # likewise
+        raise InputError(f"{path}: patch {stem} cannot be read ({reason(error)}); make it again") from error
     for patch in patches:
         if patch.ndim != 2 or not np.isfinite(patch).all() or patch.min() < 0 or patch.max() > 1:
             raise InputError(f"{path}: patch {stem} is not a (1, side, side) array in 0..1")

@@ -12,6 +12,7 @@ import tyro
 import yaml
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.text import parse_yaml, read_text
 
 Precision = Literal["fp32", "bf16"]
 Decay = Literal["step", "cosine"]
@@ -139,29 +140,22 @@ def load_config(preset: str, overrides: dict[str, str] | None = None) -> TrainCo
         InputError: for an unknown preset or field, or a value of the wrong type.
     """
     if preset.endswith((".yaml", ".yml")):
-        try:
-            text = Path(preset).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "no text in UTF-8"
-            raise InputError(f"cannot read the configuration {preset}: {reason}") from error
+        text = read_text(Path(preset), "configuration")
     elif preset in preset_names():
         text = (files("fsidfusion.training") / "recipes" / f"{preset}.yaml").read_text()
     else:
         raise InputError(
             f"preset {preset!r} does not exist; choose {', '.join(preset_names())} or give a .yaml file"
         )
-    try:
-        values = yaml.safe_load(text) or {}
-        changes = {name: yaml.safe_load(value) for name, value in (overrides or {}).items()}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{preset}: not valid YAML ({str(error).splitlines()[0]})") from error
+    values = parse_yaml(text, preset, "configuration") or {}
+    changes = {name: parse_yaml(value, name, "value") for name, value in (overrides or {}).items()}
     if not isinstance(values, dict):
         raise InputError(f"{preset} holds {type(values).__name__}, not fields with values such as 'batch: 8'")
     values |= changes
     types = get_type_hints(TrainConfig)
     for name, value in values.items():
         if name not in types:
-            close = get_close_matches(name, types, 1)
+            close = get_close_matches(str(name)[:80], types, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise InputError(f"{preset}: unknown field {_brief(name)}{hint}")
         values[name] = _typed(name, types[name], value)

@@ -91,11 +91,11 @@ class Record:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a JSON lines file, one for each step in order; [] where there is no file."""
     lines: dict[int, dict[str, Any]] = {}
-    for text in path.read_text("utf-8").splitlines() if path.exists() else []:
+    for text in path.read_text("utf-8", "replace").splitlines() if path.exists() else []:
         try:
             line = json.loads(text)
             lines[int(line["step"])] = line
-        except (ValueError, KeyError, TypeError):  # cut off by a crash
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # cut off by a crash
             continue
     return [lines[step] for step in sorted(lines)]
 

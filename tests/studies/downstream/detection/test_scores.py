@@ -120,12 +120,12 @@ def test_predictions_of_other_detectors_name_frames_in_their_own_way(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "holds no COCO results"),
+        ("{", "no sound COCO"),
         ('{"images": []}', "holds no COCO results"),
         ('[{"image_id": 9, "category_id": 0, "bbox": [0, 0, 1, 1], "score": 1}]', "image_id 9"),
         ('[{"image_id": 1, "category_id": 5, "bbox": [0, 0, 1, 1], "score": 1}]', "category_id 5"),
         ('[{"image_id": 1, "category_id": 0, "bbox": [0, 0, 1], "score": 1}]', "lacks"),
-        ('[{"image_id": 1, "category_id": 0, "bbox": [0, 0, 1, NaN], "score": 1}]', "not finite"),
+        ('[{"image_id": 1, "category_id": 0, "bbox": [0, 0, 1, NaN], "score": 1}]', "malformed"),
     ],
 )
 def test_wrong_predictions_are_named(tmp_path, content, said):

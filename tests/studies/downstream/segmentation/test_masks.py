@@ -150,7 +150,7 @@ def test_values_and_indices_are_inverse(values):
         (FMB.replace("30]", "256]"), "colour of lamp 256"),
         (FMB.replace("ignore: 0", "ignore: [4]"), "the value 4 twice"),
         (FMB.replace("lamp", "road"), "the name road twice"),
-        ("classes: [", "cannot read"),
+        ("classes: [", "no sound class file"),
     ],
 )
 def test_wrong_class_files(tmp_path, text, message):

@@ -16,6 +16,7 @@ from fsidfusion.errors import InputError, MissingDependency
 from fsidfusion.evaluation.boxes import Boxes, overlap, time_of_day
 from fsidfusion.evaluation.methods import some
 from fsidfusion.images.atomic import write_text
+from fsidfusion.images.text import read_json
 from fsidfusion.studies.downstream.detection.frames import LabelledFrames
 
 METRICS = ("mAP50", "mAP75", "mAP50:95", "precision", "recall", "F1")
@@ -110,12 +111,14 @@ def read_predictions(path: Path, frames: LabelledFrames) -> list[Boxes]:
         InputError: no such file, an image or a category that is none of the frames', or a malformed result.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content: Any = read_json(path, object, "COCO file of results")
         whole: dict[str, Any] = content if isinstance(content, dict) else {"annotations": content}
         results = list(whole["annotations"])
         images = {image["id"]: Path(image["file_name"]).stem for image in whole.get("images", ())}
         categories = {c["id"]: frames.classes.index(c["name"]) for c in whole.get("categories", ())}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} holds no COCO results for {', '.join(frames.classes)} ({type(error).__name__}: {error})"
         ) from error
@@ -129,7 +132,7 @@ def read_predictions(path: Path, frames: LabelledFrames) -> list[Boxes]:
             image, category = result["image_id"], result["category_id"]
             x, y, w, h = map(float, result["bbox"])
             likely = float(result["score"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"{path}: result {number} lacks image_id, category_id, bbox or score ({error!r})"
             ) from error

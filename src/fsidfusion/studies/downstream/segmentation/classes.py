@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.text import read_yaml
 
 Mask = NDArray[np.uint8]  # (H, W)
 Colour = tuple[int, int, int]  # RGB, 0..255
@@ -90,11 +90,7 @@ def load_classes(file: Path | None = None) -> Classes:
     """
     if file is None:
         return MSRS
-    try:
-        content = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read the class file {file} ({' '.join(str(error).split())})") from error
-    return parse_classes(content, str(file))
+    return parse_classes(read_yaml(file, "class file"), str(file))
 
 
 def parse_classes(content: Any, source: str) -> Classes:
@@ -122,26 +118,29 @@ def parse_classes(content: Any, source: str) -> Classes:
         colour = entry.get("colour") if isinstance(entry, dict) else None
         if not isinstance(colour, list) or len(colour) != 3 or not str(entry.get("name") or ""):
             raise InputError(
-                f"{source}: class {value} is {entry!r}, expected {{name: road, colour: [0, 128, 255]}}"
+                f"{source}: class {str(value)[:60]} is {str(entry)[:80]},"
+                " expected {name: road, colour: [0, 128, 255]}"
             )
         names.append(str(entry["name"]))
-        colours.append(tuple(_byte(part, f"{source}: colour of {entry['name']}") for part in colour))
+        colours.append(
+            tuple(_byte(part, f"{source}: colour of {str(entry['name'])[:60]}") for part in colour)
+        )
     if not 2 <= len(values) <= MOST:
         raise InputError(f"{source} has {len(values)} classes, expected 2 to {MOST}")
     for what, given in (("value", [*values, *ignored]), ("name", names)):
         twice = _repeated(given)
         if twice:
-            raise InputError(f"{source} gives the {what} {twice[0]} twice; each has one meaning")
+            raise InputError(f"{source} gives the {what} {str(twice[0])[:60]} twice; each has one meaning")
     return Classes(tuple(names), tuple(colours), tuple(values), tuple(ignored))  # type: ignore[arg-type]
 
 
 def _byte(given: Any, what: str) -> int:
     try:
         number = int(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = -1
     if not 0 <= number <= 255:
-        raise InputError(f"{what} {given!r} is not a number of 0..255")
+        raise InputError(f"{what} {str(given)[:60]} is not a number of 0..255")
     return number
 
 
