@@ -76,6 +76,51 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Seeing:
+    """Tell how many labelled people fused pictures show, in clear air, haze and smoke, by day and night."""
+
+    data: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """labelled pairs, as 'detect' takes them; its test frames are looked at"""
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
+    """networks and rules; by default the default network and the rules maximum, mean and laplacian"""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("out/seeing")
+    """for seeing.md and seeing.json"""
+    name: str = ""
+    """of the data in the table; by default the folder's"""
+    workers: int | None = None
+    """threads; one for every core by default"""
+    write_docs: bool = False
+    """also write the part of docs/results.md of this checkout that tells of people"""
+
+    def run(self) -> None:
+        """Measure and write."""
+        from json import dumps
+
+        from fsidfusion import DEFAULT_MODEL
+        from fsidfusion.evaluation.methods import Model
+        from fsidfusion.fusion.rules import RULES
+        from fsidfusion.images.atomic import write_text
+        from fsidfusion.studies import seeing
+        from fsidfusion.studies.downstream.detection.frames import open_detection_set
+        from fsidfusion.studies.pages import RESULTS, read_part, write_part
+
+        if self.write_docs:
+            read_part(RESULTS, "seeing")
+        frames = open_detection_set(self.data).test
+        names = self.models or (DEFAULT_MODEL, "maximum", "mean", "laplacian")
+        ranges = [("none",) if name in RULES else ("percentile",) for name in names]  # what is usual for each
+        models = [Model(name, range_, colors=seeing.COLORS) for name, range_ in zip(names, ranges)]
+        with progress(len(frames) * len(seeing.CONDITIONS), shown=True) as report:
+            sight = seeing.measure(frames, models, self.workers, report)
+        text = seeing.to_markdown(sight, models, self.name or self.data.resolve().name)
+        write_text(self.output / "seeing.md", text)
+        write_text(self.output / "seeing.json", dumps(sight.record(), indent=1) + "\n")
+        if self.write_docs:
+            write_part(RESULTS, "seeing", text)
+        print(text)
+
+
+@dataclass(frozen=True)
 class Metrics:
     """Time every metric on one rendered triple, against its formula written down plainly."""
 
@@ -238,7 +283,7 @@ class Align:
 
 
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-def benchmark(task: Quality | Metrics | Speed | Train | Data | Align) -> None:
+def benchmark(task: Quality | Seeing | Metrics | Speed | Train | Data | Align) -> None:
     """Measure quality on the test sets, speed, or alignment.
 
     Quality: fsidfusion benchmark quality --data datasets/ -o out/quality
