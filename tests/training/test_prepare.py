@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,21 @@ def test_pixels_are_on_the_disk_before_the_journal_says_so(
     monkeypatch.setattr(os, "fsync", look)
     prepare(random_pairs(2), tmp_path / "cache", PatchSettings(patch=0))
     assert said[:4] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_the_pair_first(tmp_path: Path, number: signal.Signals) -> None:
+    def stop(pair: SourcePair, patches: int) -> None:
+        if pair.stem == "2":
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        prepare(random_pairs(), tmp_path / "cache", PatchSettings(patch=0), stop)
+    assert caught.value.number == number
+    assert [path.name for path in tmp_path.iterdir()] == ["cache.partial"]
+    read: list[str] = []
+    prepare(random_pairs(), tmp_path / "cache", PatchSettings(patch=0), lambda p, n: read.append(p.stem))
+    assert read == ["3", "4", "5"]
 
 
 def test_two_do_not_prepare_one_cache(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Prepare:
     def run(self) -> int:
         """Prepare."""
         from rich.console import Console
-        from rich.progress import track
+        from rich.progress import Progress
 
         from fsidfusion.errors import InputError
         from fsidfusion.training.hdf5 import published_pairs, write_published
@@ -65,7 +65,8 @@ class Prepare:
         if self.format == "hdf5" and folder.exists() and PatchCache(folder).settings == settings:
             cache = PatchCache(folder)  # a stopped run had come so far
         else:
-            cache = prepare(track(pairs, "preparing", console=Console(stderr=True)), folder, settings)
+            with Progress(console=Console(stderr=True)) as bar:
+                cache = prepare(bar.track(pairs, description="preparing"), folder, settings)
         held = len(cache.positions("validation"))
         print(f"{len(cache)} items from {len(pairs)} pairs ({held} for validation) in {folder}")
         if self.format == "hdf5":

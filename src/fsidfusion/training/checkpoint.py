@@ -45,10 +45,15 @@ class RunFolder:
         return sorted(path for path in found if path.stem.isdigit())
 
     @property
+    def newest(self) -> Path | None:
+        """The newest checkpoint."""
+        found = self.checkpoints()
+        return found[-1] if found else None
+
+    @property
     def position(self) -> Position:
         """Where the newest checkpoint stands; at the start without one. InputError where it is damaged."""
-        found = self.checkpoints()
-        return Position(**_noted(found[-1], "position")) if found else Position()
+        return Position(**_noted(self.newest, "position")) if self.newest else Position()
 
     def save(
         self,
@@ -94,13 +99,13 @@ class RunFolder:
         Raises:
             InputError: it is damaged, or belongs to another network.
         """
-        found = self.checkpoints()
-        if not found:
+        newest = self.newest
+        if newest is None:
             return Position()
-        with _readable(found[-1]):
-            with safe_open(found[-1], "pt") as file:
+        with _readable(newest):
+            with safe_open(newest, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            counts = _noted(found[-1], "counts")
+            counts = _noted(newest, "counts")
             network.load_state_dict(_part(tensors, "weights"))
             if average is not None:
                 average.load_state_dict(_part(tensors, "average"))
@@ -142,13 +147,12 @@ def open_run(
         run = RunFolder(path, identity)
         if any(entry.is_dir() and entry.name.isdigit() for entry in (path / "checkpoints").glob("*")):
             raise InputError(f"{path} holds checkpoints of an earlier version; choose another folder")
-        found = run.checkpoints()
-        if found and not resume:
+        if run.newest and not resume:
             raise InputError(
                 f"{path} holds a run already; resume it with --resume auto or choose another folder"
             )
-        if found:
-            begun = _noted(found[-1], "identity")
+        if run.newest:
+            begun = _noted(run.newest, "identity")
             changed = [name for name in {**begun, **identity} if begun.get(name) != identity.get(name)]
             if changed:
                 raise InputError(

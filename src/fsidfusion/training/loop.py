@@ -19,7 +19,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from fsidfusion.errors import InputError
 from fsidfusion.training.checkpoint import Position, RunFolder
-from fsidfusion.training.processes import agree, stop_requests
+from fsidfusion.training.processes import agree
+from fsidfusion.training.stops import stop_requests
 
 EXPLODED = 1e4  # times the running mean of the gradient norm
 TIME = -1  # why a training stopped: its time was up
@@ -117,7 +118,7 @@ def fit(
         averaged.n_averaged.fill_(position.step + 1)  # the weights at the start count as the first
     device = next(network.parameters()).device
     parts = _parts(network, optimizer)
-    first, before, path = position.step, position.seconds, (run.checkpoints() if run else [])[-1:]
+    first, before, path = position.step, position.seconds, run.newest if run else None
     started = saved = time.monotonic()
     stopped = 0
     with stop_requests() as stop:
@@ -131,7 +132,7 @@ def fit(
                 raise InputError(
                     f"training diverged at step {step}: gradient norm {norm:.3g}, losses "
                     f"{ {k: round(v, 5) for k, v in losses.items()} }; last good checkpoint: "
-                    f"{path[0] if path else 'none'}; start again with a lower learning_rate in another folder"
+                    f"{path or 'none'}; start again with a lower learning_rate in another folder"
                 )
             optimizer.step()
             if averaged is not None:
@@ -144,9 +145,9 @@ def fit(
             stopped = agree(asked, world, device)
             due = stopped or position.step == task.steps or now - saved > 60 * checkpoint_minutes
             if run and run.writes and due:
-                path = [run.save(position, network, average, optimizer)]
+                path = run.save(position, network, average, optimizer)
                 saved = time.monotonic()
-    return Reached(position.step, task.steps, kept.eval(), stopped, path[0] if path else None)
+    return Reached(position.step, task.steps, kept.eval(), stopped, path)
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:

@@ -23,6 +23,7 @@ from fsidfusion.training.patches import (
     SourcePair,
     cut,
 )
+from fsidfusion.training.stops import StopRequested, stop_requests
 
 
 def prepare(
@@ -37,6 +38,7 @@ def prepare(
     and the folder gets its name only when it is complete.
 
     Raises:
+        StopRequested: after the pair at which Ctrl-C or SIGTERM came.
         InputError: when ``output`` exists or another process writes it, no patch is left, a pair differs in
             size, the settings changed between a stopped run and this one, or the disk is full (what is
             written is kept).
@@ -89,6 +91,7 @@ def _append(
         (partial / "infrared.raw").open("ab") as infrared_file,
         (partial / "visible.raw").open("ab") as visible_file,
         (partial / "journal.jsonl").open("a") as journal,
+        stop_requests() as stop,
     ):
         for file in (infrared_file, visible_file):
             file.truncate(offset)
@@ -119,6 +122,8 @@ def _append(
             items.extend(new)
             if on_pair:
                 on_pair(pair, len(new))
+            if stop.number:
+                raise StopRequested(stop.number)
     return items
 
 

@@ -1,52 +1,13 @@
-"""What surrounds a training: requests to stop, and several processes that torchrun started."""
+"""Several processes that torchrun started for one training."""
 
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from fsidfusion.errors import InputError
-
-
-class StopRequested(KeyboardInterrupt):
-    """Raised where work ends early because Ctrl-C or SIGTERM (``number``) asked for it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-class StopRequest:
-    """Whether a stop was asked for: ``number`` is the signal's, 0 before."""
-
-    number = 0
-
-
-@contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Ctrl-C and SIGTERM let the step end and be saved; a second Ctrl-C stops at once."""
-    stop = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    handlers: dict[signal.Signals, Any] = {}
-
-    def ask(number: int, frame: object) -> None:
-        stop.number = number
-        signal.signal(number, handlers[signal.Signals(number)])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handlers[number] = signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

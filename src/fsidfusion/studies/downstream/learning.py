@@ -10,7 +10,7 @@ from torch import nn
 
 from fsidfusion.training.checkpoint import open_run
 from fsidfusion.training.loop import Progress, Reached, Task, fit
-from fsidfusion.training.processes import StopRequested
+from fsidfusion.training.stops import StopRequested
 
 CHECKPOINT_MINUTES = 1.0
 

@@ -1,0 +1,43 @@
+"""Requests to stop, by Ctrl-C and SIGTERM: what is being done is ended first."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class StopRequested(KeyboardInterrupt):
+    """Raised where work ends early because Ctrl-C or SIGTERM (``number``) asked for it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+class StopRequest:
+    """Whether a stop was asked for: ``number`` is the signal's, 0 before."""
+
+    number = 0
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Ctrl-C and SIGTERM only set a number: what is at hand is ended and kept; a second one stops at once."""
+    stop = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    handlers: dict[signal.Signals, Any] = {}
+
+    def ask(number: int, frame: object) -> None:
+        stop.number = number
+        signal.signal(number, handlers[signal.Signals(number)])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handlers[number] = signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
