@@ -14,7 +14,7 @@ import pytest
 from fsidfusion.cli import main
 from fsidfusion.fusion.volumes.dicom import read_series
 from fsidfusion.images.files import Picture, read_picture, write_picture
-from volume_files import head, oblique, write_dicom_series, write_nifti_file
+from volume_files import head, oblique, write_dicom_series, write_dose, write_nifti_file
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 MAXIMUM = ("--model", "maximum")
@@ -63,7 +63,7 @@ def test_a_process_writes_a_volume_views_and_a_report(pair):
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stderr.startswith("note: the CT covers 78% of the MRI grid")
+    assert result.stderr.startswith("note: the CT covers 78% of the grid")
     assert result.stdout.startswith("new/fused.nii.gz  24x28x20 voxels, axial slices  ")
     image, source = nibabel.load(pair / "new" / "fused.nii.gz"), nibabel.load(pair / "t1.nii.gz")
     assert np.array_equal(image.affine, source.affine)
@@ -95,17 +95,86 @@ def test_uptake_becomes_colour(pair):
 def test_one_of_mixed_series(pair, capsys):
     for path in (pair / "ct").iterdir():
         path.rename(pair / "mr" / path.name)
-    assert fuse(pair, mri="mr", ct="mr") == 2
+    assert fuse(pair, mri="mr", ct="mr") == 0  # the roles tell which is which
+    assert "of the 2 series in" in capsys.readouterr().err
+    line = ["fuse", "--mri", f"{pair}/mr", "--pet", f"{pair}/mr", *MAXIMUM, "-o", f"{pair}/b.nii"]
+    assert main(line) == 2
     assert "holds 2 series" in capsys.readouterr().err
+    (pair / "fused.nii.gz").unlink()
     assert fuse(pair, "--series", "3", "1.2.3.77", mri="mr", ct="mr") == 2  # both are number 3
     assert "names 2 of the 2 series" in capsys.readouterr().err
     uid = str(next(iter({p.name[:6] for p in (pair / "mr").iterdir()} - {".2.3.7"})))
     assert fuse(pair, "--series", uid, "77", mri="mr", ct="mr") == 0
 
 
+def test_a_window_in_the_unit_and_slices_as_acquired(pair, capsys):
+    assert fuse(pair, "--window=-100..300", "--base-window", "0..900") == 0
+    said = capsys.readouterr().out
+    assert "24x28x20 voxels, axial slices" in said
+    assert "MRI 0..900 (as asked)  CT -100..300 HU (as asked)" in said
+
+
+def test_a_folder_of_one_study_a_dose_and_outlines(pair, capsys):
+    """Roles by modality, an RTDOSE on a CT, a label map drawn into it."""
+    write_dose(pair / "mr" / "dose.dcm", head((16, 16, 30), oblique((0, 0, 0), (2.0, 2.4, 2.5)), high=60))
+    for path in (pair / "ct").iterdir():
+        path.rename(pair / "mr" / path.name)
+    labels = np.zeros((30, 30, 30), np.uint8)
+    labels[4:12, 4:12, 4:12] = 1
+    write_nifti_file(pair / "organs.nii.gz", labels, oblique((0, 0, 0)))
+    line = [
+        "fuse",
+        "--ct",
+        f"{pair}/mr",
+        "--dose",
+        f"{pair}/mr",
+        "--label",
+        f"{pair}/organs.nii.gz",
+        *MAXIMUM,
+    ]
+    assert main([*line, "-o", f"{pair}/fused.nii.gz", "--frame", "1"]) == 0
+    said = capsys.readouterr().out
+    assert " Gy (from 0 to the peak)" in said and "CT -500..1500 HU (bone window)" in said
+    image = nibabel.load(pair / "fused.nii.gz")
+    assert b" Gy" in bytes(image.header["descrip"])
+    stored = np.asarray(image.dataobj)
+    values = np.stack([stored[channel] for channel in "RGB"], axis=-1)
+    assert (values == (0, 255, 255)).all(-1).sum() > 50
+
+
+def test_a_moved_volume_is_registered(pair, capsys):
+    """The transform is written, said, and used again."""
+    pytest.importorskip("SimpleITK")
+    line = ["fuse", "--mri", f"{pair}/t1.nii.gz", f"{pair}/moved.nii", *MAXIMUM, "-o", f"{pair}/fused.nii"]
+    away = np.eye(4)
+    away[:3, 3] = 4, -3, 2
+    write_nifti_file(pair / "moved.nii", head(affine=oblique()).voxels, away @ oblique())
+    extra = ["--transform", f"{pair}/t.tfm", "--report", f"{pair}/r.html"]
+    assert main([*line, "--register", "rigid", *extra]) == 0
+    error = capsys.readouterr().err
+    assert "registered (rigid): moved by" in error and "normalised mutual information" in error
+    page = (pair / "r.html").read_text()
+    assert "MRI 1 and MRI 2 by turns" in page and "edges of the MRI 2 on the MRI 1" in page
+    assert main([*line, "--register", f"{pair}/t.tfm", "--overwrite"]) == 0
+    assert "registered (transform t.tfm): moved by" in capsys.readouterr().err
+
+
+def test_two_patients(pair, capsys):
+    write_dicom_series(pair / "other", head(affine=oblique()), Modality="CT", PatientID="MR-1")
+    assert fuse(pair, mri="mr", ct="other", output="fused_a") == 0
+    assert (
+        "note: mr and other are of two patients by their headers (number differ)" in capsys.readouterr().err
+    )
+    assert fuse(pair, "--keep-patient", mri="mr", ct="other", output="fused_b") == 2
+    assert "--keep-patient is refused" in capsys.readouterr().err
+    assert not (pair / "fused_b").exists()
+
+
 def test_json(pair, capsys):
     assert fuse(pair, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
+    assert summary["axis"] == "axial"
+    assert summary["shown"]["CT"] == "-500..1500 HU (bone window)"
     assert (summary["status"], summary["shape"]) == (0, [24, 28, 20])
     assert 0.2 < summary["overlap"] <= 1
     assert fuse(pair, "--json") == 2
@@ -127,8 +196,8 @@ BAD = {
     "a file of DICOM as output": ({"output": "fused.dcm"}, "is no volume"),
     "an input as output": ({"output": "t1.nii.gz"}, "is an input"),
     "no input": ({"ct": "absent.nii"}, "absent.nii does not exist"),
-    "an input that is a picture": ({"ct": "picture.png"}, "picture.png is no volume; expected .nii"),
-    "a single slice": ({"ct": "slice.dcm"}, "folder of a DICOM series"),
+    "an input that is a picture": ({"ct": "picture.png"}, "picture.png is no volume; expected NIfTI"),
+    "a file that is none": ({"ct": "text.dcm"}, "is no volume; expected NIfTI"),
     "a folder without DICOM": ({"ct": "pictures"}, "holds no DICOM images"),
 }
 
@@ -137,7 +206,7 @@ BAD = {
 def test_bad_paths(pair, capsys, paths, message):
     write_picture(pair / "picture.png", Picture(np.zeros((4, 4), np.uint8)))
     write_picture(pair / "pictures" / "1.png", Picture(np.zeros((4, 4), np.uint8)))
-    (pair / "slice.dcm").write_bytes(next((pair / "ct").iterdir()).read_bytes())
+    (pair / "text.dcm").write_text("no DICOM")
     assert fuse(pair, **paths) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -146,10 +215,16 @@ def test_bad_paths(pair, capsys, paths, message):
 
 
 WRONG = {
-    "a window for PET": (["--pet", "ct.nii", "--window", "brain"], "a window is for CT"),
-    "a colour map for CT": (["--ct", "ct.nii", "--colormap", "hot"], "a colour map is for PET and SPECT"),
-    "two modalities": (["--ct", "ct.nii", "--pet", "ct.nii"], "expected --mri and one of"),
-    "two volumes": (["--ct", "ct.nii", "t1.nii.gz"], "one pair at a time"),
+    "a CT window for PET": (["--pet", "ct.nii", "--window", "brain"], "the window brain is for CT"),
+    "a colour map for CT": (
+        ["--ct", "ct.nii", "--colormap", "hot"],
+        "a colour map is for PET, SPECT and dose",
+    ),
+    "three modalities": (["--ct", "ct.nii", "--pet", "ct.nii"], "expected two volumes: --mri or --ct"),
+    "three volumes": (["--ct", "ct.nii", "t1.nii.gz"], "given --mri, --ct, --ct; expected two volumes"),
+    "a unit without a dose": (["--pet", "ct.nii", "--unit", "SUV"], "is no DICOM series, so its header"),
+    "a transform without a search": (["--ct", "ct.nii", "--transform", "t.tfm"], "is written by --register"),
+    "a frame of one volume": (["--ct", "ct.nii", "--frame", "2"], "--frame 2 is none of the 1 volumes"),
     "three series": (["--ct", "ct.nii", "--series", "1", "2", "3"], "--series has 3 values"),
     "a patient in NIfTI": (["--ct", "ct.nii", "--keep-patient"], "is NIfTI, which holds no patient"),
     "alignment": (["--ct", "ct.nii", "--align", "auto", "--crop"], "given --align, --crop, for pictures"),
@@ -171,7 +246,7 @@ def test_wrong_options(pair, capsys, monkeypatch, arguments, message):
 def test_volumes_for_cameras_and_options_without_volumes(pair, capsys, monkeypatch):
     monkeypatch.chdir(pair)
     assert main(["fuse", "--ir", "t1.nii.gz", "--vis", "ct.nii", "-o", "fused.nii"]) == 2
-    assert "given --ir, --vis with a volume; expected --mri" in capsys.readouterr().err
+    assert "given --ir, --vis; expected two volumes: --mri" in capsys.readouterr().err
     assert main(["fuse", "--ir", "a.png", "--vis", "b.png", "-o", "fused.png", "--axis", "coronal"]) == 2
     assert "options for volumes are given, but no volume" in capsys.readouterr().err
     assert fuse(pair, "--keep-patient", output="fused") == 2

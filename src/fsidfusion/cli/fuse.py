@@ -18,6 +18,7 @@ from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images.atomic import write_text
 from fsidfusion.thermal.measure import TABLE_HEAD, Measuring, table_row
 from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.temperature import Unit
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.files import Outcome
@@ -85,9 +86,10 @@ def fuse(
     from fsidfusion.fusion.outputs import output_paths
     from fsidfusion.fusion.plan import Plan
 
-    if names_volumes(inputs):
+    if names_volumes(inputs, volumes):
+        unit: Unit = "SUV" if thermal.unit == "SUV" else "auto"
         for_pictures = {
-            "options for thermal pictures": thermal != Thermal(),
+            "options for thermal pictures": thermal != Thermal(unit=unit),
             "--agc-vis": agc_vis != "off",
             "--temperature": temperature is not None,
             "options for temperatures": measuring != Measuring(),
@@ -97,7 +99,8 @@ def fuse(
             f"--color {color}": color not in ("auto", "gray"),
         }
         unfit = [name for name, given in for_pictures.items() if given]
-        return fuse_volumes(inputs, engine, volumes, output, color == "gray", bits, overwrite, json, unfit)
+        gray, suv = color == "gray", unit == "SUV"
+        return fuse_volumes(inputs, engine, volumes, output, gray, suv, bits, overwrite, json, unfit)
     start = time.perf_counter()
     try:
         if volumes != Volumes():

@@ -118,18 +118,33 @@ class Engine:
 
 @dataclass(frozen=True)
 class Volumes:
-    """For --mri with --ct, --pet or --spect as .nii, .nii.gz, or folders of a DICOM series."""
+    """For two of --mri, --ct, --pet, --spect, --dose as volume files or folders of a DICOM series."""
 
-    axis: Literal["axial", "coronal", "sagittal"] = "axial"
-    """of the slices that go through the model"""
-    window: Annotated[str | None, tyro.conf.arg(metavar="brain|bone|W,L")] = None
-    """of the CT, in Hounsfield units; by default bone, or percentiles of a CT in other units"""
-    colormap: Literal["hot", "rainbow", "gray"] | None = None
-    """of PET or SPECT; by default hot"""
+    dose: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """a dose (RTDOSE or a volume in Gy), shown as PET is"""
+    label: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """a label map, or structures (RTSTRUCT), whose outlines are drawn into the result"""
+    axis: Literal["auto", "axial", "coronal", "sagittal"] = "auto"
+    """of the slices that go through the model; auto is that of the largest spacing, as they were acquired"""
+    window: Annotated[str | None, tyro.conf.arg(metavar="LOW..HIGH|brain|bone|W,L")] = None
+    """of the other volume, in its unit (--window=-100..300 where it begins below 0); by default bone for a CT
+    in Hounsfield units, 0 to the peak for PET, SPECT and dose, percentiles otherwise"""
+    base_window: Annotated[str | None, tyro.conf.arg(metavar="LOW..HIGH|brain|bone|W,L")] = None
+    """of the volume whose grid the result has, likewise"""
+    colormap: Literal["hot", "rainbow", "viridis", "plasma", "inferno", "magma", "gray"] | None = None
+    """of PET, SPECT or dose; by default hot"""
+    style: Literal["fused", "overlay"] = "fused"
+    """overlay lays the other on the MRI or CT by its own values, without a network"""
+    register: Annotated[str | None, tyro.conf.arg(metavar="rigid|FILE.tfm")] = None
+    """move the other volume onto the first: rigid finds how, a file says how; by default it stays"""
+    transform: Annotated[Path | None, tyro.conf.arg(metavar="FILE.tfm")] = None
+    """where --register writes what it found, to be used again"""
     series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="UID")] = ()
-    """to take from folders of several series: a UID, its ending or number; two: the MRI's and the other's"""
+    """to take from folders of several series: a UID, its ending or number; two: first, other"""
+    frame: Annotated[tuple[str, ...], tyro.conf.arg(metavar="N|mean")] = ()
+    """to take from a 4-D volume, counted from 1; two: first, other"""
     keep_patient: bool = False
-    """write patient and study of the MRI into a DICOM output"""
+    """write patient and study of the first volume into a DICOM output"""
     views: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
     """also write a picture of three planes"""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None

@@ -7,17 +7,23 @@ from contextlib import nullcontext
 from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from fsidfusion.cli.options import Engine, Inputs, Volumes
 from fsidfusion.cli.progress import counted
 from fsidfusion.errors import FusionError, InputError
 
+if TYPE_CHECKING:
+    from fsidfusion.fusion.volumes.files import Source
+    from fsidfusion.fusion.volumes.windows import Modality
 
-def names_volumes(inputs: "Inputs") -> bool:
+
+def names_volumes(inputs: "Inputs", volumes: Volumes) -> bool:
     """Whether one of the inputs is a volume."""
     from fsidfusion.fusion.volumes.files import is_volume
 
+    if volumes.dose is not None:
+        return True
     groups = (inputs.ir, inputs.vis, inputs.mri, inputs.ct, inputs.pet, inputs.spect)
     return any(is_volume(Path(path)) for group in groups for path in group)
 
@@ -28,6 +34,7 @@ def fuse_volumes(
     volumes: Volumes,
     output: str,
     gray: bool,
+    suv: bool,
     bits: Literal["auto", "8", "16"],
     overwrite: bool,
     json: bool,
@@ -35,39 +42,41 @@ def fuse_volumes(
 ) -> int:
     """Fuse one pair of volumes; see :func:`fsidfusion.fusion.volumes.files.fuse_volume_files`.
 
-    ``unfit`` names the options given that are for pictures alone, which are refused.
+    ``suv`` asks for standardised uptake values of a PET. ``unfit`` names the options given that are for
+    pictures alone, which are refused.
     """
     from fsidfusion.fusion.volumes.files import Request, fuse_volume_files
-    from fsidfusion.fusion.volumes.fuse import Modality, Options
+    from fsidfusion.fusion.volumes.fuse import Options
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
-        given = [name for name in ("ir", "vis", "mri", "ct", "pet", "spect") if getattr(inputs, name)]
-        modality = next((name for name in get_args(Modality) if given == ["mri", name]), None)
-        if modality is None or inputs.pairs is not None:
-            raise InputError(
-                f"given {', '.join(f'--{name}' for name in given)} with a volume; expected --mri and one of"
-                " --ct, --pet, --spect"
-            )
         if unfit:
             raise InputError(
                 f"given {', '.join(unfit)}, for pictures; volumes lie by their own geometry: leave it out"
             )
-        other = getattr(inputs, modality)
-        if len(inputs.mri) != 1 or len(other) != 1:
-            raise InputError("volumes are fused one pair at a time; give one file or folder for each input")
+        base, other = _sources(inputs, volumes)
         request = Request(
-            Path(inputs.mri[0]),
-            Path(other[0]),
-            modality,
+            base,
+            other,
             Path(output),
             volumes.views,
             volumes.report,
-            volumes.series,
+            volumes.label,
+            volumes.register,
+            volumes.transform,
             volumes.keep_patient,
             overwrite,
         )
-        options = Options(volumes.axis, volumes.window, volumes.colormap, gray, 16 if bits == "16" else 8)
+        options = Options(
+            None if volumes.axis == "auto" else volumes.axis,
+            volumes.window,
+            volumes.base_window,
+            "SUV" if suv else None,
+            volumes.colormap,
+            gray,
+            16 if bits == "16" else 8,
+            volumes.style,
+        )
         with nullcontext() if json else counted("slices", "slices/s") as report:
             written = fuse_volume_files(
                 partial(engine.load, task="medical"), request, options, report or (lambda done, total: None)
@@ -83,6 +92,8 @@ def fuse_volumes(
             "output": output,
             "shape": written.shape,
             "spacing_mm": written.spacing,
+            "axis": written.axis,
+            "shown": written.levels,
             "overlap": round(written.overlap, 4),
             "seconds": round(written.seconds, 3),
             "notes": written.notes,
@@ -90,7 +101,42 @@ def fuse_volumes(
         print(dumps(summary))
         return 0
     size = "x".join(map(str, written.shape))
-    print(f"{output}  {size} voxels, {volumes.axis} slices  {written.seconds:.1f} s")
+    print(f"{output}  {size} voxels, {written.axis} slices  {written.seconds:.1f} s")
+    print("  ".join(f"{name} {level}" for name, level in written.levels.items()))
     for note in written.notes:
         print(f"note: {note}", file=sys.stderr)
     return 0
+
+
+def _sources(inputs: "Inputs", volumes: Volumes) -> "tuple[Source, Source]":
+    """The volume whose grid the result has, and the other."""
+    from fsidfusion.fusion.volumes.files import Source
+
+    groups: dict[Modality, tuple[str, ...]] = {
+        "mri": inputs.mri,
+        "ct": inputs.ct,
+        "pet": inputs.pet,
+        "spect": inputs.spect,
+        "dose": () if volumes.dose is None else (volumes.dose,),
+    }
+    given = [(name, path) for name, paths in groups.items() for path in paths]
+    options = [f"--{name}" for name, _ in given] + [
+        f"--{name}" for name in ("ir", "vis") if getattr(inputs, name)
+    ]
+    if len(options) != 2 or len(given) != 2 or inputs.pairs is not None:
+        raise InputError(
+            f"given {', '.join(options) or 'no volume'}; expected two volumes: --mri or --ct, and another"
+            " --mri, --ct, --pet, --spect or --dose"
+        )
+    for name, values in (("series", volumes.series), ("frame", volumes.frame)):
+        if len(values) > 2:
+            raise InputError(
+                f"--{name} has {len(values)} values; give one, or that of the first and of the other"
+            )
+    series, frames = (
+        (values[0], values[-1]) if values else (None, None) for values in (volumes.series, volumes.frame)
+    )
+    first, second = (
+        Source(Path(path), name, series[which], frames[which]) for which, (name, path) in enumerate(given)
+    )
+    return first, second

@@ -19,8 +19,8 @@ from fsidfusion.images.pixels import Pixels, PixelsLike, as_pixels, quantise, un
 if TYPE_CHECKING:
     from fsidfusion.alignment.transform import Alignment
     from fsidfusion.fusion.volumes.files import Written
-    from fsidfusion.fusion.volumes.fuse import Modality
     from fsidfusion.fusion.volumes.fuse import Options as VolumeOptions
+    from fsidfusion.fusion.volumes.windows import Modality
 
 kept_fuser = lru_cache(maxsize=4)(Fuser)
 
@@ -117,23 +117,25 @@ def fuse_files(
 
 
 def fuse_volumes(
-    mri: PathLike,
+    base: PathLike,
     other: PathLike,
     output: PathLike,
     *,
     modality: "Modality",
+    base_modality: "Modality" = "mri",
     options: "VolumeOptions | None" = None,
     fuser: Fuser | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> "Written":
-    """Fuse an MRI with a CT, PET or SPECT volume on the grid of the MRI, and write the result whole.
+    """Fuse an MRI or CT with another volume on the grid of the first, and write the result whole.
 
     Args:
-        mri: .nii, .nii.gz, or a folder of one DICOM series.
+        base: NIfTI, NRRD, MetaImage or MGZ, a DICOM file, or a folder of DICOM series.
         other: likewise.
         output: .nii, .nii.gz, or a folder for DICOM.
-        modality: what ``other`` is: ``ct``, ``pet`` or ``spect``.
+        modality: what ``other`` is: ``mri``, ``ct``, ``pet``, ``spect`` or ``dose``.
+        base_modality: what ``base`` is: ``mri`` or ``ct``.
         options: axis, window, colours and depth (:class:`fsidfusion.fusion.volumes.fuse.Options`).
         fuser: the model; the default one of the medical task if none is given.
         overwrite: replace an output that exists.
@@ -143,10 +145,11 @@ def fuse_volumes(
         InputError: what is wrong with the request, its paths or the volumes.
         MissingDependency: nibabel or pydicom is not installed.
     """
-    from fsidfusion.fusion.volumes.files import Request, fuse_volume_files
+    from fsidfusion.fusion.volumes.files import Request, Source, fuse_volume_files
     from fsidfusion.fusion.volumes.fuse import Options
 
-    request = Request(Path(mri), Path(other), modality, Path(output), overwrite=overwrite)
+    first, second = Source(Path(base), base_modality), Source(Path(other), modality)
+    request = Request(first, second, Path(output), overwrite=overwrite)
     return fuse_volume_files(
         lambda: fuser or kept_fuser(task="medical"), request, options or Options(), progress
     )

@@ -19,6 +19,7 @@ from fsidfusion.alignment.warp import Aligned, Rectangle, align_pair, where_know
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.fusion.color import render
 from fsidfusion.fusion.plan import Plan
+from fsidfusion.fusion.uptake import has_colors
 from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range, RangeMode, find_range
 from fsidfusion.images.pixels import Luma, luma, quantise, resize, unit
@@ -165,7 +166,10 @@ class Pipeline:
         assert fusion.luma is not None
         source = {"visible": visible, "infrared": infrared}.get(self.plan.chroma or "")
         dtype = fusion.dtype or visible.pixels.dtype
-        pixels = render(fusion.luma, range_, source.pixels if source else None, np.dtype(dtype))
+        chroma = source.pixels if source else None
+        laid = self.plan.task == "medical" and self.plan.chroma == "infrared"
+        uptake = laid and chroma is not None and has_colors(chroma)  # that of PET or SPECT
+        pixels = render(fusion.luma, range_, chroma, np.dtype(dtype), uptake)
         if self.plan.color == "heat":
             contrast, weight = heat_in_field(fusion)
             pixels = glow(pixels, contrast, self.memory.heat_range(contrast, weight, fusion.seconds), weight)

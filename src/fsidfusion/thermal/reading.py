@@ -35,7 +35,7 @@ class Thermal:
     auto is plateau for raw counts and temperatures, and off for all else"""
     unit: Unit = "auto"
     """what the numbers of infrared are; auto knows radiometric files, and centikelvin and floating degrees
-    by their range"""
+    by their range; SUV is for PET volumes: standardised uptake values by body weight"""
     palette: str = "auto"
     """false colours of infrared: none, ironbow, rainbow, rainbow-hc, hot, arctic, lava, white-hot, black-hot
     and others; auto tells those in colour"""
@@ -75,6 +75,8 @@ class Thermal:
 
     def check(self) -> None:
         """Raises InputError for an option that cannot be read."""
+        if self.unit == "SUV":
+            raise InputError("the unit SUV is for PET volumes; leave out --unit SUV")
         self.gain()
         self.threshold()
         self.geometry()

@@ -26,6 +26,7 @@ Unit = Literal[
     "decicelsius",
     "centicelsius",
     "millicelsius",
+    "SUV",  # of PET volumes alone: standardised uptake values
 ]
 Celsius = NDArray[np.float32]  # (H, W) degrees Celsius; NaN where nothing was measured
 

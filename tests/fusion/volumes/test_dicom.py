@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom import dcmread
-from pydicom.uid import JPEGLSLossless
+from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
-from fsidfusion.errors import FusionError
-from fsidfusion.fusion.volumes.dicom import holds_dicom, read_series
+from fsidfusion.errors import FusionError, InputError
+from fsidfusion.fusion.volumes.dicom import read_series
+from fsidfusion.fusion.volumes.dicom_find import choose_series, holds_dicom, list_series
+from fsidfusion.fusion.volumes.grid import Volume, resample
 from volume_files import head, oblique, write_dicom_series
 
 SHAPE = (6, 5, 4)
@@ -33,10 +36,30 @@ def test_a_plain_axial_series_points_left_back_and_up(tmp_path):
     assert np.array_equal(read.affine, np.diag([-2.0, -2, 3, 1]))
 
 
-def test_a_tilted_gantry_gives_a_sheared_grid(tmp_path):
-    tilted = np.diag([1.0, 1, 2, 1])
-    tilted[1, 2] = 0.5
-    assert np.allclose(read_series(write_dicom_series(tmp_path / "a", head(SHAPE, tilted))).affine, tilted)
+def sheared(degrees, shape=(20, 24, 9)):
+    """A head scanned with a tilted gantry: slices drift to the front as they go up; and one that is not."""
+    straight = np.diag([1.0, 1, 3, 1])
+    tilted = straight.copy()
+    tilted[1, 2] = 3 * np.tan(np.radians(degrees))
+    fine = head((20, 60, 9), np.diag([1.0, 1, 3, 1]))
+    fine.affine[1, 3] = -20
+    return Volume("t", resample(fine, Volume("", np.empty(shape), tilted)), tilted), fine
+
+
+def test_a_tilted_gantry_is_sheared_back(tmp_path):
+    tilted, truth = sheared(15)
+    read = read_series(write_dicom_series(tmp_path / "a", tilted))
+    steps = read.affine[:3, :3]
+    assert np.allclose(steps.T @ steps, np.diag([1, 1, 9]), atol=1e-6)
+    assert read.notes == (
+        f"the slices of {tmp_path / 'a'} are sheared by 15.0 degrees (a tilted gantry) and sheared back",
+    )
+    drift = np.arange(9) * tilted.affine[1, 2]
+    row = np.arange(read.shape[1])[:, None]
+    covered = np.broadcast_to((row > drift) & (row < 23 + drift), read.shape)
+    expected = resample(truth, read)
+    assert covered.mean() > 0.5
+    assert np.abs(read.voxels - expected)[covered].max() < 25  # of 1000: linear interpolation, twice
 
 
 def test_units_of_the_scanner(tmp_path):
@@ -57,11 +80,94 @@ def test_a_slope_of_each_slice(tmp_path):
     assert np.allclose(read_series(folder).voxels, plain * np.arange(1, 5))
 
 
-def test_padding_becomes_the_least_value(tmp_path):
+@pytest.mark.parametrize("limit", [None, -1500, -2500])
+def test_padding_becomes_the_least_value(tmp_path, limit):
     volume = head(SHAPE, low=100, high=200)
     volume.voxels[0, 0] = -2000
-    read = read_series(write_dicom_series(tmp_path / "a", volume, PixelPaddingValue=-2000))
+    tags = {"PixelPaddingValue": -2000}
+    if limit is not None:
+        volume.voxels[0, 1] = (limit - 2000) / 2
+        tags["PixelPaddingRangeLimit"] = limit
+    read = read_series(write_dicom_series(tmp_path / "a", volume, **tags))
     assert read.voxels.min() == np.rint(volume.voxels[1:]).min()
+
+
+def test_monochrome1_is_turned_about(tmp_path):
+    volume = head(SHAPE)
+    inverted = Volume("i", -1 - np.rint(volume.voxels), volume.affine)
+    read = read_series(write_dicom_series(tmp_path / "a", inverted, PhotometricInterpretation="MONOCHROME1"))
+    assert np.array_equal(read.voxels, np.rint(volume.voxels))
+    assert "MONOCHROME1" in read.notes[0]
+    folder = write_dicom_series(
+        tmp_path / "ct", inverted, PhotometricInterpretation="MONOCHROME1", Modality="CT"
+    )
+    assert np.array_equal(read_series(folder).voxels, inverted.voxels)  # Hounsfield units mean what they say
+
+
+def test_old_overlays_in_high_bits_are_no_pixels(tmp_path):
+    volume = head(SHAPE)
+    folder = write_dicom_series(tmp_path / "a", volume)
+    for path in folder.iterdir():
+        image = dcmread(path)
+        stored = np.frombuffer(image.PixelData, np.uint16) | 0x4000
+        image.PixelData, image.PixelRepresentation = stored.tobytes(), 0
+        image.BitsStored, image.HighBit = 12, 11
+        image.save_as(path)
+    assert np.array_equal(read_series(folder).voxels, np.rint(volume.voxels))
+
+
+def test_a_data_set_without_a_preamble(tmp_path):
+    folder = write_dicom_series(tmp_path / "a", head(SHAPE))
+    expected = read_series(folder).voxels
+    for path in folder.iterdir():
+        image = dcmread(path)
+        bare = Dataset()
+        bare.update(image)
+        dcmwrite(path, bare, implicit_vr=True, little_endian=True, enforce_file_format=False)
+        assert path.read_bytes()[128:132] != b"DICM"
+    assert np.array_equal(read_series(folder).voxels, expected)
+
+
+def test_every_file_twice(tmp_path):
+    folder = write_dicom_series(tmp_path / "a", head(SHAPE))
+    expected = read_series(folder)
+    for path in list(folder.iterdir()):
+        (folder / f"copy_{path.name}").write_bytes(path.read_bytes())
+    read = read_series(folder)
+    assert np.array_equal(read.voxels, expected.voxels) and np.array_equal(read.affine, expected.affine)
+
+
+def move(folder, shift):
+    """Move each slice along z by ``shift(k)`` mm."""
+    paths = sorted(folder.iterdir(), key=lambda path: dcmread(path).ImagePositionPatient[2])
+    for k, path in enumerate(paths):
+        image = dcmread(path)
+        x, y, z = map(float, image.ImagePositionPatient)
+        image.ImagePositionPatient = [x, y, z + shift(k)]
+        image.save_as(path)
+    return folder
+
+
+def test_positions_that_are_rounded(tmp_path):
+    """To a tenth of a millimetre, of slices every 0.97 mm: gaps of 0.9 and 1.0."""
+    volume = head((6, 5, 40), np.diag([-1.0, -1, 0.97, 1]))
+    folder = write_dicom_series(tmp_path / "a", volume)
+    read = read_series(move(folder, lambda k: round(0.97 * k, 1) - 0.97 * k))
+    assert read.shape == volume.shape and read.notes == ()
+    assert np.allclose(read.affine, volume.affine, atol=0.06)
+
+
+def test_variable_gaps_are_made_even(tmp_path):
+    heights = np.array([0, 2, 4, 6, 8, 11, 14, 17, 20.0])
+    affine = np.diag([-1.0, -1, 2, 1])
+    ramp = Volume("r", np.broadcast_to(heights * 10, (6, 5, 9)).astype(np.float32), affine)
+    folder = move(write_dicom_series(tmp_path / "a", ramp), lambda k: heights[k] - 2 * k)
+    read = read_series(folder)
+    step = read.spacing[2]
+    assert np.allclose(read.voxels[0, 0], 10 * step * np.arange(read.shape[2]), atol=1e-3)
+    assert read.notes == (
+        f"the slices of {folder} lie 2 to 3 mm apart and are resampled to every {step:.3g} mm",
+    )
 
 
 def test_other_files_are_passed_over(tmp_path):
@@ -69,9 +175,10 @@ def test_other_files_are_passed_over(tmp_path):
     (folder / "README.txt").write_text("hello")
     (folder / "view.png").write_bytes(b"no picture")
     (folder / "more").mkdir()
-    assert holds_dicom(folder)
+    (folder / "more" / "README.txt").write_text("hello" * 99)
+    assert holds_dicom(folder) and holds_dicom(tmp_path)
     assert read_series(folder).shape == SHAPE
-    assert not holds_dicom(tmp_path)
+    assert not holds_dicom(folder / "more")
 
 
 @pytest.fixture
@@ -95,6 +202,27 @@ def test_mixed_series_are_listed(mixed):
         f"{mixed} holds 2 series: 1.2.3.111 (number 3, MR t1, 4 files);"
         " 1.2.3.222 (number 8, CT bone, 3 files); choose one with --series UID"
     )
+
+
+def test_nested_folders_and_the_one_series_of_a_modality(tmp_path):
+    """A study as an archive exports it; the role that is asked for decides, and a note says so."""
+    write_dicom_series(tmp_path / "st1" / "se1", head(SHAPE), series="1.2.3.111")
+    write_dicom_series(tmp_path / "st1" / "se2", head((7, 5, 3)), series="1.2.3.222", Modality="CT")
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    index = Dataset()
+    index.file_meta = FileMetaDataset()
+    index.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    index.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    index.FileSetID = "CD"
+    dcmwrite(tmp_path / "DICOMDIR", index, enforce_file_format=False)
+    for path in (tmp_path, tmp_path / "DICOMDIR"):
+        read = read_series(path, role="ct")
+        assert read.shape == (7, 5, 3)
+        assert read.notes == (f"of the 2 series in {path} the one of modality CT is taken",)
+    found = list_series(tmp_path)
+    assert [one.modality for one in found] == ["MR", "CT"]
+    with pytest.raises(InputError, match=r"holds 2 series: 1\.2\.3\.111"):
+        choose_series(tmp_path, found, None, "pet")
 
 
 @pytest.mark.parametrize("series", ["1.2.3.222", "222", "8"])
@@ -121,16 +249,16 @@ def change(folder, which, **attributes):
 
 
 BAD = {
-    "a gap": ({"ImagePositionPatient": [0, 0, 3.5]}, r"unequally spaced: 1.5 mm from .*, elsewhere 1 mm"),
-    "two at one place": ({"ImagePositionPatient": [0, 0, 2]}, r"4 slices at 3 places: several volumes"),
+    "a gap": ({"ImagePositionPatient": [0, 0, 6.5]}, r"unequally spaced: 4.5 mm from .*, elsewhere 1 mm"),
+    "two at one place": ({"ImagePositionPatient": [0, 0, 2]}, r"4 slices at 3 places, 1 to 2 at each"),
     "one aside": ({"ImagePositionPatient": [5, 0, 3]}, r"do not lie in one stack"),
     "another direction": ({"ImageOrientationPatient": [0, 1, 0, 0, 0, 1]}, r"differ in direction"),
     "another spacing": ({"PixelSpacing": [2, 2]}, r"differ in direction or pixel spacing"),
     "no position": ({"ImagePositionPatient": None}, r"no geometry \(ImagePositionPatient is missing\)"),
     "no orientation": ({"ImageOrientationPatient": None}, r"ImageOrientationPatient is missing"),
     "no pixel spacing": ({"PixelSpacing": None}, r"PixelSpacing is missing"),
-    "many frames": ({"NumberOfFrames": 40}, r"holds 40 frames, expected single-frame files"),
-    "inverted": ({"PhotometricInterpretation": "MONOCHROME1"}, r"kind MONOCHROME1, expected MONOCHROME2"),
+    "many frames": ({"NumberOfFrames": 40}, r"holds 40 frames without places of their own \(MR Image"),
+    "unknown pixels": ({"PhotometricInterpretation": "CMYK"}, r"kind CMYK, expected MONOCHROME or RGB"),
     "another size": ({"Rows": 4}, r"differ in size \(6x\d, .* 6x\d\); leave"),
     "cut pixels": ({"PixelData": b"12"}, r"cannot be decoded"),
 }
@@ -155,8 +283,40 @@ def test_a_missing_slice_is_named(tmp_path):
 
 
 def test_one_slice(tmp_path):
-    with pytest.raises(FusionError, match="holds one slice, expected two or more"):
-        read_series(write_dicom_series(tmp_path / "a", head((6, 5, 1))))
+    """Its thickness is that of the header; a file of a series is one slice, and a note names the rest."""
+    folder = write_dicom_series(tmp_path / "a", head((6, 5, 1)), SliceThickness=4)
+    assert read_series(folder).spacing == (1, 1, 4)
+    series = write_dicom_series(tmp_path / "b", head(SHAPE))
+    path = sorted(series.iterdir())[0]
+    read = read_series(path)
+    assert read.shape == (6, 5, 1)
+    assert read.notes == (
+        f"{path} is one slice; give its folder, which holds 3 more DICOM files, for the volume",
+    )
+
+
+def dynamic(folder, count=3):
+    """A series of several volumes, each ten brighter than the last, the latest with the least number."""
+    for t in range(count):
+        volume = head(SHAPE)
+        volume.voxels[:] = np.rint(volume.voxels) + 10 * t
+        tags = {"FrameReferenceTime": 5000 * t, "AcquisitionNumber": 7}
+        write_dicom_series(folder / str(count - t), volume, series="1.2.3.4", **tags)
+    return folder
+
+
+def test_a_volume_of_a_4d_series(tmp_path):
+    folder = dynamic(tmp_path / "pet")
+    plain = np.rint(head(SHAPE).voxels)
+    with pytest.raises(InputError, match=r"holds 3 volumes of 4 slices .*--frame 1\.\.3, or --frame mean"):
+        read_series(folder)
+    for t in range(3):
+        assert np.array_equal(read_series(folder, frame=str(t + 1)).voxels, plain + 10 * t)
+    mean = read_series(folder, frame="mean")
+    assert np.allclose(mean.voxels, plain + 10) and mean.notes == (f"{folder} is the mean of 3 volumes",)
+    for frame in ("0", "4", "first"):
+        with pytest.raises(InputError, match=f"--frame {frame} is none of the 3 volumes"):
+            read_series(folder, frame=frame)
 
 
 def test_a_compression_without_decoder(tmp_path, monkeypatch):
@@ -190,8 +350,9 @@ def test_damaged_files_and_empty_folders(tmp_path):
     next(folder.iterdir()).write_bytes(bytes(128) + b"DICM" + b"\x02\x00\x00\x00UL\x04\x00")
     with pytest.raises(FusionError, match="damaged"):
         read_series(folder)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(FusionError, match="no DICOM images"):
-        read_series(tmp_path)
+        read_series(tmp_path / "empty")
 
 
 def test_whatever_a_damaged_header_says_one_line_comes_back(tmp_path):

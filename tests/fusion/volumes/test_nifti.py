@@ -88,10 +88,10 @@ def broken(tmp_path):
         "placeless.nii": "states no geometry",
         write_nifti_file(
             tmp_path / "series.nii", np.ones((3, 4, 5, 7), np.float32)
-        ): "3x4x5x7, expected one 3-D",
-        write_nifti_file(tmp_path / "flat.nii", np.ones((3, 4), np.float32)): "expected one 3-D",
+        ): "3x4x5x7, which is 7 volumes; take one with --frame 1..7",
+        write_nifti_file(tmp_path / "flat.nii", np.ones((3, 4), np.float32)): "3x4, expected a 3-D volume",
         write_nifti_file(tmp_path / "complex.nii", good.astype(np.complex64)): "complex64, expected numbers",
-        write_nifti_file(tmp_path / "nan.nii", nan): "2 voxels of 60 that are NaN or infinite",
+        write_nifti_file(tmp_path / "nan.nii", nan): "1 voxels of 60 that are infinite",
         write_nifti_file(tmp_path / "micron.nii", good, xyzt_units=3): "in micron, expected mm",
         "singular.nii": "broken geometry",
     }
@@ -127,3 +127,52 @@ def test_whatever_a_damaged_header_says_one_line_comes_back(tmp_path):
             assert "\n" not in str(error)
             lines += 1
     assert lines > 10
+
+
+def test_a_volume_of_a_4d_file(tmp_path):
+    values = np.random.default_rng(0).random((3, 4, 5, 2, 3)).astype(np.float32)
+    path = write_nifti_file(tmp_path / "a.nii.gz", values)
+    assert np.array_equal(read_nifti(path, "1").voxels, values[..., 0, 0])
+    assert np.array_equal(read_nifti(path, "4").voxels, values[..., 1, 1])
+    mean = read_nifti(path, "mean")
+    assert np.allclose(mean.voxels, values.mean((3, 4)), atol=1e-6)
+    assert mean.notes == (f"{path} is the mean of 6 volumes",)
+    for frame in ("0", "7", "x"):
+        with pytest.raises(FusionError, match=f"--frame {frame} is none of the 6 volumes"):
+            read_nifti(path, frame)
+
+
+def test_nan_outside_the_brain_is_outside(tmp_path):
+    voxels = head((6, 5, 4), low=10).voxels
+    voxels[:2] = np.nan
+    read = read_nifti(write_nifti_file(tmp_path / "a.nii", voxels))
+    assert (read.voxels[:2] == voxels[2:].min()).all()
+    assert np.array_equal(read.voxels[2:], voxels[2:])
+    assert read.notes == (f"33.3% of {tmp_path / 'a.nii'} is NaN and counts as outside",)
+    with pytest.raises(FusionError, match="nothing but NaN"):
+        read_nifti(write_nifti_file(tmp_path / "b.nii", np.full((2, 2, 2), np.nan, np.float32)))
+
+
+def test_mirrored_forms_are_told(tmp_path):
+    image = nibabel.Nifti1Image(head((6, 5, 4)).voxels, np.diag([-1.0, 1, 1, 1]))
+    image.set_sform(np.diag([-1.0, 1, 1, 1]), 1)
+    image.set_qform(np.diag([1.0, 1, 1, 1]), 1)
+    nibabel.save(image, tmp_path / "a.nii")
+    (note,) = read_nifti(tmp_path / "a.nii").notes
+    assert "sform and qform" in note and "mirror images: left and right are uncertain" in note
+    image.set_qform(np.diag([-1.0, 1, 1, 1]), 1)
+    nibabel.save(image, tmp_path / "b.nii")
+    assert read_nifti(tmp_path / "b.nii").notes == ()
+
+
+def test_pairs_and_freesurfer(tmp_path):
+    volume = head((6, 5, 4), oblique())
+    nibabel.save(nibabel.Nifti1Pair(volume.voxels, volume.affine), tmp_path / "a.img")
+    nibabel.save(nibabel.MGHImage(volume.voxels, volume.affine.astype(np.float32)), tmp_path / "b.mgz")
+    for name in ("a.img", "a.hdr", "b.mgz"):
+        read = read_nifti(tmp_path / name)
+        assert np.array_equal(read.voxels, volume.voxels)
+        assert np.allclose(read.affine, volume.affine, atol=1e-5)
+    nibabel.save(nibabel.AnalyzeImage(volume.voxels, np.eye(4)), tmp_path / "c.img")
+    with pytest.raises(FusionError, match="old Analyze format, which does not say which side is left"):
+        read_nifti(tmp_path / "c.hdr")

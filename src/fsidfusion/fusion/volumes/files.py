@@ -3,41 +3,50 @@
 import io
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from fsidfusion.errors import InputError, MissingDependency
 from fsidfusion.fusion.fuser import Fuser
-from fsidfusion.fusion.volumes.fuse import (
-    DESCRIPTION,
-    Fused,
-    Modality,
-    Options,
-    check_options,
-    ct_window,
-    fuse_volumes,
-)
-from fsidfusion.fusion.volumes.grid import Volume, describe_grid
+from fsidfusion.fusion.volumes.fuse import DESCRIPTION, Fused, Options, check_options, fuse_volumes
+from fsidfusion.fusion.volumes.grid import Axis, Volume, describe_grid
+from fsidfusion.fusion.volumes.identity import check_one_patient
+from fsidfusion.fusion.volumes.windows import Modality, number
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.files import FORMATS
+
+if TYPE_CHECKING:
+    from fsidfusion.fusion.volumes.register import Registered
+
+
+@dataclass(frozen=True)
+class Source:
+    """A volume in a file or a folder."""
+
+    path: Path  # NIfTI, NRRD, MetaImage, FreeSurfer; a DICOM file, DICOMDIR, or folder
+    modality: Modality
+    series: str | None = None  # to take from a folder with several
+    frame: str | None = None  # to take from a 4-D one: a number from 1, or mean
 
 
 @dataclass(frozen=True)
 class Request:
     """Which volumes are fused, and what is written."""
 
-    mri: Path  # .nii, .nii.gz, or a folder of one DICOM series
-    other: Path
-    modality: Modality
+    base: Source  # whose grid the result has: MRI or CT
+    other: Source
     output: Path  # .nii, .nii.gz, or a folder for DICOM
     views: Path | None = None  # a picture (PNG) of three planes
     report: Path | None = None  # a slice scroller (HTML)
-    series: tuple[
-        str, ...
-    ] = ()  # to take from folders with several: one for both, or the MRI's and the other's
+    labels: Path | None = None  # a label map, whose outlines are drawn
+    register: str | None = None  # rigid, or the file of a transform that is taken
+    transform: Path | None = None  # where the transform is written
     keep_patient: bool = False  # in a DICOM output
     overwrite: bool = False
 
@@ -48,17 +57,21 @@ class Written:
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]  # mm
-    overlap: float  # share 0..1 of the MRI's voxels that the other volume covers
+    axis: Axis  # of the slices
+    overlap: float  # share 0..1 of the base's voxels that the other volume covers
+    levels: dict[str, str]  # the values that are shown, of each volume
     seconds: float  # reading, computing and writing
     notes: tuple[str, ...]
 
 
 def is_volume(path: Path) -> bool:
-    """Whether a path is a volume rather than a picture: .nii, .nii.gz, .dcm, or a folder with DICOM files."""
-    from fsidfusion.fusion.volumes.dicom import holds_dicom
-    from fsidfusion.fusion.volumes.nifti import is_nifti
+    """Whether a path is a volume rather than a picture: by its name, or by DICOM files in a folder."""
+    from fsidfusion.fusion.volumes.dicom_find import holds_dicom
+    from fsidfusion.fusion.volumes.itk_files import is_itk
+    from fsidfusion.fusion.volumes.nifti import is_readable
 
-    if is_nifti(path) or path.suffix.lower() == ".dcm":
+    name = path.name.lower()
+    if is_readable(path) or is_itk(path) or path.suffix.lower() in (".dcm", ".ima") or name == "dicomdir":
         return True
     try:
         return path.is_dir() and holds_dicom(path)
@@ -66,25 +79,44 @@ def is_volume(path: Path) -> bool:
         return False
 
 
-def read_volume(path: Path, series: str | None = None) -> Volume:
-    """Read a NIfTI file or the DICOM series of a folder.
+def read_volume(
+    path: Path, series: str | None = None, frame: str | None = None, role: str | None = None
+) -> Volume:
+    """Read a volume file or the DICOM series of a folder.
+
+    Args:
+        path: see :class:`Source`.
+        series: of a DICOM folder with several.
+        frame: of a 4-D volume: a number from 1, or ``mean``.
+        role: the modality that is asked for, which chooses among the series of a folder.
 
     Raises:
-        InputError: all of :func:`fsidfusion.fusion.volumes.nifti.read_nifti` and
-            :func:`fsidfusion.fusion.volumes.dicom.read_series`; a path that is neither, or packages missing.
+        InputError: all of :func:`~fsidfusion.fusion.volumes.nifti.read_nifti`,
+            :func:`~fsidfusion.fusion.volumes.itk_files.read_itk` and
+            :func:`~fsidfusion.fusion.volumes.dicom.read_series`; a path that is none of these.
+        MissingDependency: a package that is not installed.
     """
     if not find_spec("nibabel") or not find_spec("pydicom"):
         raise MissingDependency("volumes need nibabel and pydicom: pip install 'fsidfusion[medical]'")
     from fsidfusion.fusion.volumes.dicom import read_series
-    from fsidfusion.fusion.volumes.nifti import is_nifti, read_nifti
+    from fsidfusion.fusion.volumes.dicom_find import is_dicom
+    from fsidfusion.fusion.volumes.itk_files import is_itk, read_itk
+    from fsidfusion.fusion.volumes.nifti import is_readable, read_nifti
 
     if path.is_dir():
-        return read_series(path, series)
+        return read_series(path, series, frame, role)
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path")
-    if not is_nifti(path):
-        raise InputError(f"{path} is no volume; expected .nii, .nii.gz, or the folder of a DICOM series")
-    return read_nifti(path)
+    if is_readable(path):
+        return read_nifti(path, frame)
+    if is_itk(path):
+        return read_itk(path, frame)
+    if is_dicom(path):
+        return read_series(path, series, frame, role)
+    raise InputError(
+        f"{path} is no volume; expected NIfTI, NRRD, MetaImage or MGZ, a DICOM file, or the folder of a"
+        " series"
+    )
 
 
 def fuse_volume_files(
@@ -96,7 +128,7 @@ def fuse_volume_files(
     """Fuse the volumes of two files or folders, and write the result, its views and its report.
 
     Args:
-        load: gives the model; called when both volumes have been read and are sound.
+        load: gives the model; called when both volumes have been read and are sound, and a network is needed.
         request: what is read and written.
         options: how it is fused.
         report: called with slices done and in all.
@@ -106,41 +138,69 @@ def fuse_volume_files(
             (:func:`read_volume`, :func:`fsidfusion.fusion.volumes.fuse.fuse_volumes`); afterwards, a file
             that cannot be written.
     """
+    from fsidfusion.fusion.volumes.register import place
+
     start = time.perf_counter()
-    check_options(request.modality, options)
+    check_options(request.base.modality, request.other.modality, options)
     _check_paths(request)
-    mri_series, other_series = _series_of_each(request.series)
-    mri = read_volume(request.mri, mri_series)
-    other = read_volume(request.other, other_series)
-    if request.keep_patient and not hasattr(mri.header, "SeriesInstanceUID"):
-        raise InputError(
-            f"{request.mri} is no DICOM series and holds no patient data; leave out --keep-patient"
-        )
-    fuser = load()
-    fused = fuse_volumes(fuser, mri, other, request.modality, options, report)
-    _write(request, options, mri, other, fused)
+    base, other = (
+        read_volume(source.path, source.series, source.frame, source.modality)
+        for source in (request.base, request.other)
+    )
+    if request.keep_patient:
+        if not hasattr(base.header, "SeriesInstanceUID"):
+            raise InputError(
+                f"{request.base.path} is no DICOM series and holds no patient data; leave out --keep-patient"
+            )
+        check_one_patient(base, other)
+    labels = None if request.labels is None else read_volume(request.labels)
+    registered: Registered | None = None
+    if request.register is not None:
+        registered = place(base, other, request.register)
+        other = replace(registered.volume, notes=(*other.notes, registered.describe()))
+    fuser = None if options.style == "overlay" else load()
+    fused = fuse_volumes(
+        fuser, base, other, request.other.modality, options, report, request.base.modality, labels
+    )
+    _write(request, base, other, fused, registered)
+    names = _names(request)
+    levels = {names[0]: str(fused.base_level), names[1]: str(fused.level or "its own colours")}
     seconds = time.perf_counter() - start
-    return Written(mri.shape, mri.spacing, fused.overlap, seconds, fused.notes)
+    return Written(base.shape, base.spacing, fused.axis, fused.overlap, levels, seconds, fused.notes)
+
+
+def _names(request: Request) -> tuple[str, str]:
+    """Labels of the two volumes, for people."""
+    first, second = (source.modality.upper() for source in (request.base, request.other))
+    return (first, second) if first != second else (f"{first} 1", f"{second} 2")
 
 
 def _check_paths(request: Request) -> None:
-    from fsidfusion.fusion.volumes.nifti import is_nifti
+    from fsidfusion.fusion.volumes.itk_files import is_itk
+    from fsidfusion.fusion.volumes.nifti import is_nifti, is_readable
     from fsidfusion.fusion.volumes.secondary_capture import check_replaceable
 
     output = request.output
     nifti = is_nifti(output)
-    if not nifti and (output.suffix.lower() in (*FORMATS, ".dcm", ".gz", ".hdr", ".img", ".nrrd", ".mha")):
+    other_kind = is_readable(output) or is_itk(output) or output.suffix.lower() in (*FORMATS, ".dcm", ".gz")
+    if not nifti and other_kind:
         raise InputError(f"output {output} is no volume; give .nii, .nii.gz, or a folder for a DICOM series")
     if request.keep_patient and nifti:
         raise InputError(
             f"output {output} is NIfTI, which holds no patient; give a folder, or leave out --keep-patient"
         )
-    for path, suffix in ((request.views, ".png"), (request.report, ".html")):
+    extra = ((request.views, ".png"), (request.report, ".html"), (request.transform, ".tfm"))
+    for path, suffix in extra:
         if path is not None and path.suffix.lower() != suffix:
             raise InputError(f"{path} must end in {suffix}")
-    outputs = [path for path in (output, request.views, request.report) if path is not None]
+    if request.transform is not None and request.register is None:
+        raise InputError(f"--transform {request.transform} is written by --register; give that too")
+    sources = [request.base.path, request.other.path, *([request.labels] if request.labels else [])]
+    if request.register not in (None, "rigid"):
+        sources.append(Path(request.register))
+    outputs = [path for path in (output, *(path for path, _ in extra)) if path is not None]
     for path in outputs:
-        if any(path.resolve() == source.resolve() for source in (request.mri, request.other)):
+        if any(path.resolve() == source.resolve() for source in sources):
             raise InputError(f"output {path} is an input; give another name")
         if path.is_dir() and (path is not output or nifti):
             raise InputError(f"output {path} is a folder; give a file")
@@ -152,24 +212,22 @@ def _check_paths(request: Request) -> None:
         check_replaceable(output)
 
 
-def _series_of_each(series: tuple[str, ...]) -> tuple[str | None, str | None]:
-    if len(series) > 2:
-        raise InputError(
-            f"--series has {len(series)} values; give one, or that of the MRI and that of the other"
-        )
-    return (series[0], series[-1]) if series else (None, None)
-
-
-def _write(request: Request, options: Options, mri: Volume, other: Volume, fused: Fused) -> None:
+def _write(
+    request: Request, base: Volume, other: Volume, fused: Fused, registered: "Registered | None"
+) -> None:
     from fsidfusion.fusion.volumes.nifti import is_nifti, write_nifti
     from fsidfusion.fusion.volumes.secondary_capture import write_series
 
-    extra = _extra_files(request, options, mri, other, fused)  # all are made before any is written
+    extra = _extra_files(request, base, other, fused, registered)  # all are made before any is written
     if is_nifti(request.output):
-        write_nifti(request.output, fused.voxels, mri, DESCRIPTION)
+        write_nifti(request.output, fused.voxels, base, _description(request, fused))
     else:
-        derivation = f"MRI and {request.modality.upper()} on the grid of the MRI, {options.axis} slices"
-        write_series(request.output, fused.voxels, mri, DESCRIPTION, derivation, request.keep_patient)
+        names = _names(request)
+        derivation = (
+            f"{names[0]} {fused.base_level} and {names[1]} {fused.level or 'in its colours'} on the grid of"
+            f" the {names[0]}, {fused.axis} slices"
+        )
+        write_series(request.output, fused.voxels, base, other, DESCRIPTION, derivation, request.keep_patient)
     for path, content in extra.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,33 +237,59 @@ def _write(request: Request, options: Options, mri: Volume, other: Volume, fused
             raise InputError(f"{path} cannot be written ({error.strerror}); choose another output") from error
 
 
+def _description(request: Request, fused: Fused) -> str:
+    """For the field descrip of NIfTI, which holds 79 characters."""
+    if fused.level is None:
+        return DESCRIPTION
+    unit = fused.level.unit and f" {fused.level.unit}"
+    text = f"{DESCRIPTION}; {_names(request)[1]} {number(fused.level.low)}..{number(fused.level.high)}{unit}"
+    return text.encode("ascii", "replace").decode()[:79]
+
+
 def _extra_files(
-    request: Request, options: Options, mri: Volume, other: Volume, fused: Fused
+    request: Request, base: Volume, other: Volume, fused: Fused, registered: "Registered | None"
 ) -> dict[Path, bytes]:
-    if request.views is None and request.report is None:
-        return {}
-    from fsidfusion.fusion.volumes.report import build_report
+    from fsidfusion.fusion.volumes.register import check_pictures
+    from fsidfusion.fusion.volumes.report import Shown, build_report
     from fsidfusion.fusion.volumes.views import orthogonal_views
 
-    name = request.modality.upper()
-    volumes = {"MRI": fused.mri, name: fused.other, "fused": fused.voxels}
-    stream = io.BytesIO()
-    Image.fromarray(orthogonal_views(volumes, mri.affine, DESCRIPTION)).save(stream, "PNG", optimize=True)
-    result = {request.views: stream.getvalue()} if request.views else {}
+    result = {}
+    if request.transform is not None and registered is not None:
+        result[request.transform] = registered.to_bytes()
+    if request.views is None and request.report is None:
+        return result
+    names = _names(request)
+    shown = [
+        Shown(names[0], fused.base, fused.base_level),
+        Shown(names[1], fused.other, fused.level, fused.colormap),
+        Shown("fused", fused.voxels),
+    ]
+    views = _png(orthogonal_views(shown, base.affine, DESCRIPTION))
+    if request.views:
+        result[request.views] = views
     if request.report:
         facts = {
-            "MRI": describe_grid(mri),
-            name: describe_grid(other),
-            "overlap": f"{fused.overlap:.0%} of the MRI grid",
-            "slices": options.axis,
-            "window": (ct_window(other, options) if request.modality == "ct" else None) or "by percentiles",
-            "colours": "none"
-            if fused.voxels.ndim == 3
-            else "its own"
-            if other.is_rgb
-            else options.colormap or "hot",
+            names[0]: describe_grid(base),
+            names[1]: describe_grid(other),
+            "overlap": f"{fused.overlap:.0%} of the grid of the {names[0]}",
+            "slices": f"{fused.axis}",
+            f"{names[0]} shown": str(fused.base_level),
+            f"{names[1]} shown": str(fused.level or "its own colours"),
+            "colours": fused.colormap or ("none" if fused.voxels.ndim == 3 else "its own"),
             "output": f"{fused.mapping.low:.4f}..{fused.mapping.high:.4f} of the fused values in every slice",
         }
-        page = build_report(volumes, mri.affine, facts, fused.notes, stream.getvalue(), options.axis)
+        pictures = {}
+        if registered is not None:
+            facts["registration"] = registered.describe()
+            pictures = {
+                name: _png(picture) for name, picture in check_pictures(fused, base.affine, names).items()
+            }
+        page = build_report(shown, base.affine, facts, fused.notes, views, fused.axis, pictures)
         result[request.report] = page.encode()
     return result
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
+    return stream.getvalue()

@@ -1,8 +1,8 @@
-"""Fuse an MRI with a CT, PET or SPECT volume on the grid of the MRI; all slices share one output mapping."""
+"""Fuse two volumes on the grid of the first, the base; all slices share one output range."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -10,187 +10,242 @@ from fsidfusion import __version__
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.color import render
 from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.uptake import Colormap, apply_colormap, color_table, overlay_uptake
+from fsidfusion.fusion.volumes.fine import fuse_fine
 from fsidfusion.fusion.volumes.grid import (
     AXES,
     Axis,
     Volume,
     Voxels,
+    default_axis,
     describe_grid,
+    display_spacing,
     from_display,
     overlap,
     plane,
     resample,
     to_display,
 )
+from fsidfusion.fusion.volumes.identity import cross_check
+from fsidfusion.fusion.volumes.outline import draw_outlines
+from fsidfusion.fusion.volumes.suv import SUV, to_suv
 from fsidfusion.fusion.volumes.windows import (
+    UPTAKE,
     WINDOWS,
-    Colormap,
-    apply_colormap,
-    apply_window,
+    Level,
+    Modality,
+    choose_level,
     is_hounsfield,
     parse_window,
-    scale_robust,
 )
 from fsidfusion.images.output_range import Range, find_range
+from fsidfusion.images.pixels import luma as luma_of
+from fsidfusion.images.pixels import quantise
 
-Modality = Literal["ct", "pet", "spect"]
+Style = Literal["fused", "overlay"]
 
 DESCRIPTION = f"Fused by fsidfusion {__version__}; not a medical device"  # in the metadata of every result
-PARTIAL_OVERLAP = 0.9  # share of the MRI's voxels below which it is said how many the other volume covers
+SEEN = 0.7  # of uptake, for the model: its colour tells it, and more detail of the anatomy stays in the luma
+PARTIAL_OVERLAP = 0.9  # share of the base's voxels below which it is said how many the other volume covers
 
 
 @dataclass(frozen=True)
 class Options:
     """How two volumes are fused."""
 
-    axis: Axis = "axial"  # of the slices; the nearest axis of the MRI grid
-    window: str | None = None  # of a CT: brain, bone, or W,L in its units; None as :func:`ct_window` says
-    colormap: Colormap | None = None  # of a PET or SPECT volume that is not RGB; None is hot
+    axis: Axis | None = None  # of the slices; None is that of the largest spacing
+    window: str | None = None  # of the other: brain, bone, LOW..HIGH or W,L; None as choose_level says
+    base_window: str | None = None  # of the base, likewise
+    unit: str | None = None  # SUV, or None for that of the file
+    colormap: Colormap | None = None  # of PET, SPECT or dose that is not RGB; None is hot
     gray: bool = False  # drop the colour of the result
     bits: Literal[8, 16] = 8  # of a gray result
+    style: Style = "fused"  # through the network, or a plain overlay of the other on the base
 
 
 @dataclass(frozen=True)
 class Fused:
-    """A fused volume and what it was made of, all (I, J, K) or (I, J, K, 3) on the grid of the MRI."""
+    """A fused volume and what it was made of, all (I, J, K) or (I, J, K, 3) on the grid of the base."""
 
-    voxels: Voxels  # uint8 or uint16; three channels where the other volume has colour
-    mri: Voxels  # float32 in 0..1, as the model saw it
-    other: Voxels  # float32 in 0..1, or uint8 RGB; likewise
+    voxels: Voxels  # uint8 or uint16; three channels where the result has colour
+    base: Voxels  # float32 in 0..1, as the model saw it
+    other: Voxels  # float32 in 0..1, likewise; or uint8 RGB where the file holds colours
     mapping: Range  # the fused values that became black and white, in every slice
-    overlap: float  # share 0..1 of the MRI's voxels that the other volume covers
+    overlap: float  # share 0..1 of the base's voxels that the other volume covers
     notes: tuple[str, ...]  # what the user should know, one line each
+    axis: Axis  # of the slices
+    base_level: Level  # the values that are 0 and 1 in ``base``
+    level: Level | None  # those of ``other``; None where the file holds colours
+    colormap: Colormap | None  # of ``other``; None where it is gray or has its own colours
 
 
-def check_options(modality: Modality, options: Options) -> None:
-    """Check that the options suit the modality and each other.
+def check_options(base: Modality, modality: Modality, options: Options) -> None:
+    """Check that the options suit the modalities and each other.
 
     Raises:
-        InputError: an unknown window, a window for another volume than a CT, a colour map for a CT, 16 bits
-            in colour.
+        InputError: an unknown window, a colour map for a volume that is no map of uptake, a unit that is not
+            known or of another modality, 16 bits in colour.
     """
-    if options.window is not None:
-        if modality != "ct":
-            raise InputError(f"a window is for CT, given {modality.upper()}; leave out --window")
-        parse_window(options.window)
-    if options.colormap is not None and modality == "ct":
-        raise InputError("a colour map is for PET and SPECT, given CT; leave out --colormap")
-    coloured = modality != "ct" and options.colormap != "gray" and not options.gray
+    for window in (options.window, options.base_window):
+        if window is not None:
+            parse_window(window)
+    if base not in ("mri", "ct"):
+        raise InputError(f"the base is {base.upper()}, expected an MRI or a CT; give --mri or --ct too")
+    if options.window in WINDOWS and modality != "ct":
+        raise InputError(
+            f"the window {options.window} is for CT, given {modality.upper()}; give --window=LOW..HIGH"
+        )
+    if options.colormap is not None and modality not in UPTAKE:
+        raise InputError(
+            f"a colour map is for PET, SPECT and dose, given {modality.upper()}; leave out --colormap"
+        )
+    if options.colormap is not None:
+        color_table(options.colormap)
+    if options.unit is not None and (options.unit.upper() not in ("SUV", SUV.upper()) or modality != "pet"):
+        raise InputError(
+            f"the unit {options.unit} is not known for {modality.upper()}; --unit SUV is for PET"
+        )
+    if options.style not in get_args(Style):
+        raise InputError(f"style {options.style!r} is unknown; choose one of {', '.join(get_args(Style))}")
+    coloured = modality in UPTAKE and options.colormap != "gray" and not options.gray
     if options.bits == 16 and coloured:
         raise InputError("a volume in colour has 8 bits; give --colormap gray for one of 16, or --bits 8")
 
 
-def ct_window(ct: Volume, options: Options) -> str | None:
-    """The window of a CT: the one that is asked for, else bone in Hounsfield units, and none in others."""
-    return options.window or ("bone" if is_hounsfield(ct) else None)
-
-
 def fuse_volumes(
-    fuser: Fuser,
-    mri: Volume,
+    fuser: Fuser | None,
+    base: Volume,
     other: Volume,
     modality: Modality,
     options: Options = Options(),
     report: Callable[[int, int], None] = lambda done, total: None,
+    base_modality: Modality = "mri",
+    labels: Volume | None = None,
 ) -> Fused:
     """Fuse two volumes slice by slice.
 
-    The other volume is resampled to the MRI grid by the affines; nothing is registered. Both are scaled to
-    0..1 (:mod:`fsidfusion.fusion.volumes.windows`), all slices are fused before any is mapped to the output,
-    and one range is found over all of them: equal fused values are equal voxels, whatever the slice.
+    The other volume is resampled to the grid of the base by the affines; nothing is registered. Both are
+    scaled to 0..1 (:func:`~fsidfusion.fusion.volumes.windows.choose_level`), all slices are fused before any
+    is mapped to the output, and one range is found over all of them: equal fused values are equal voxels,
+    whatever the slice. The network sees uptake as gray; its colour is laid over the fused luma
+    (:func:`~fsidfusion.fusion.uptake.show_uptake`), so that it depends on the uptake and little else.
 
     Args:
-        fuser: the model, and how the output range is found.
-        mri: not RGB.
-        other: CT, PET or SPECT; RGB for the last two keeps its own colours.
+        fuser: the model, and how the output range is found; None for the style ``overlay``.
+        base: MRI or CT, not RGB.
+        other: any modality; RGB PET or SPECT keeps its own colours.
         modality: what ``other`` is.
-        options: axis, window, colours and depth.
+        options: axis, windows, colours and depth.
         report: called with slices done and in all.
+        base_modality: what ``base`` is.
+        labels: whole numbers, whose outlines are drawn into the result; it becomes RGB.
 
     Raises:
         InputError: :func:`check_options`; an RGB volume where values are needed; volumes that do not overlap,
-            are flat, or lie outside the window.
+            are flat, or lie outside the window; a unit that cannot be computed.
     """
-    check_options(modality, options)
-    for volume, name in ((mri, "MRI"), *([(other, "CT")] if modality == "ct" else [])):
+    check_options(base_modality, modality, options)
+    needed = (
+        [(base, base_modality)]
+        if modality in ("pet", "spect")
+        else [(base, base_modality), (other, modality)]
+    )
+    for volume, kind in needed:
         if volume.is_rgb:
             raise InputError(
-                f"{volume.name} holds RGB colours, expected the values of the {name}; give those"
+                f"{volume.name} holds RGB colours, expected the values of the {kind.upper()}; give those"
             )
-    if other.is_rgb and options.colormap is not None:
-        raise InputError(f"{other.name} holds RGB colours already; leave out --colormap")
-    share = overlap(mri, other)
-    notes = _notes(mri, other, modality, options, share)
-    voxels = resample(other, mri)
-    name = other.name if voxels is other.voxels else f"{other.name}, on the grid of the MRI,"
-    aligned = Volume(name, voxels, mri.affine)
-    shown = _shown(aligned, modality, ct_window(other, options) if modality == "ct" else None, options)
-    dim = scale_robust(mri)
-    fused, mapping = _fuse_slices(fuser, mri, dim, shown, options, report)
-    return Fused(fused, dim, shown, mapping, share, notes)
+    if other.is_rgb and (options.colormap is not None or options.window is not None):
+        raise InputError(f"{other.name} holds RGB colours already; leave out --colormap and --window")
+    share = overlap(base, other)
+    if options.unit is not None:
+        other = to_suv(other)
+    axis = options.axis or default_axis(base.affine)
+    notes = [*base.notes, *other.notes, *cross_check(base, other, base_modality, modality)]
+    notes += _notes(base, other, modality, options, share)
+    base_level, told = choose_level(base, base_modality, options.base_window)
+    notes += told
+    shown, level = other, None
+    if not other.is_rgb:
+        level, told = choose_level(other, modality, options.window)  # of all of it, not of what is covered
+        notes += told
+    voxels = resample(shown, base)
+    ours = base_level.apply(base.voxels)
+    theirs = voxels if level is None else level.apply(voxels)
+    if level is not None and not theirs.any():
+        raise InputError(
+            f"{other.name} shows nothing on the grid of {base.name} in {level}; check that they show one"
+            " patient, or give --window=LOW..HIGH"
+        )
+    colormap = (options.colormap or "hot") if modality in UPTAKE and not other.is_rgb else None
+    colormap = None if colormap == "gray" or options.gray else colormap
+    fused, mapping = _fuse_slices(fuser, base, ours, theirs, axis, colormap, options, report)
+    if labels is not None:
+        fused = draw_outlines(fused, labels, base, axis)
+    return Fused(fused, ours, theirs, mapping, share, tuple(notes), axis, base_level, level, colormap)
 
 
 def _fuse_slices(
-    fuser: Fuser,
-    mri: Volume,
-    dim: Voxels,
-    shown: Voxels,
+    fuser: Fuser | None,
+    base: Volume,
+    ours: Voxels,
+    theirs: Voxels,
+    axis: Axis,
+    colormap: Colormap | None,
     options: Options,
     report: Callable[[int, int], None],
 ) -> tuple[Voxels, Range]:
-    """All slices along the axis to voxels on the grid of the MRI, and the one range that they share."""
-    ours, theirs = (to_display(voxels, mri.affine) for voxels in (dim, shown))
-    total = ours.shape[AXES[options.axis]]
-    height, width = plane(ours, options.axis, 0).shape
+    """All slices along the axis to voxels on the grid of the base, and the one range that they share."""
+    ours, theirs = (to_display(voxels, base.affine) for voxels in (ours, theirs))
+    total = ours.shape[AXES[axis]]
+    height, width = plane(ours, axis, 0).shape
+    x, y, z = display_spacing(base.affine)
+    spacing = {"axial": (y, x), "coronal": (z, x), "sagittal": (z, y)}[axis]
     luma = np.empty((total, height, width), np.float32)
-    batch = fuser.batch_size(height, width)
+    batch = 1 if fuser is None else fuser.batch_size(height, width)
     for start in range(0, total, batch):
         stop = min(start + batch, total)
-        slices = [
-            [np.ascontiguousarray(plane(voxels, options.axis, k)) for k in range(start, stop)]
+        first, second = (
+            [np.ascontiguousarray(plane(voxels, axis, k)) for k in range(start, stop)]
             for voxels in (theirs, ours)
-        ]
-        luma[start:stop] = fuser.fuse_luma(*slices)
+        )
+        if colormap is not None:
+            first = [flat * np.float32(SEEN) for flat in first]
+        luma[start:stop] = second if fuser is None else fuse_fine(fuser, first, second, spacing)
         report(stop, total)
-    mapping = find_range(luma.reshape(-1, width), fuser.range)
-    coloured = shown.ndim == 4 and not options.gray
+    mapping = Range(0.0, 1.0) if fuser is None else find_range(luma.reshape(-1, width), fuser.range)
+    coloured = (colormap is not None or theirs.ndim == 4) and not options.gray
     dtype: np.dtype[Any] = np.dtype(np.uint16 if options.bits == 16 else np.uint8)
     result = np.empty((*ours.shape, 3) if coloured else ours.shape, dtype)
     for k in range(total):
-        colour = plane(theirs, options.axis, k) if coloured else None
-        plane(result, options.axis, k)[...] = render(
-            luma[k], mapping, None if colour is None else np.ascontiguousarray(colour), dtype
-        )
-    return np.ascontiguousarray(from_display(result, mri.affine)), mapping
+        flat = np.ascontiguousarray(plane(theirs, axis, k))
+        if coloured:
+            colors = flat if colormap is None else apply_colormap(flat, colormap)
+            if fuser is None:
+                uptake = luma_of(flat) if colormap is None else flat
+                pixels = quantise(overlay_uptake(luma[k], uptake, colors), dtype)
+            else:
+                pixels = render(luma[k], mapping, colors, dtype, uptake=True)
+        elif fuser is None:
+            shown = luma_of(flat)
+            pixels = quantise((1 - 0.5 * shown) * luma[k] + 0.5 * shown * shown, dtype)
+        else:
+            pixels = render(luma[k], mapping, None, dtype)
+        plane(result, axis, k)[...] = pixels
+    return np.ascontiguousarray(from_display(result, base.affine)), mapping
 
 
-def _shown(other: Volume, modality: Modality, window: str | None, options: Options) -> Voxels:
-    """The other volume as the model sees it: float32 in 0..1, or uint8 RGB."""
-    if other.is_rgb:
-        return other.voxels
-    if window is not None:
-        return apply_window(other, window)
-    values = scale_robust(other)
-    colormap = options.colormap or "hot"
-    return values if modality == "ct" or colormap == "gray" else apply_colormap(values, colormap)
-
-
-def _notes(mri: Volume, other: Volume, modality: Modality, options: Options, share: float) -> tuple[str, ...]:
+def _notes(base: Volume, other: Volume, modality: Modality, options: Options, share: float) -> list[str]:
     notes = []
     if share < PARTIAL_OVERLAP:
         notes.append(
-            f"the {modality.upper()} covers {share:.0%} of the MRI grid: {describe_grid(mri)},"
+            f"the {modality.upper()} covers {share:.0%} of the grid: {describe_grid(base)},"
             f" {describe_grid(other)}"
         )
     if options.window in WINDOWS and not is_hounsfield(other):
         notes.append(
             f"{other.name} holds {other.voxels.min():g}..{other.voxels.max():g}, which does not look like"
-            f" Hounsfield units, for which the window {options.window} is meant; --window W,L takes its own"
+            f" Hounsfield units, for which the window {options.window} is meant; --window=LOW..HIGH takes its"
+            " own"
         )
-    frames = {str(getattr(volume.header, "FrameOfReferenceUID", "")) for volume in (mri, other)}
-    if len(frames - {""}) > 1:
-        notes.append(
-            "the two series have different frames of reference, and nothing is registered: look whether they"
-            " lie on each other"
-        )
-    return tuple(notes)
+    return notes

@@ -25,6 +25,7 @@ DISPLAY = "LPS"  # voxel axes towards left, posterior and superior, as slices ar
 LEAST_OVERLAP = 0.01  # share of the voxels of a grid below which another one does not overlap it
 _SNAP = 1e-5  # voxels; steps between grids that are this close to whole numbers are whole
 _SAMPLES = 33  # positions along each axis at which overlap is measured
+_SAME_SPACING = 0.01  # share by which spacings may differ and be equal
 _FWHM = 2.3548  # full width at half maximum of a Gaussian, in standard deviations
 
 
@@ -36,6 +37,9 @@ class Volume:
     voxels: Voxels
     affine: Affine
     header: Any = None  # the NIfTI header, or the DICOM data set of the first slice without its pixels
+    unit: str = ""  # of the voxels, such as HU, Bq/ml or Gy; empty where it is not known
+    notes: tuple[str, ...] = ()  # what the user should know of how it was read, one line each
+    images: tuple[Any, ...] = ()  # the DICOM data sets of all slices, in their order
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,17 +88,36 @@ def check_affine(affine: Affine, name: str) -> Affine:
     return affine
 
 
-def check_values(voxels: Voxels, name: str) -> None:
-    """Check that all voxels are finite numbers.
+def check_values(voxels: Voxels, name: str) -> tuple[str, ...]:
+    """Check that voxels are finite, and put the least value where they are NaN, in place.
+
+    Tools write NaN where a brain was masked out: these voxels count as outside, and a note says how many.
 
     Raises:
-        InputError: NaN or infinity, with how many.
+        InputError: infinity, with how many, or nothing but NaN.
     """
-    bad = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
-    if bad:
+    if voxels.dtype.kind != "f" or np.isfinite(voxels).all():
+        return ()
+    infinite = int(np.count_nonzero(np.isinf(voxels)))
+    if infinite:
         raise InputError(
-            f"{name} holds {bad} voxels of {voxels.size} that are NaN or infinite; replace them by numbers"
+            f"{name} holds {infinite} voxels of {voxels.size} that are infinite; replace them by numbers"
         )
+    empty = np.isnan(voxels)
+    if empty.all():
+        raise InputError(f"{name} holds nothing but NaN; give a volume with content")
+    voxels[empty] = np.nanmin(voxels)
+    return (f"{empty.mean():.1%} of {name} is NaN and counts as outside",)
+
+
+def default_axis(affine: Affine) -> Axis:
+    """The axis that slices were acquired along: that of the largest spacing, and axial among equals."""
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    turned = _orientation(affine)[:, 0]
+    spacing = {axis: float(steps[int(np.flatnonzero(turned == n)[0])]) for axis, n in AXES.items()}
+    largest = max(spacing.values())
+    order: tuple[Axis, ...] = ("axial", "coronal", "sagittal")
+    return next(axis for axis in order if spacing[axis] > largest * (1 - _SAME_SPACING))
 
 
 def overlap(grid: Volume, other: Volume) -> float:
@@ -110,9 +133,10 @@ def overlap(grid: Volume, other: Volume) -> float:
 def resample(other: Volume, grid: Volume) -> Voxels:
     """The voxels of ``other`` at the places of the grid's voxels.
 
-    Trilinear; a volume that is finer than the grid is first smoothed to its resolution (a Gaussian as wide as
-    the grid's voxels, less its own), so that nothing aliases. What lies outside takes the least value of
-    ``other``. Where both grids agree up to flips and swaps of axes the values are exact.
+    Trilinear, and nearest in the outer half of the outermost voxels. A volume that is finer than the grid is
+    first smoothed to its resolution (a Gaussian as wide as the grid's voxels, less its own), so that nothing
+    aliases. What lies outside takes the least value of ``other``. Where both grids agree up to flips and
+    swaps of axes the values are exact.
 
     Returns:
         shape of the grid, with three channels where ``other`` has them; the type of ``other``.
@@ -133,18 +157,41 @@ def resample(other: Volume, grid: Volume) -> Voxels:
     coarser = np.abs(step[:3, :3]).max(axis=1)  # grid steps in voxels of the other
     sigma = np.sqrt(np.maximum(coarser**2 - 1, 0)) / _FWHM
     channels = np.moveaxis(other.voxels, 3, 0) if other.is_rgb else other.voxels[None]
+    outside = _outside(grid.shape, step, other.shape)
     result = np.empty((len(channels), *grid.shape), np.float32)
     for target, values in zip(result, channels):
         values = values.astype(np.float32, copy=False)
         if sigma.max() > 0:
             values = gaussian_filter(values, sigma, mode="nearest", truncate=3.0)
         least = float(values.min())
-        affine_transform(
-            values, step, output_shape=grid.shape, output=target, order=1, mode="grid-constant", cval=least
-        )
+        affine_transform(values, step, output_shape=grid.shape, output=target, order=1, mode="nearest")
+        target[outside] = least
     if not other.is_rgb:
         return result[0]
     return np.ascontiguousarray(np.moveaxis(np.rint(result).astype(np.uint8), 0, 3))
+
+
+def nearest(other: Volume, grid: Volume) -> Voxels:
+    """The nearest voxels of ``other`` at the places of the grid's voxels, 0 outside; the type is kept."""
+    step = _steps(grid, other)
+    i, j, k = (np.arange(n) for n in grid.shape)
+    indices = []
+    inside = np.ones(grid.shape, np.bool_)
+    for row, n in zip(step[:3], other.shape):
+        place = row[0] * i[:, None, None] + row[1] * j[:, None] + row[2] * k + row[3]
+        inside &= (place >= -0.5) & (place <= n - 0.5)
+        indices.append(np.clip(np.rint(place), 0, n - 1).astype(np.intp))
+    return np.where(inside, other.voxels[tuple(indices)], other.voxels.dtype.type(0))
+
+
+def _outside(shape: tuple[int, int, int], step: Affine, other: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Where voxels of a grid lie beyond the outer faces of another one's voxels."""
+    i, j, k = (np.arange(n) for n in shape)
+    result = np.zeros(shape, np.bool_)
+    for row, n in zip(step[:3], other):
+        place = row[0] * i[:, None, None] + row[1] * j[:, None] + row[2] * k + row[3]
+        result |= (place < -0.5) | (place > n - 0.5)
+    return result
 
 
 def to_display(voxels: Voxels, affine: Affine) -> Voxels:
@@ -163,6 +210,13 @@ def display_affine(volume: Volume) -> Affine:
 
     turn = ornt_transform(_orientation(volume.affine), _display_orientation())
     return np.asarray(volume.affine @ inv_ornt_aff(turn, volume.shape), np.float64)
+
+
+def display_spacing(affine: Affine) -> tuple[float, float, float]:
+    """Millimetres between voxels to the left, to the back and to the head, on the axes nearest to them."""
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    x, y, z = (float(steps[int(np.flatnonzero(_orientation(affine)[:, 0] == axis)[0])]) for axis in range(3))
+    return x, y, z
 
 
 def plane(voxels: Voxels, axis: Axis, index: int) -> Voxels:

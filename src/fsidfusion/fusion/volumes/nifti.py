@@ -1,4 +1,4 @@
-"""NIfTI files to volumes and back (nibabel)."""
+"""NIfTI files to volumes and back, and FreeSurfer volumes (nibabel)."""
 
 import gzip
 from pathlib import Path
@@ -6,27 +6,37 @@ from typing import Any
 
 import numpy as np
 
-from fsidfusion.errors import InputError
+from fsidfusion.errors import InputError, NotEnoughMemory
 from fsidfusion.fusion.volumes.grid import Volume, Voxels, check_affine, check_values
 from fsidfusion.images.atomic import whole_file
 
-SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES = (".nii", ".nii.gz")  # that are written
+READ = (*SUFFIXES, ".hdr", ".img", ".img.gz", ".mgz", ".mgh")
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether the name is that of a NIfTI file."""
+    """Whether the name is that of a NIfTI file, as it is written."""
     return path.name.lower().endswith(SUFFIXES)
 
 
-def read_nifti(path: Path) -> Volume:
-    """Read a NIfTI file of one volume, with the scaling of its header applied.
+def is_readable(path: Path) -> bool:
+    """Whether the name is that of a NIfTI file, a NIfTI pair, or a FreeSurfer volume."""
+    return path.name.lower().endswith(READ)
+
+
+def read_nifti(path: Path, frame: str | None = None) -> Volume:
+    """Read a NIfTI file or pair, or a FreeSurfer volume, with the scaling of its header applied.
+
+    Args:
+        path: one of ``READ``; of a pair either file.
+        frame: which volume of a 4-D file, counted from 1, or ``mean``.
 
     Returns:
         float32 voxels, or uint8 RGB of an RGB24 file; the affine of the sform, else of the qform.
 
     Raises:
-        InputError: missing, damaged or no NIfTI file; several volumes in it (4-D); complex or RGBA voxels; no
-            geometry, or one in another unit than millimetres; voxels that are NaN or infinite.
+        InputError: missing, damaged or of another kind; several volumes without ``frame``; complex or RGBA
+            voxels; no geometry, or one in another unit than millimetres; infinite voxels.
     """
     import nibabel
 
@@ -36,36 +46,89 @@ def read_nifti(path: Path) -> Volume:
         image: Any = nibabel.load(path)
         header = image.header.copy()
         shape, kind = image.shape, header.get_data_dtype()
-        unit = header.get_xyzt_units()[0]
-        single = len(shape) >= 3 and all(n == 1 for n in shape[3:]) and min(shape) > 0
-        if single and kind.kind in "iuf":
-            voxels = np.asarray(image.dataobj, np.float32).reshape(shape[:3])
-        elif single and kind.names == ("R", "G", "B"):
-            stored = np.ascontiguousarray(image.dataobj.get_unscaled())
-            voxels = stored.view(np.uint8).reshape(*shape[:3], 3)
-    except MemoryError:
-        raise
     except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
-        line = " ".join(str(error).split())[:200] or type(error).__name__
+        raise _unsound(path, error) from error
+    nifti = isinstance(header, nibabel.Nifti1Header)
+    if not nifti and not isinstance(header, nibabel.freesurfer.mghformat.MGHHeader):
         raise InputError(
-            f"{path} is no sound NIfTI file ({line}); convert it again from its source"
-        ) from error
-    if not single:
-        raise InputError(
-            f"{path} has the shape {'x'.join(map(str, shape))}, expected one 3-D volume;"
-            " take one volume out of a series, or its mean"
+            f"{path} is in the old Analyze format, which does not say which side is left; convert it again"
+            " from its source"
         )
+    chosen = _frames(path, shape, frame)
     if kind.kind not in "iuf" and kind.names != ("R", "G", "B"):
         raise InputError(f"{path} has voxels of the type {kind}, expected numbers or RGB; convert it")
+    notes = _check_geometry(path, header) if nifti else []
+    try:
+        if kind.kind in "iuf":
+            proxy = image.dataobj
+            parts = [proxy[(slice(None),) * 3 + index] for index in chosen]
+            voxels = np.asarray(parts[0], np.float32).reshape(shape[:3])
+            for number, part in enumerate(parts[1:], start=2):  # their mean
+                voxels = voxels + (np.asarray(part, np.float32) - voxels) / np.float32(number)
+        else:
+            stored = np.ascontiguousarray(image.dataobj.get_unscaled()[(slice(None),) * 3 + chosen[0]])
+            voxels = stored.view(np.uint8).reshape(*shape[:3], 3)
+        affine = check_affine(np.asarray(image.affine, np.float64), str(path))
+    except MemoryError as error:
+        size = "x".join(map(str, shape))
+        raise NotEnoughMemory(
+            f"{path} ({size} voxels) does not fit into the memory; crop it, or take a larger machine"
+        ) from error
+    except InputError:
+        raise
+    except Exception as error:  # as above
+        raise _unsound(path, error) from error
+    if len(chosen) > 1:
+        notes.append(f"{path} is the mean of {len(chosen)} volumes")
+    voxels = voxels if voxels.flags.writeable else voxels.copy()
+    notes += check_values(voxels, str(path))
+    return Volume(path.name, voxels, affine, header if nifti else None, "", tuple(notes))
+
+
+def _frames(path: Path, shape: tuple[int, ...], frame: str | None) -> list[tuple[int, ...]]:
+    """Indices beyond the third axis of the volumes that are asked for."""
+    count = int(np.prod(shape[3:], dtype=np.int64))
+    if len(shape) < 3 or min(shape, default=0) == 0:
+        raise InputError(f"{path} has the shape {'x'.join(map(str, shape))}, expected a 3-D volume")
+    if frame is None and count > 1:
+        raise InputError(
+            f"{path} has the shape {'x'.join(map(str, shape))}, which is {count} volumes; take one with"
+            f" --frame 1..{count}, or --frame mean"
+        )
+    numbers = range(1, count + 1) if frame == "mean" else [1]
+    if frame not in (None, "mean"):
+        numbers = [int(frame) if frame.isdigit() else 0]
+    if not 1 <= numbers[0] <= count:
+        raise InputError(
+            f"--frame {frame} is none of the {count} volumes of {path}; give 1..{count}, or mean"
+        )
+    return [
+        tuple(int(n) for n in np.unravel_index(number - 1, shape[3:] or (1,), "F"))[: len(shape) - 3]
+        for number in numbers
+    ]
+
+
+def _check_geometry(path: Path, header: Any) -> list[str]:
+    """Check that a NIfTI header places its voxels; a note where its two ways to say so differ in sides."""
+    unit = header.get_xyzt_units()[0]
     if not header["sform_code"] and not header["qform_code"]:
         raise InputError(
             f"{path} states no geometry (sform_code and qform_code are 0); convert it again from its source"
         )
     if unit not in ("mm", "unknown"):
         raise InputError(f"{path} gives its geometry in {unit}, expected mm; convert it")
-    affine = check_affine(np.asarray(image.affine, np.float64), str(path))
-    check_values(voxels, str(path))
-    return Volume(path.name, voxels, affine, header)
+    if header["sform_code"] and header["qform_code"]:
+        sides = [np.sign(np.linalg.det(form[:3, :3])) for form in (header.get_sform(), header.get_qform())]
+        if sides[0] * sides[1] < 0:
+            return [
+                f"sform and qform of {path} are mirror images: left and right are uncertain; sform is used"
+            ]
+    return []
+
+
+def _unsound(path: Path, error: Exception) -> InputError:
+    line = " ".join(str(error).split())[:200] or type(error).__name__
+    return InputError(f"{path} is no sound NIfTI file ({line}); convert it again from its source")
 
 
 def write_nifti(path: Path, voxels: Voxels, grid: Volume, description: str) -> None:

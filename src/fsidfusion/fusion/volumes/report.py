@@ -8,60 +8,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion import __version__
-from fsidfusion.fusion.volumes.grid import Affine, Voxels, to_display
-from fsidfusion.fusion.volumes.views import display_spacing, to_bytes
+from fsidfusion.fusion.volumes.grid import (
+    Affine,
+    Volume,
+    Voxels,
+    display_affine,
+    display_spacing,
+    to_display,
+)
+from fsidfusion.fusion.volumes.views import Shown, to_bytes
 from fsidfusion.report.page import render
 
 MAX_VOXELS = 1 << 23  # of one volume in a report; larger ones are shown in coarser voxels
 
 
 def build_report(
-    volumes: dict[str, Voxels],
+    volumes: Sequence[Shown],
     affine: Affine,
     facts: dict[str, str],
     notes: Sequence[str],
     views: bytes,
     axis: str,
+    pictures: dict[str, bytes] | None = None,
 ) -> str:
     """The report as HTML: three linked planes of each volume to scroll through, and how they were made.
 
     Args:
-        volumes: label and (I, J, K) or (I, J, K, 3) voxels, uint8, uint16 or floating 0..1; one row each.
+        volumes: one row each; those with a level have a colour bar, controls of the window, and their value
+            at the cursor.
         affine: that they share.
         facts: what the table at the end says.
         notes: what the user should know, one line each.
         views: the orthogonal views as PNG, shown where scripts do not run.
         axis: of the slices that were fused, whose slider is the first.
+        pictures: title and PNG of more pictures, shown below.
     """
     stride = 1
-    shape = to_display(next(iter(volumes.values())), affine).shape[:3]
+    shape = to_display(volumes[0].voxels, affine).shape[:3]
     while np.prod([-(-n // stride) for n in shape], dtype=np.int64) > MAX_VOXELS:
         stride += 1
-    shown = [
-        {"label": label, "channels": 3 if voxels.ndim == 4 else 1, "voxels": _packed(voxels, affine, stride)}
-        for label, voxels in volumes.items()
-    ]
+    grid = display_affine(Volume("", volumes[0].voxels, affine))
+    grid[:3, 3] += grid[:3, :3] @ np.full(3, (stride - 1) / 2)
+    grid[:3, :3] *= stride
     content = {
         "shape": [-(-n // stride) for n in shape],
         "spacing": [step * stride for step in display_spacing(affine)],
-        "stride": stride,
+        "affine": grid[:3].tolist(),
         "axis": axis,
-        "volumes": shown,
+        "volumes": [_content(one, affine, stride) for one in volumes],
     }
     if stride > 1:
         notes = [*notes, f"shown in voxels {stride} times as large; the fused file has all of them"]
     return str(
         render(
             "volumes.html",
-            title=" and ".join(list(volumes)[:-1]) + ", fused",
+            title=" and ".join(one.label for one in volumes[:-1]) + ", fused",
             subtitle=f"fsidfusion {__version__}; not a medical device: for research and illustration,"
             " not for diagnosis",
             notes=notes,
             facts=facts,
+            pictures={title: b64encode(png).decode() for title, png in (pictures or {}).items()},
             views=b64encode(views).decode(),
             content=content,
         )
     )
+
+
+def _content(one: Shown, affine: Affine, stride: int) -> dict[str, object]:
+    """A volume for the script: its voxels, and the values, unit and colours of 0..255."""
+    result: dict[str, object] = {
+        "label": one.label,
+        "channels": 3 if one.voxels.ndim == 4 else 1,
+        "voxels": _packed(one.voxels, affine, stride),
+    }
+    if one.level is not None and one.voxels.ndim == 3:
+        result["level"] = {"low": one.level.low, "high": one.level.high, "unit": one.level.unit}
+        result["table"] = b64encode(one.table.tobytes()).decode()
+    return result
 
 
 def _packed(voxels: Voxels, affine: Affine, stride: int) -> str:

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,26 +11,39 @@ from numpy.typing import NDArray
 
 from fsidfusion import __version__
 from fsidfusion.errors import InputError
-from fsidfusion.fusion.volumes.dicom import FLIP, OPTIONAL, PATIENT
+from fsidfusion.fusion.volumes.dicom import FLIP
+from fsidfusion.fusion.volumes.dicom_find import OPTIONAL, PATIENT
 from fsidfusion.fusion.volumes.grid import Volume, Voxels, display_affine, to_display
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 
+_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture, of one frame or many
+
+
 def write_series(
-    folder: Path, voxels: Voxels, grid: Volume, description: str, derivation: str, keep_patient: bool = False
+    folder: Path,
+    voxels: Voxels,
+    grid: Volume,
+    other: Volume,
+    description: str,
+    derivation: str,
+    keep_patient: bool = False,
 ) -> None:
     """Write voxels as a series of Secondary Capture images with new UIDs, whole or not at all.
 
     On the grid of a DICOM series the slices are cut as there; on that of a NIfTI file the voxels are turned,
     exactly, so that they are axial and upright. No data of the patient is written, unless asked: then those
-    of the MRI, with its study and its frame of reference, so that the new series is filed beside it.
+    of the base, with its study and its frame of reference, so that the new series is filed beside it, and the
+    images that each slice was made of. What the pixels of a source may hold stays said: that it was once
+    compressed with loss, and that a name may be burnt in.
 
     Args:
         folder: made; an earlier one there is replaced, which :func:`check_replaceable` allows or not.
         voxels: (I, J, K) uint8 or uint16 (MONOCHROME2), or (I, J, K, 3) uint8 (RGB).
         grid: the volume whose affine they have.
+        other: the volume that was fused with it.
         description: of the series and the comment of each image, up to 64 characters.
         derivation: what was fused and how.
         keep_patient: copy the patient and the study.
@@ -47,7 +61,7 @@ def write_series(
     affine = grid.affine
     if source is None:
         voxels, affine = to_display(voxels, affine), display_affine(grid)
-    common = _common(source if keep_patient else None)
+    common = _common(source if keep_patient else None, (grid, other))
     common.SeriesInstanceUID = generate_uid()
     common.SeriesDescription = common.ImageComments = description
     common.DerivationDescription = derivation
@@ -56,6 +70,8 @@ def write_series(
         part.mkdir(parents=True)
         for k in range(voxels.shape[2]):
             image = _capture(common, voxels[:, :, k].swapaxes(0, 1), FLIP @ affine, k)
+            if keep_patient:
+                _add_sources(image, grid, other, k, voxels.shape[2])
             image.save_as(part / f"{k + 1:04d}.dcm", enforce_file_format=True)
         if folder.exists():
             folder.replace(earlier)
@@ -82,7 +98,7 @@ def check_replaceable(folder: Path) -> None:
         raise InputError(f"the folder {folder} holds {other.name}, and is not replaced; give a new folder")
 
 
-def _common(source: "Dataset | None") -> "Dataset":
+def _common(source: "Dataset | None", volumes: Sequence[Volume]) -> "Dataset":
     """What all images of the series share: patient and study, empty or of the source, and their maker."""
     from pydicom import Dataset
     from pydicom.uid import generate_uid
@@ -93,20 +109,83 @@ def _common(source: "Dataset | None") -> "Dataset":
     common.StudyInstanceUID = generate_uid()
     common.FrameOfReferenceUID = generate_uid()
     common.PositionReferenceIndicator = ""
-    if source is None:
-        common.PatientIdentityRemoved = "YES"
-        common.DeidentificationMethod = "written anew by fsidfusion without data of the patient"
-    else:
+    burnt = any(_may_be_burnt_in(header) for volume in volumes for header in volume.images)
+    if source is not None:
         for name in (*PATIENT, *OPTIONAL):
             if name in source:
                 common[name] = source[name]
+    elif burnt:  # PS3.3 C.7.1.1: the identity of the patient counts as removed from pixels too, or not at all
+        common.PatientIdentityRemoved = "NO"
+    else:
+        common.PatientIdentityRemoved = "YES"
+        common.DeidentificationMethod = "written anew by fsidfusion without data of the patient"
+    common.BurnedInAnnotation = "YES" if burnt else "NO"
+    _add_lossy(common, volumes)
     common.Modality = "OT"
     common.ConversionType = "WSD"
+    common.Manufacturer = "fsidfusion"
     common.SecondaryCaptureDeviceManufacturer = "fsidfusion"
     common.SecondaryCaptureDeviceSoftwareVersions = __version__
     common.SeriesNumber = None
+    common.Laterality = ""  # of a paired part of the body, which is not known
     common.ImageType = ["DERIVED", "SECONDARY"]
     return common
+
+
+def may_show_a_name(volume: Volume) -> bool:
+    """Whether a name may be burnt into the pixels of a DICOM series."""
+    return any(_may_be_burnt_in(header) for header in volume.images)
+
+
+def _may_be_burnt_in(header: "Dataset") -> bool:
+    """It says so; or it is a screenshot that does not say that nothing is."""
+    told = str(header.get("BurnedInAnnotation") or "")
+    captured = str(header.get("SOPClassUID") or "").startswith(_CAPTURE)
+    return told == "YES" or (captured and told != "NO")
+
+
+def _add_lossy(common: "Dataset", volumes: Sequence[Volume]) -> None:
+    """Once compressed with loss, an image is never called lossless again (PS3.3 C.7.6.1.1.5)."""
+    headers = [header for volume in volumes for header in volume.images]
+    lossy = [header for header in headers if str(header.get("LossyImageCompression") or "") == "01"]
+    if not lossy:
+        known = headers and all(str(header.get("LossyImageCompression") or "") == "00" for header in headers)
+        if known:
+            common.LossyImageCompression = "00"
+        return
+    common.LossyImageCompression = "01"
+    for name in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        value = next((header[name].value for header in lossy if header.get(name)), None)
+        if value is not None:
+            setattr(common, name, value)
+
+
+def _add_sources(image: "Dataset", grid: Volume, other: Volume, k: int, count: int) -> None:
+    """The image of the base at a slice, and those of the other volume, which all slices may be made of."""
+    from pydicom import Dataset
+
+    ours = grid.images[k : k + 1] if len(grid.images) == count else grid.images
+    seen = set()
+    sequence = []
+    for header in (*ours, *other.images):
+        uids = str(header.get("SOPClassUID") or ""), str(header.get("SOPInstanceUID") or "")
+        if all(uids) and uids not in seen:
+            seen.add(uids)
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = uids
+            sequence.append(item)
+    if sequence:
+        image.SourceImageSequence = sequence
+
+
+def _orientation(directions: NDArray[np.float64]) -> list[str]:
+    """Patient Orientation: where rows and columns point, largest part first, in DICOM's axes."""
+    result = []
+    for vector in directions:
+        order = np.argsort(-np.abs(vector))
+        parts = [("LR", "PA", "HF")[axis][int(vector[axis] < 0)] for axis in order if abs(vector[axis]) > 0.1]
+        result.append("".join(parts))
+    return result
 
 
 def _capture(common: "Dataset", pixels: NDArray[Any], affine: NDArray[np.float64], k: int) -> "Dataset":
@@ -127,6 +206,7 @@ def _capture(common: "Dataset", pixels: NDArray[Any], affine: NDArray[np.float64
     gap = abs(float(normal @ affine[:3, 2]))
     image.ImagePositionPatient = _decimals(affine[:3, 3] + k * affine[:3, 2])
     image.ImageOrientationPatient = _decimals((affine[:3, :2] / steps).T)
+    image.PatientOrientation = _orientation((affine[:3, :2] / steps).T)
     image.PixelSpacing = _decimals(steps[::-1])
     image.SliceThickness = image.SpacingBetweenSlices = _decimals([gap])[0]
     kind = "RGB" if pixels.ndim == 3 else "MONOCHROME2"

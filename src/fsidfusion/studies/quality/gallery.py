@@ -92,7 +92,8 @@ def _pictures(result: SetScores, pair: Pair, models: Sequence[Model], folder: Pa
 
     def fuse(model: Model) -> Pixels:
         luma = model.luma(*read())
-        return render(luma, find_range(luma, model.ranges[0]), read()[coloured], np.dtype(np.uint8))
+        range_ = find_range(luma, model.ranges[0])
+        return render(luma, range_, read()[coloured], np.dtype(np.uint8), uptake=not coloured)
 
     pictures = {
         label: _encoded(folder, f"{files} {place}", lambda place=place: read()[place])  # type: ignore[misc]

@@ -1,0 +1,117 @@
+"""NRRD and MetaImage files to volumes (SimpleITK), and volumes to images of it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.fusion.volumes.grid import Affine, Volume, Voxels, check_affine, check_values
+
+READ = (".nrrd", ".nhdr", ".mha", ".mhd")
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # between the axes of ITK and RAS+
+
+
+def is_itk(path: Path) -> bool:
+    """Whether the name is that of an NRRD or MetaImage file."""
+    return path.suffix.lower() in READ
+
+
+def read_itk(path: Path, frame: str | None = None) -> Volume:
+    """Read an NRRD or MetaImage file.
+
+    Args:
+        path: one of ``READ``.
+        frame: which volume of a 4-D file, counted from 1, or ``mean``.
+
+    Returns:
+        float32 voxels, or uint8 RGB where a voxel has three components of 8 bits.
+
+    Raises:
+        InputError: missing or damaged; several volumes without ``frame``; voxels of other components; an NRRD
+            file without a space, whose sides are unknown; infinite voxels.
+    """
+    sitk = simpleitk()
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; check the path")
+    try:
+        image = sitk.ReadImage(str(path))
+        array = sitk.GetArrayFromImage(image)
+    except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
+        line = " ".join(str(error).split())[-200:]
+        raise InputError(f"{path} is no sound volume ({line}); convert it again from its source") from error
+    if path.suffix.lower() in (".nrrd", ".nhdr") and not _states_space(path):
+        raise InputError(
+            f"{path} states no space, so its sides are unknown; convert it again from its source"
+        )
+    dimension, parts = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
+    if dimension not in (3, 4) or parts not in (1, 3) or (parts == 3 and array.dtype != np.uint8):
+        raise InputError(
+            f"{path} has {dimension} dimensions and {parts} {array.dtype} values a voxel, expected a volume"
+            " of numbers or of RGB; convert it"
+        )
+    size = image.GetSize()
+    notes: list[str] = []
+    if dimension == 4:
+        array, notes = _frame(path, array, frame)
+    elif frame not in (None, "1", "mean"):
+        raise InputError(f"--frame {frame} is given, but {path} holds one volume; leave it out")
+    order = (2, 1, 0, 3)[: array.ndim]
+    voxels = np.ascontiguousarray(array.transpose(order), None if parts == 3 else np.float32)
+    affine = np.eye(4)
+    directions = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
+    affine[:3, :3] = directions * np.array(image.GetSpacing()[:3])
+    affine[:3, 3] = image.GetOrigin()[:3]
+    assert voxels.shape[:3] == size[:3]
+    notes += check_values(voxels, str(path))
+    return Volume(path.name, voxels, check_affine(_FLIP @ affine, str(path)), notes=tuple(notes))
+
+
+def to_itk(voxels: Voxels, affine: Affine) -> Any:
+    """(I, J, K) voxels as an image of SimpleITK, in its axes.
+
+    Raises:
+        InputError: axes that are not at right angles, which ITK cannot hold.
+    """
+    sitk = simpleitk()
+    flipped = _FLIP @ affine
+    spacing = np.linalg.norm(flipped[:3, :3], axis=0)
+    directions = flipped[:3, :3] / spacing
+    if np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3:
+        raise InputError("a sheared volume cannot be registered; resample it to a NIfTI file first")
+    left, _, right = np.linalg.svd(directions)  # the nearest that is orthogonal to the last bit
+    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0), np.float32))
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(flipped[:3, 3].tolist())
+    image.SetDirection((left @ right).ravel().tolist())
+    return image
+
+
+def simpleitk() -> Any:
+    """The package.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    if not find_spec("SimpleITK"):
+        raise MissingDependency("this needs SimpleITK: pip install 'fsidfusion[medical]'")
+    import SimpleITK
+
+    return SimpleITK
+
+
+def _states_space(path: Path) -> bool:
+    with path.open("rb") as stream:
+        head = stream.read(1 << 16).split(b"\n\n")[0].replace(b"\r", b"").lower()
+    return b"\nspace:" in head
+
+
+def _frame(path: Path, array: Any, frame: str | None) -> tuple[Any, list[str]]:
+    count = len(array)
+    if frame == "mean":
+        return array.mean(axis=0, dtype=np.float32), [f"{path} is the mean of {count} volumes"]
+    number = (1 if count == 1 else 0) if frame is None else int(frame) if frame.isdigit() else 0
+    if not 1 <= number <= count:
+        raise InputError(f"{path} holds {count} volumes; take one with --frame 1..{count}, or --frame mean")
+    return array[number - 1], []
