@@ -7,7 +7,7 @@ import pytest
 
 from fsidfusion.errors import InputError
 from fsidfusion.images import text
-from fsidfusion.images.text import as_model, parse_yaml, read_json, read_text, read_yaml
+from fsidfusion.images.text import as_model, parse_yaml, read_json, read_text, read_yaml, to_csv
 
 
 class Entry(msgspec.Struct):
@@ -104,3 +104,12 @@ def test_hostile_yaml_is_refused_in_one_line(tmp_path, content, reason):
 
 def test_plain_yaml_is_read():
     assert parse_yaml("a: [1, 2.5, x]\nb: {c: null}", "here") == {"a": [1, 2.5, "x"], "b": {"c": None}}
+
+
+def test_no_cell_of_a_table_is_a_formula():
+    names = ["=HYPERLINK(1)", "+1", "-x", "@SUM(1)", "\tx", "plain", 'a"b,c']
+    lines = to_csv([("name", "score"), *((name, -0.5) for name in names)]).splitlines()
+    assert lines[0] == "name,score"
+    assert [line[0] for line in lines[1:5]] == ["'"] * 4
+    assert all(line.endswith(",-0.5") for line in lines[1:])
+    assert lines[6] == "plain,-0.5"

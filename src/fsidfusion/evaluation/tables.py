@@ -1,7 +1,5 @@
 """Evaluations as a table on the terminal, as CSV and as JSON."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -29,6 +27,7 @@ from fsidfusion.evaluation.evaluate import Evaluation
 from fsidfusion.evaluation.published import REFERENCE, Verdict, cells_won, published_rows, stands
 from fsidfusion.evaluation.visibility import SOURCES, subsets, summarise
 from fsidfusion.images.atomic import write_text
+from fsidfusion.images.text import to_csv
 from fsidfusion.metrics import find_metric
 
 SIGNS: dict[Verdict, str] = {"above": "▲", "equal": "=", "below": "▼"}
@@ -143,13 +142,11 @@ def write_csv(path: Path, evaluations: Sequence[Evaluation]) -> None:
 
     InputError as write_text.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("method", "pair", *evaluations[0].metrics))
+    rows: list[tuple[object, ...]] = [("method", "pair", *evaluations[0].metrics)]
     for evaluation in evaluations:
         for pair, row in evaluation.scores.items():
-            writer.writerow((evaluation.name, pair, *("" if v != v else repr(v) for v in row.values())))
-    write_text(path, text.getvalue())
+            rows.append((evaluation.name, pair, *("" if v != v else float(v) for v in row.values())))
+    write_text(path, to_csv(rows))
 
 
 def write_json(path: Path, evaluations: Sequence[Evaluation]) -> None:

@@ -3,6 +3,9 @@
 A model is whatever msgspec can compare with: a Struct, a dict, a list, with bounds where they matter.
 """
 
+import csv
+import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +17,7 @@ from fsidfusion.images.budget import MAX_TEXT, regular_file
 
 T = TypeVar("T")
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST = 300  # characters of a reason in a message
 
 
@@ -79,6 +83,19 @@ def as_model(value: Any, model: type[T], source: str) -> T:
         return msgspec.convert(value, model)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
         raise InputError(f"{source}: {reason(error)}") from error
+
+
+def to_csv(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+    return stream.getvalue()
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def reason(error: object) -> str:

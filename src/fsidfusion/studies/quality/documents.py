@@ -1,7 +1,5 @@
 """The results as Markdown and CSV, and in the project's own pages: docs/results.md, README.md and cards."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -25,6 +23,7 @@ from fsidfusion.evaluation.sets import MEDICAL_NOTE
 from fsidfusion.fusion.rules import RULES
 from fsidfusion.images.atomic import write_text
 from fsidfusion.images.pairs import PairSet
+from fsidfusion.images.text import to_csv as csv_text
 from fsidfusion.studies.pages import read_part, write_part
 from fsidfusion.studies.quality.scores import METRICS, SetScores
 from fsidfusion.studies.quality.standings import NOTES, Row, set_rows, standings
@@ -72,16 +71,16 @@ def to_markdown(results: Sequence[SetScores], models: Sequence[Model]) -> str:
 
 def to_csv(results: Sequence[SetScores]) -> str:
     """One line for each set and row, ours and published; a mean that does not exist is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("set", "pairs", "kind", "method", *METRICS, "at_least_fsidfusion", "at_least_best"))
+    rows: list[tuple[object, ...]] = [
+        ("set", "pairs", "kind", "method", *METRICS, "at_least_fsidfusion", "at_least_best")
+    ]
     for result in results:
         name = result.pairs.name
         for row in set_rows(result):
             pairs = len(result.pairs.pairs) if row.is_ours else published_pairs(name)
             means = (row.means.get(metric, "") for metric in METRICS)
-            writer.writerow((name, pairs, row.kind, row.name, *means, row.above_reference, row.above_best))
-    return text.getvalue()
+            rows.append((name, pairs, row.kind, row.name, *means, row.above_reference, row.above_best))
+    return csv_text(rows)
 
 
 def check_docs(root: Path, sets: Sequence[PairSet], models: Sequence[Model]) -> None:

@@ -1,0 +1,48 @@
+"""A stop that is asked for happens within two seconds, whatever a native library does with the signal.
+
+Ctrl-C becomes an exception in Python code; a library that computes delays it, and one that calls back into
+Python may swallow it. So a thread of its own hears of the signal too, gives the command a while to end in
+good order, and then ends it.
+"""
+
+import os
+import signal
+import threading
+import time
+
+from fsidfusion.images.atomic import discard_parts
+
+GRACE = 1.7  # seconds for a command to end by itself
+SLOW = {  # commands that have something to bring home first
+    "video": 15.0,  # the frames that are on their way, and the end of the file
+    **dict.fromkeys(("train", "detect", "segment"), None),  # a checkpoint; a second Ctrl-C ends them at once
+}
+
+_told = threading.Event()
+
+
+def told() -> None:
+    """Note that the user was told of the stop."""
+    _told.set()
+
+
+def watch(command: str) -> None:
+    """Begin to watch for Ctrl-C and SIGTERM, for the rest of the process."""
+    grace = SLOW.get(command, GRACE)
+    if grace is None or threading.current_thread() is not threading.main_thread():
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_wait, args=(reader, command, grace), daemon=True).start()
+
+
+def _wait(reader: int, command: str, grace: float) -> None:
+    while number := int.from_bytes(os.read(reader, 1)):
+        if number in (signal.SIGINT, signal.SIGTERM):
+            time.sleep(grace)
+            discard_parts()
+            if not _told.is_set():
+                line = f"fsidfusion {command}: stopped; what was finished is kept, run again to go on\n"
+                os.write(2, line.encode())
+            os._exit(128 + number)

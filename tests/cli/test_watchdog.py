@@ -1,0 +1,52 @@
+"""A stop happens in time, also where a library swallows it, and leaves no part of a file."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+SWALLOWS = """
+import sys, time
+from pathlib import Path
+from fsidfusion.cli import watchdog
+from fsidfusion.images.atomic import Part
+watchdog.GRACE = 0.1
+signal = __import__("signal")
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+watchdog.watch("fuse")
+part = Part(Path(sys.argv[1]) / "a.png")
+if sys.argv[2] == "told":
+    watchdog.told()
+ready = False
+while True:
+    try:
+        if not ready:
+            ready = True
+            print("ready", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        pass  # as a library that calls back may do
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("told", ["told", "not"])
+def test_a_swallowed_stop_ends_the_command_and_leaves_no_part(tmp_path, number, told):
+    command = [sys.executable, "-c", SWALLOWS, str(tmp_path), told]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert said == (
+        "" if told == "told" else "fsidfusion fuse: stopped; what was finished is kept, run again to go on\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_saves_a_checkpoint_first_is_not_hurried():
+    from fsidfusion.cli.watchdog import GRACE, SLOW
+
+    assert GRACE < 2
+    assert SLOW["train"] is None
