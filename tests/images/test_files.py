@@ -17,6 +17,7 @@ from fsidfusion.errors import FusionError
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.files import (
     Picture,
+    is_lossy_webp,
     output_bits,
     output_format,
     read_header,
@@ -342,3 +343,13 @@ def test_missing_folders_are_made_and_impossible_ones_refused(tmp_path):
 def test_the_real_sets_are_read_as_pillow_reads_them(data_root):
     for path in (data_root / "test/RoadScene/vi/FLIR_00211.jpg", data_root / "test/MRI_PET/PET/11.webp"):
         np.testing.assert_array_equal(read_picture(path).pixels, np.asarray(Image.open(path).convert("RGB")))
+
+
+def test_webp_says_whether_it_lost_something(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
+    kinds = (("a", True, "RGB"), ("b", False, "RGB"), ("c", False, "RGBA"), ("d", True, "RGBA"))
+    for name, lossless, mode in kinds:
+        Image.fromarray(rgb).convert(mode).save(tmp_path / f"{name}.webp", lossless=lossless)
+        assert is_lossy_webp(tmp_path / f"{name}.webp") is not lossless
+    Image.fromarray(rgb).save(tmp_path / "e.png")
+    assert not is_lossy_webp(tmp_path / "e.png")

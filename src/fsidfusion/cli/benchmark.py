@@ -23,6 +23,8 @@ class Quality:
     """folders that hold the sets, at most two levels down: TNO/ir and TNO/vi, MRI_CT/CT and MRI_CT/MRI"""
     models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
     """networks and baselines; by default all shipped networks and all baselines"""
+    from_card: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    """shipped networks whose rows come from their cards, where their weights are the same: it spares hours"""
     sets: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
     """only these sets"""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("out/quality")
@@ -50,17 +52,17 @@ class Quality:
         from fsidfusion.studies.quality.gallery import build_gallery
         from fsidfusion.studies.quality.report import build_report
         from fsidfusion.studies.quality.scores import Quality as Run
-        from fsidfusion.studies.quality.scores import open_models, shown_models
+        from fsidfusion.studies.quality.scores import open_models, shown_models, with_card_rows
         from fsidfusion.studies.quality.standings import print_standings, standings
 
         keep_large_blocks()
         sets = published_layout(self.data, self.sets)
         models = open_models(self.models, self.device, self.precision, self.runtime, self.bf16)
         if self.write_docs:
-            check_docs(CHECKOUT, sets, models)
+            check_docs(CHECKOUT, sets, models, self.from_card)
         run = Run(sets, models, self.output)
         with progress(run.missing, shown=True) as report:
-            results = run.run(self.workers, report)
+            results = with_card_rows(run.run(self.workers, report), self.from_card)
         gallery = build_gallery(results, shown_models(models), self.output / "pictures")
         pages = {
             "quality.md": to_markdown(results, models),

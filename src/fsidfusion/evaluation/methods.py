@@ -121,7 +121,7 @@ class Model:
         if not self.is_baseline:
             network, self.weights = _load_network(model)
         self.fuser = Fuser(network, device=device, precision=precision, runtime=runtime)
-        self.plans = tuple(Plan(color=color) for color in dict.fromkeys(colors))  # type: ignore[arg-type]
+        self.plans = tuple(Plan(color=color) for color in dict.fromkeys(colors))
         self.rows = tuple(
             row_name(self.name, mode, self.is_baseline) + _WORN.get(plan.color, "")
             for mode in self.ranges

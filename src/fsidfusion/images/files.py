@@ -134,6 +134,20 @@ def decode_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     return picture
 
 
+def is_lossy_webp(path: Path) -> bool:
+    """Whether a file is a WebP picture compressed with loss: it holds a chunk ``VP8 ``, not ``VP8L``."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WEBP":
+            return False
+        while len(chunk := stream.read(8)) == 8:
+            if chunk[:4] in (b"VP8 ", b"VP8L"):
+                return chunk[:4] == b"VP8 "
+            size = int.from_bytes(chunk[4:], "little")
+            stream.seek(size + size % 2, 1)
+    return False
+
+
 def write_picture(path: Path, picture: Picture) -> str:
     """Write a uint8 or uint16 picture in the format that the name asks for, whole or not at all.
 

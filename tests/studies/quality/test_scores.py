@@ -201,3 +201,16 @@ def test_gallery_pictures_are_kept(sets, tmp_path, monkeypatch):
 def test_a_network_in_bf16_is_among_the_models():
     with pytest.raises(FusionError, match="other should compute in bf16, but the models are mean"):
         open_models(["mean"], in_bf16=["other"])
+
+
+def test_rows_may_come_from_the_card_of_unchanged_weights(sets, tmp_path, monkeypatch):
+    models = quality.open_models(["fsidfusion-light", "maximum"])
+    results = quality.Quality(sets[:1], models, tmp_path).run()
+    means = dict(results[0].evaluations[0].mean)
+    card = {"scores": {"weights_sha256": models[0].weights, "sets": {results[0].pairs.name: means}}}
+    monkeypatch.setattr("fsidfusion.network.checkpoint.model_card", lambda name: card)
+    (kept,) = quality.with_card_rows(results, ["fsidfusion-light"])
+    assert kept.from_cards[0].means == pytest.approx(means, nan_ok=True)
+    card["scores"]["weights_sha256"] = "other"
+    with pytest.raises(FusionError, match="score it instead"):
+        quality.with_card_rows(results, ["fsidfusion-light"])

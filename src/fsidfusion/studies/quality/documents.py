@@ -22,13 +22,15 @@ from fsidfusion.evaluation.published import (
 from fsidfusion.evaluation.sets import MEDICAL_NOTE
 from fsidfusion.fusion.rules import RULES
 from fsidfusion.images.atomic import write_text
+from fsidfusion.images.files import is_lossy_webp
 from fsidfusion.images.pairs import PairSet
 from fsidfusion.images.text import to_csv as csv_text
 from fsidfusion.studies.pages import read_part, write_part
-from fsidfusion.studies.quality.scores import METRICS, SetScores
+from fsidfusion.studies.quality.scores import METRICS, CardRow, SetScores
 from fsidfusion.studies.quality.standings import NOTES, Row, set_rows, standings
 
 README_PART, RESULTS_PART = "results", "quality"
+GENTLE = tuple(metric for metric in METRICS if metric not in COLUMNS)  # CC, SCD, PSNR, SSIM
 _README_BASELINE = "maximum"
 _LEGEND = (
     "**Bold**: at least equal to the published FSIDFusion, at its two decimals; ▲: at least equal to the best"
@@ -40,7 +42,7 @@ def to_markdown(results: Sequence[SetScores], models: Sequence[Model]) -> str:
     """All tables as Markdown, with the weights' sha256 and how to get them again."""
     lines = ["## Fusion quality", ""]
     lines += [f"Written by `fsidfusion benchmark quality`, fsidfusion {__version__}.", ""]
-    lines += _weights(models)
+    lines += _weights(models, results)
     second = [SECOND_WEIGHTS] if any(model.medical for model in models) else []
     for paragraph in (*second, *NOTES, _LEGEND):
         lines += [fill(paragraph, 110), ""]
@@ -83,7 +85,9 @@ def to_csv(results: Sequence[SetScores]) -> str:
     return csv_text(rows)
 
 
-def check_docs(root: Path, sets: Sequence[PairSet], models: Sequence[Model]) -> None:
+def check_docs(
+    root: Path, sets: Sequence[PairSet], models: Sequence[Model], kept: Sequence[str] = ()
+) -> None:
     """Check before measuring that :func:`write_docs` can write the whole of the pages.
 
     Raises:
@@ -94,7 +98,7 @@ def check_docs(root: Path, sets: Sequence[PairSet], models: Sequence[Model]) -> 
 
     _pages(root)
     wanted = [*published_sets(), *shipped_networks(), *RULES]
-    given = {found.name for found in sets} | {model.name for model in models}
+    given = {found.name for found in sets} | {model.name for model in models} | set(kept)
     missing = [name for name in wanted if name not in given]
     if missing:
         raise InputError(f"the pages tell of all sets and models, but {', '.join(missing)} would be missing")
@@ -130,7 +134,8 @@ def write_docs(root: Path, results: Sequence[SetScores], models: Sequence[Model]
 
 def readme_table(results: Sequence[SetScores], models: Sequence[Model]) -> str:
     """The short table: networks as they are written by default, one baseline, and the published row."""
-    networks = [model.rows[0] for model in models if model.weights]
+    cards = _from_cards(results)
+    networks = [*(model.rows[0] for model in models if model.weights), *(card.name for card in cards)]
     lines = [
         f"- **{row.name}**: {row.total[0]} of {row.cells} cells at least equal to the published FSIDFusion,"
         f" {row.total[1]} to the best published value of the column"
@@ -143,12 +148,19 @@ def readme_table(results: Sequence[SetScores], models: Sequence[Model]) -> str:
             if line.name in (*networks, _README_BASELINE, REFERENCE):
                 name = f"{line.name}, published" if line.kind == "reference" else line.name
                 body.append([result.pairs.name, name, *_cells(line, result.pairs.name)])
-    hashes = [f"Weights: {m.name} `{m.weights}`." for m in all_weights(models)]
+    files = [(network.name, network.weights) for network in all_weights(models)]
+    files += [(card.name, card.weights) for card in cards]
+    hashes = [f"Weights: {name} `{weights}`." for name, weights in files]
     table = markdown_table(["set", "method", *COLUMNS], body)
+    lossy = [result.pairs.name for result in results if holds_lossy(result)]
     medical = any(result.pairs.name.startswith("MRI_") for result in results)
-    remarks = [_LEGEND, *([MEDICAL_NOTE] if medical else []), *hashes]
+    copies = [f"{' and '.join(lossy)}: scored on lossy copies of the pictures."] if lossy else []
+    remarks = [_LEGEND, *copies, *([MEDICAL_NOTE] if medical else []), *hashes]
     ending = fill(
-        f"{' '.join(remarks)} All rows: [docs/results.md](docs/results.md).", 118, break_on_hyphens=False
+        f"{' '.join(remarks)} All rows, and CC, SCD, PSNR and SSIM, in which networks of this family are"
+        " below gentler ones: [docs/results.md](docs/results.md).",
+        118,
+        break_on_hyphens=False,
     )
     return "\n".join([*lines, "", *table, ending, ""])
 
@@ -163,6 +175,17 @@ def card_scores(results: Sequence[SetScores], model: Model) -> dict[str, Any]:
     return {"weights_sha256": model.weights, "range": model.ranges[0], "convention": "cddfuse", "sets": sets}
 
 
+def holds_lossy(result: SetScores) -> bool:
+    """Whether a set is scored on pictures that were compressed with loss on their way here: WebP."""
+    files = (path for pair in result.pairs.pairs for path in (pair.infrared, pair.visible))
+    return any(is_lossy_webp(path) for path in files)
+
+
+def _from_cards(results: Sequence[SetScores]) -> list[CardRow]:
+    """The networks that were not scored anew, each file of weights once."""
+    return list({card.weights: card for result in results for card in result.from_cards}.values())
+
+
 def _pages(root: Path) -> tuple[Path, Path]:
     """README.md and docs/results.md; both have the markers of their parts."""
     readme, page = root / "README.md", root / "docs" / "results.md"
@@ -171,8 +194,9 @@ def _pages(root: Path) -> tuple[Path, Path]:
     return readme, page
 
 
-def _weights(models: Sequence[Model]) -> list[str]:
+def _weights(models: Sequence[Model], results: Sequence[SetScores]) -> list[str]:
     rows = [[m.name, f"`{m.weights}`", m.fuser.device, m.fuser.precision] for m in all_weights(models)]
+    rows += [[card.name, f"`{card.weights}`", "from its card", ""] for card in _from_cards(results)]
     return markdown_table(["network", "sha256 of its weights", "device", "precision"], rows) if rows else []
 
 
@@ -181,6 +205,8 @@ def _set_lines(result: SetScores) -> list[str]:
     lines = [f"### {name}", "", f"{number} pairs."]
     if published_rows(name) and published_pairs(name) != number:
         lines[-1] += f" The published means are over {published_pairs(name)} pairs."
+    if holds_lossy(result):
+        lines[-1] += " The pictures are lossy copies; on lossless ones MI and Qabf are a little lower."
     if name.startswith("MRI_"):
         lines[-1] += f" {MEDICAL_NOTE}"
     undefined = {
@@ -195,8 +221,8 @@ def _set_lines(result: SetScores) -> list[str]:
         cells = [row.name, *_cells(row, name)]
         if counts:
             cells += [f"{count}/{len(COLUMNS)}" for count in (row.above_reference, row.above_best)]
-        body.append(cells)
-    head = ["", *COLUMNS, *(["≥ FSIDFusion", "≥ best"] if counts else [])]
+        body.append([*cells, *(row.text(metric) if row.is_ours else "" for metric in GENTLE)])
+    head = ["", *COLUMNS, *(["≥ FSIDFusion", "≥ best"] if counts else []), *GENTLE]
     return [*lines, "", *markdown_table(head, body)]
 
 

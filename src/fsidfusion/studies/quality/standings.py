@@ -75,6 +75,9 @@ def set_rows(result: SetScores) -> list[Row]:
         _row(evaluation.name, _kind(evaluation.source["model"]), evaluation.mean, printed)
         for evaluation in result.evaluations
     ]
+    networks = sum(row.kind == "ours" for row in rows)
+    kept = [_row(card.name, "ours", card.means, printed) for card in result.from_cards]
+    rows = [*rows[:networks], *kept, *rows[networks:]]
     kinds: dict[str, Kind] = {REFERENCE: "reference", BEST: "best"}
     return rows + [_row(name, kinds.get(name, "published"), row, printed) for name, row in printed.items()]
 
