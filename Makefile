@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fast lint bench train-smoke clean
+.PHONY: demo test fast lint docs hooks bench train-smoke clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,9 +21,22 @@ lint: $(VENV)/.installed-test  ## format, lint, types, and which room may import
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 
 test: lint  ## lint and the whole suite
 	$(BIN)/python -m pytest
+
+fast: $(VENV)/.installed-test  ## what goes wrong most often, in under half a minute: for while you work
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -m "not slow" --durations=3 $(FAST)
+
+docs: $(VENV)/.installed-test  ## the site into out/site; a broken link or a public name without docstring fails
+	$(BIN)/mkdocs build --strict
+
+hooks: $(VENV)/.installed-test  ## run the linters before each commit
+	$(BIN)/python -m pip install --quiet pre-commit
+	$(BIN)/pre-commit install
 
 bench: $(VENV)/.installed-test  ## time the metrics and the networks; ratios within one run
 	$(BIN)/python -m fsidfusion benchmark metrics
