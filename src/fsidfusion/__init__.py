@@ -10,8 +10,9 @@ The public API is imported on first use, so that ``import fsidfusion`` itself st
     (48, 64, 3)
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fsidfusion._lazy import lazily
 
 __version__ = "0.1.0"
 DEFAULT_MODEL = "fsidfusion-light"  # the shipped network that is used where none is named
@@ -37,25 +38,6 @@ if TYPE_CHECKING:
     from fsidfusion.fusion.video import fuse_video
     from fsidfusion.network.checkpoint import load_model, models
 
-_EXPORTS = {
-    # name: the module that it comes from
-    "fuse": "fusion.calls",
-    "Fuser": "fusion.fuser",
-    "Plan": "fusion.plan",
-    "fuse_files": "fusion.calls",
-    "fuse_video": "fusion.video",
-    "fuse_volumes": "fusion.calls",
-    "estimate_alignment": "fusion.calls",
-    "score": "fusion.calls",
-    "evaluate": "evaluation.evaluate",
-    "models": "network.checkpoint",
-    "load_model": "network.checkpoint",
-    "FusionError": "errors",
-    "InputError": "errors",
-    "MissingDependency": "errors",
-    "ModelError": "errors",
-    "NotEnoughMemory": "errors",
-}
 __all__ = [
     "DEFAULT_MODEL",
     "Fuser",
@@ -76,13 +58,31 @@ __all__ = [
     "models",
     "score",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(import_module(f"fsidfusion.{_EXPORTS[name]}"), name)
-    raise AttributeError(f"module 'fsidfusion' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "fusion.calls": (
+            "fuse",
+            "fuse_files",
+            "fuse_volumes",
+            "estimate_alignment",
+            "score",
+        ),
+        "fusion.fuser": ("Fuser",),
+        "fusion.plan": ("Plan",),
+        "fusion.video": ("fuse_video",),
+        "evaluation.evaluate": ("evaluate",),
+        "network.checkpoint": (
+            "models",
+            "load_model",
+        ),
+        "errors": (
+            "FusionError",
+            "InputError",
+            "MissingDependency",
+            "ModelError",
+            "NotEnoughMemory",
+        ),
+    },
+    also=("DEFAULT_MODEL", "__version__"),
+)
