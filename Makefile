@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-FAST := tests/test_rooms.py tests/images tests/metrics tests/network tests/thermal tests/report \
+FAST := tests/test_rooms.py tests/images tests/metrics tests/thermal tests/report tests/network/test_light.py \
 	tests/fusion/test_plan.py tests/fusion/test_scheduler.py tests/alignment/test_transform.py \
 	tests/cli/test_cli.py::test_one_line_gives_one_picture
 
