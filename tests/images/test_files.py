@@ -353,3 +353,18 @@ def test_webp_says_whether_it_lost_something(tmp_path):
         assert is_lossy_webp(tmp_path / f"{name}.webp") is not lossless
     Image.fromarray(rgb).save(tmp_path / "e.png")
     assert not is_lossy_webp(tmp_path / "e.png")
+
+
+def test_a_gif_is_read_and_not_written(tmp_path):
+    """As an atlas gives slices: a palette of grays is gray, one of colours RGB; an animation is refused."""
+    levels = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+    Image.fromarray(levels).save(tmp_path / "gray.gif")
+    assert np.array_equal(read_picture(tmp_path / "gray.gif").pixels, levels)
+    colours = np.zeros((6, 8, 3), np.uint8)
+    colours[:3, :, 0], colours[3:, :, 1] = 255, 128
+    Image.fromarray(colours).save(tmp_path / "colour.gif")
+    assert np.array_equal(read_picture(tmp_path / "colour.gif").pixels, colours)
+    frames = [Image.fromarray(levels), Image.fromarray(255 - levels)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(FusionError, match="an animation of 2 pictures"):
+        read_picture(tmp_path / "moving.gif")

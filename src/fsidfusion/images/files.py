@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from PIL import (
     BmpImagePlugin,
+    GifImagePlugin,
     Image,
     ImageOps,
     JpegImagePlugin,
@@ -38,6 +39,7 @@ FORMATS = {
     ".tiff": "TIFF",
     ".webp": "WebP",
 }
+READABLE = (*FORMATS, ".gif")  # atlases of medicine give GIF, which is not written
 _KNOWN = "PNG, JPEG, BMP, TIFF or WebP"
 _DEEP_FORMATS = ("PNG", "TIFF")  # these hold 16 bits
 _LONGEST_SIDE = {"JPEG": 65_500, "WebP": 16_383}
@@ -54,6 +56,7 @@ _PLUGINS: dict[str, Any] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
 }
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -63,6 +66,7 @@ _SIGNATURES = {
     b"II+\0": "TIFF",  # BigTIFF
     b"MM\0+": "TIFF",
     b"BM": "BMP",
+    b"GIF8": "GIF",
 }
 
 
@@ -108,7 +112,7 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
 
 
 def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Decode a PNG, JPEG, BMP, TIFF or WebP file at its full bit depth, with its orientation applied.
+    """Decode a PNG, JPEG, BMP, TIFF, WebP or GIF file at its full bit depth, with its orientation applied.
 
     Args:
         path: the file.
@@ -272,7 +276,7 @@ def _decode_pillow(
         bits = max(8, stream.read(1)[0])
         if "exif" in image.info:
             tags.load(image.info["exif"])
-    elif name != "BMP":
+    elif name not in ("BMP", "GIF"):
         tags = image.getexif()
     orientation = tags.get(deep.ORIENTATION, 1)
     width, height = image.size if orientation < 5 else image.size[::-1]
@@ -295,9 +299,7 @@ def _decode_pillow(
     if name == "PNG":
         _check_png(stream, image)
     picture = _from_pillow(ImageOps.exif_transpose(image))
-    if name == "WebP" and is_gray(
-        picture.pixels
-    ):  # WebP has no gray kind; the other formats say what they mean
+    if name in ("WebP", "GIF") and is_gray(picture.pixels):  # the other formats say what they mean
         picture = Picture(np.ascontiguousarray(picture.pixels[..., 0]), picture.alpha, None)
     return header, replace(picture, exif=kept, xmp=xmp)
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.camera_names import nearest, of_side, pair_shots, shot_of
-from fsidfusion.images.files import FORMATS
+from fsidfusion.images.files import READABLE
 from fsidfusion.images.text import read_text
 
 Task = Literal["thermal", "medical"]  # medical: MRI, with CT, PET or SPECT in the infrared place
@@ -321,7 +321,7 @@ def _in_folder(folder: Path, recursive: bool) -> list[_Source]:
     files = sorted(p for p in walk if _is_picture(p.relative_to(folder)) and p.is_file())
     if not files:
         hint = "" if recursive else "; --recursive looks into its sub-folders"
-        raise InputError(f"folder {folder} holds no picture ({', '.join(FORMATS)}){hint}")
+        raise InputError(f"folder {folder} holds no picture ({', '.join(READABLE)}){hint}")
     return [_Source(p, p.relative_to(folder).with_suffix("").as_posix(), None, listed=False) for p in files]
 
 
@@ -346,7 +346,7 @@ def _in_glob(pattern: str) -> list[_Source]:
 
 
 def _is_picture(relative: Path) -> bool:
-    return relative.suffix.lower() in FORMATS and not any(part.startswith(".") for part in relative.parts)
+    return relative.suffix.lower() in READABLE and not any(part.startswith(".") for part in relative.parts)
 
 
 def _by_name(sources: Iterable[_Source], names: Iterable[str]) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsidfusion.errors import InputError
-from fsidfusion.images.files import FORMATS
+from fsidfusion.images.files import READABLE
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -74,7 +74,7 @@ def holds_dicom(folder: Path) -> bool:
 
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM: by its preamble, or, without one, by the first element of its data set."""
-    if path.suffix.lower() in FORMATS or not path.is_file():
+    if path.suffix.lower() in READABLE or not path.is_file():
         return False
     with path.open("rb") as stream:
         start = stream.read(132)

@@ -44,7 +44,7 @@ class Request:
     output: Path  # .nii, .nii.gz, or a folder for DICOM
     views: Path | None = None  # a picture (PNG) of three planes
     report: Path | None = None  # a slice scroller (HTML)
-    labels: Path | None = None  # a label map, whose outlines are drawn
+    labels: Path | None = None  # a label map or RTSTRUCT, whose outlines are drawn
     register: str | None = None  # rigid, or the file of a transform that is taken
     transform: Path | None = None  # where the transform is written
     keep_patient: bool = False  # in a DICOM output
@@ -66,7 +66,7 @@ class Written:
 
 def is_volume(path: Path) -> bool:
     """Whether a path is a volume rather than a picture: by its name, or by DICOM files in a folder."""
-    from fsidfusion.fusion.volumes.dicom_find import holds_dicom
+    from fsidfusion.fusion.volumes.dicom_find import holds_dicom, is_dicom
     from fsidfusion.fusion.volumes.itk_files import is_itk
     from fsidfusion.fusion.volumes.nifti import is_readable
 
@@ -74,6 +74,8 @@ def is_volume(path: Path) -> bool:
     if is_readable(path) or is_itk(path) or path.suffix.lower() in (".dcm", ".ima") or name == "dicomdir":
         return True
     try:
+        if path.is_file() and not path.suffix:  # as scanners and archives name them
+            return is_dicom(path)
         return path.is_dir() and holds_dicom(path)
     except OSError:  # whatever it is, it cannot be looked into
         return False
@@ -119,6 +121,23 @@ def read_volume(
     )
 
 
+def read_labels(path: Path, grid: Volume) -> Volume:
+    """Labels of a file: of a label map, or of the structures of an RTSTRUCT on a grid.
+
+    Raises:
+        InputError: all of :func:`read_volume` and of
+            :func:`fsidfusion.fusion.volumes.structures.read_structures`; values that are no labels.
+    """
+    from fsidfusion.fusion.volumes.outline import check_labels
+    from fsidfusion.fusion.volumes.structures import is_structures, read_structures
+
+    if path.is_file() and is_structures(path):
+        return read_structures(path, grid)
+    labels = read_volume(path)
+    check_labels(labels)
+    return labels
+
+
 def fuse_volume_files(
     load: Callable[[], Fuser],
     request: Request,
@@ -153,7 +172,7 @@ def fuse_volume_files(
                 f"{request.base.path} is no DICOM series and holds no patient data; leave out --keep-patient"
             )
         check_one_patient(base, other)
-    labels = None if request.labels is None else read_volume(request.labels)
+    labels = None if request.labels is None else read_labels(request.labels, base)
     registered: Registered | None = None
     if request.register is not None:
         registered = place(base, other, request.register)
