@@ -266,13 +266,14 @@ def read_visible(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     return replace(shown, pixels=pixels, alpha=None, profile=None)
 
 
-def interpret(pixels: Pixels, thermal: Thermal, name: str) -> Scene:
+def interpret(pixels: Pixels, thermal: Thermal, name: str, validity: Validity | None = None) -> Scene:
     """What the numbers or colours of a decoded picture stand for.
 
     Args:
         pixels: (H, W) or (H, W, 3) of any type.
         thermal: unit and palette.
         name: of the picture, for messages.
+        validity: of gray pixels, where it is known already.
 
     Raises:
         InputError: colours for which a unit is given, and a picture in which nothing was measured.
@@ -288,8 +289,9 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str) -> Scene:
         return Scene(shown, to_celsius(gray, thermal.unit))
     if gray.dtype == np.uint16 and is_swapped(gray):
         gray = gray.byteswap()
+        validity = None
         notes.append("the two bytes of its numbers stood in the wrong order and were swapped")
-    validity = find_valid(gray)
+    validity = validity or find_valid(gray)
     known = validity.valid
     if known is not None and known.mean() < _TOO_FEW:
         raise InputError(

@@ -102,7 +102,7 @@ class ThermalStream:
             self.known = np.zeros(pixels.shape[:2], bool)
             shown = np.zeros(pixels.shape[:2], np.uint8 if pixels.dtype == np.uint8 else np.float32)
             return shown, self._nothing_hot(pixels)
-        scene = self._scene(pixels, seconds)
+        scene = self._scene(pixels, seconds, validity)
         if self._gain is None or not self._fits(scene):
             self._settle(scene, seconds)
         assert self._gain is not None
@@ -118,9 +118,9 @@ class ThermalStream:
                 raise InputError(f"{self._name}: {error}") from error
         return shown, self._hot(scene, seconds)
 
-    def _scene(self, pixels: Pixels, seconds: float) -> Scene:
+    def _scene(self, pixels: Pixels, seconds: float, validity: Validity) -> Scene:
         if pixels.dtype.kind == "f":
-            scene = interpret(pixels, replace(self._thermal, unit="celsius"), self._name)
+            scene = interpret(pixels, replace(self._thermal, unit="celsius"), self._name, validity)
             return replace(scene, note="")
         if pixels.ndim == 3 and pixels.dtype == np.uint8 and self._asked.palette != "none":
             return self._without_colours(pixels, seconds)
@@ -128,8 +128,8 @@ class ThermalStream:
             pixels = self._of_one_polarity(pixels, seconds)
         thermal = self._thermal
         if pixels.dtype == np.uint16 and thermal.unit == "auto":
-            thermal = replace(thermal, unit=guess_unit(pixels))  # kept once it is settled
-        scene = interpret(pixels, thermal, self._name)
+            thermal = replace(thermal, unit=guess_unit(pixels, validity))  # kept once it is settled
+        scene = interpret(pixels, thermal, self._name, validity)
         if pixels.dtype == np.uint16 and self._thermal.unit == "auto" and self._gain is None:
             self._thermal = thermal
         return scene
@@ -202,8 +202,11 @@ class ThermalStream:
         assert self._gain is not None
         if self._asked.agc != "auto" or scene.levels.dtype != np.uint16:
             return True
-        wanted = settle_gain(scene, self._asked.gain())[0]
-        unit = self._asked.unit == "auto" and guess_unit(scene.levels, scene.validity) != self._thermal.unit
+        few = np.s_[:: max(1, scene.levels.shape[0] // 100), :: max(1, scene.levels.shape[1] // 100)]
+        valid = scene.validity.valid
+        small = Scene(scene.levels[few], validity=Validity(None if valid is None else ~valid[few]))
+        wanted = settle_gain(small, self._asked.gain())[0]
+        unit = self._asked.unit == "auto" and guess_unit(small.levels, small.validity) != self._thermal.unit
         fits = wanted == self._gain and not (unit and self._thermal.unit == "counts")
         self._unlike = 0 if fits else self._unlike + 1
         return self._unlike < PATIENCE
