@@ -36,7 +36,7 @@ class Alignment:
     visible_size: Size
     infrared_size: Size
     model: str  # family of the matrix
-    method: str  # edges, ecc, mi or points
+    method: str  # edges, ecc, mi, points or calibration
     field: NDArray[np.float32] | None = None  # (h, w, 2) visible pixels; cells divide the visible frame
     shift: tuple[float, float] = (0.0, 0.0)  # infrared pixels: the parallax at a working distance
     distance: float | None = None  # metres, of that shift
@@ -108,7 +108,11 @@ class Alignment:
 
     def summary(self) -> str:
         """What it is, in a few words, for people."""
-        pairs = "" if self.method == "points" else f" over {self.pairs} pair{'s' if self.pairs > 1 else ''}"
+        pairs = (
+            ""
+            if self.method in ("points", "calibration")
+            else f" over {self.pairs} pair{'s' if self.pairs > 1 else ''}"
+        )
         words = [f"{self.model}{' and field' if self.field is not None else ''} by {self.method}{pairs}"]
         if self.score is not None and self.score_without is not None:
             words.append(f"score {self.score:.3f}, without {self.score_without:.3f}")

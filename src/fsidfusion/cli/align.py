@@ -23,6 +23,7 @@ def align(
     ir_fov: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None,
     vis_fov: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None,
     points: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    calibration: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="IR VIS")] = None,
     alignment: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     shift: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="X Y")] = None,
     distance: Annotated[float | None, tyro.conf.arg(metavar="METRES")] = None,
@@ -33,6 +34,8 @@ def align(
     One pair, or many of one rig: --ir thermal/ --vis colour/ -o alignment.json
 
     Matched points: --ir t.png --vis c.png --points points.csv -o alignment.json
+
+    Calibrated cameras: --calibration ir.yaml vis.yaml --distance 20 -o alignment.json
 
     Parallax: --alignment alignment.json --shift 6 0 --distance 5 -o near.json
 
@@ -49,18 +52,27 @@ def align(
         ir_fov: horizontal field of view of the infrared camera; by default EXIF's, or as the visible one's.
         vis_fov: likewise of the visible camera.
         points: matched points instead: a line 'visible x, visible y, infrared x, infrared y' each.
+        calibration: files of both cameras instead: YAML of OpenCV, ROS or Kalibr, with distortion; R and T in
+            the infrared one take visible coordinates to infrared ones.
         alignment: change this alignment instead of estimating one.
         shift: how far things lie from where the alignment has them in the infrared picture, in its pixels.
-        distance: of the things with that shift; without --shift, scale the saved shift to this distance.
+        distance: of the things with that shift; without --shift, scale the saved shift to this distance; of
+            what calibrated cameras look at (by default far away).
         overwrite: replace an output that exists.
     """
+    from fsidfusion.alignment.calibration import align_cameras, read_camera
     from fsidfusion.alignment.estimate import MAX_PAIRS
     from fsidfusion.alignment.files import align_by_points, align_files
     from fsidfusion.alignment.transform import read_alignment, write_alignment
 
     if output.exists() and not overwrite:
         raise InputError(f"{output} exists; give another name, or --overwrite")
-    if alignment is not None:
+    if calibration is not None:
+        if ir or vis or points or alignment or shift is not None:
+            raise InputError("--calibration goes with --distance alone, not with pictures, points or shifts")
+        result = align_cameras(read_camera(calibration[0]), read_camera(calibration[1]), distance)
+        distance = None
+    elif alignment is not None:
         if ir or vis or points:
             raise InputError("--alignment goes with --shift and --distance, not with pictures or points")
         result = read_alignment(alignment)
