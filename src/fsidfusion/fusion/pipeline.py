@@ -18,11 +18,12 @@ from fsidfusion.alignment.transform import Alignment
 from fsidfusion.alignment.warp import Aligned, Rectangle, align_pair, where_known
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.fusion.color import render
+from fsidfusion.fusion.fine import fuse_fine
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.uptake import has_colors
 from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range, RangeMode, find_range
-from fsidfusion.images.pixels import Luma, luma, quantise, resize, unit
+from fsidfusion.images.pixels import Luma, Pixels, luma, quantise, resize, unit
 from fsidfusion.thermal.gain import Levels, apply_gain, is_raw
 from fsidfusion.thermal.heat import glow, heat_contrast, heat_range
 from fsidfusion.thermal.highlight import Threshold, highlight
@@ -45,6 +46,7 @@ class Fusion:
     visible: Picture | None = None  # (H, W[, 3])
     names: tuple[str, str] = ("infrared", "visible")  # of the sources, for messages
     seconds: float = 0.0  # from which on a video frame is shown
+    spacing: tuple[float, float] | None = None  # mm between the pixels of a slice, down and across
     scene: Scene | None = None  # what the infrared picture shows, before its gain
     wants_celsius: bool = False  # the temperatures are written beside the result
     celsius: Celsius | None = None  # (h, w), where they are wanted; from ``place`` on (H, W)
@@ -52,6 +54,7 @@ class Fusion:
     known: Mask | None = None  # (h, w), where the infrared picture shows something; None: everywhere
     aligned: Aligned | None = None  # where the infrared picture counts
     luma: Luma | None = None  # (H, W), fused
+    paint: Pixels | None = None  # (H, W, 3), what tells uptake where no source is in colour
     dtype: np.dtype[Any] | None = None  # of the result; that of the visible picture by default
     result: Picture | None = None
     is_alone: bool = False  # a visible frame without an infrared one near in time
@@ -134,9 +137,14 @@ class Pipeline:
             fusion.infrared = replace(infrared, pixels=fusion.aligned.infrared)
 
     def fuse(self, *fusions: Fusion) -> None:
-        """The model: luma of both sources to one, (H, W) each; outside the infrared field visible alone."""
+        """The model: luma of both sources to one, (H, W) each; outside the infrared field visible alone.
+
+        All have one size, and slices one spacing.
+        """
         pairs = [fusion.sources for fusion in fusions]
-        fused = self.fuser.fuse_luma([ours.pixels for ours, _ in pairs], [seen.pixels for _, seen in pairs])
+        sides = [ours.pixels for ours, _ in pairs], [seen.pixels for _, seen in pairs]
+        spacing = fusions[0].spacing if fusions else None
+        fused = fuse_fine(self.fuser, *sides, spacing) if spacing else self.fuser.fuse_luma(*sides)
         for fusion, (_, seen), level in zip(fusions, pairs, fused):
             fusion.luma = fusion.aligned.blend(level, seen.pixels) if fusion.aligned else level
 
@@ -167,8 +175,10 @@ class Pipeline:
         source = {"visible": visible, "infrared": infrared}.get(self.plan.chroma or "")
         dtype = fusion.dtype or visible.pixels.dtype
         chroma = source.pixels if source else None
-        laid = self.plan.task == "medical" and self.plan.chroma == "infrared"
-        uptake = laid and chroma is not None and has_colors(chroma)  # that of PET or SPECT
+        uptake = False  # that of PET or SPECT, in the colours of a map or of the picture itself
+        if self.plan.task == "medical" and self.plan.chroma == "infrared" and chroma is not None:
+            uptake = fusion.paint is not None or has_colors(chroma)
+            chroma = chroma if fusion.paint is None else fusion.paint
         pixels = render(fusion.luma, range_, chroma, np.dtype(dtype), uptake)
         if self.plan.color == "heat":
             contrast, weight = heat_in_field(fusion)

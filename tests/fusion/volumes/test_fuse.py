@@ -8,7 +8,7 @@ import pytest
 from fsidfusion import Fuser
 from fsidfusion.errors import FusionError
 from fsidfusion.fusion.color import render
-from fsidfusion.fusion.volumes.fine import fuse_fine
+from fsidfusion.fusion.fine import fuse_fine
 from fsidfusion.fusion.volumes.fuse import Options, fuse_volumes
 from fsidfusion.fusion.volumes.grid import AXES, Volume, display_spacing, plane, to_display
 from fsidfusion.images.output_range import find_range

@@ -8,10 +8,10 @@ import numpy as np
 
 from fsidfusion import __version__
 from fsidfusion.errors import InputError
-from fsidfusion.fusion.color import render
 from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.pipeline import Fusion, Pipeline, Still
+from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.uptake import Colormap, apply_colormap, color_table, overlay_uptake
-from fsidfusion.fusion.volumes.fine import fuse_fine
 from fsidfusion.fusion.volumes.grid import (
     AXES,
     Axis,
@@ -38,6 +38,7 @@ from fsidfusion.fusion.volumes.windows import (
     is_hounsfield,
     parse_window,
 )
+from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range, find_range
 from fsidfusion.images.pixels import luma as luma_of
 from fsidfusion.images.pixels import quantise
@@ -179,60 +180,120 @@ def fuse_volumes(
         )
     colormap = (options.colormap or "hot") if modality in UPTAKE and not other.is_rgb else None
     colormap = None if colormap == "gray" or options.gray else colormap
-    fused, mapping = _fuse_slices(fuser, base, ours, theirs, axis, colormap, options, report)
+    stack = _Stack(base, ours, theirs, axis, colormap, options)
+    mapping = _overlay_slices(stack, report) if fuser is None else _fuse_slices(fuser, stack, report)
+    fused = np.ascontiguousarray(from_display(stack.result, base.affine))
     if labels is not None:
         fused = draw_outlines(fused, labels, base, axis)
     return Fused(fused, ours, theirs, mapping, share, tuple(notes), axis, base_level, level, colormap)
 
 
-def _fuse_slices(
-    fuser: Fuser | None,
-    base: Volume,
-    ours: Voxels,
-    theirs: Voxels,
-    axis: Axis,
-    colormap: Colormap | None,
-    options: Options,
-    report: Callable[[int, int], None],
-) -> tuple[Voxels, Range]:
-    """All slices along the axis to voxels on the grid of the base, and the one range that they share."""
-    ours, theirs = (to_display(voxels, base.affine) for voxels in (ours, theirs))
-    total = ours.shape[AXES[axis]]
-    height, width = plane(ours, axis, 0).shape
-    x, y, z = display_spacing(base.affine)
-    spacing = {"axial": (y, x), "coronal": (z, x), "sagittal": (z, y)}[axis]
-    luma = np.empty((total, height, width), np.float32)
-    batch = 1 if fuser is None else fuser.batch_size(height, width)
-    for start in range(0, total, batch):
-        stop = min(start + batch, total)
-        first, second = (
-            [np.ascontiguousarray(plane(voxels, axis, k)) for k in range(start, stop)]
-            for voxels in (theirs, ours)
-        )
-        if colormap is not None:
-            first = [flat * np.float32(SEEN) for flat in first]
-        luma[start:stop] = second if fuser is None else fuse_fine(fuser, first, second, spacing)
-        report(stop, total)
-    mapping = Range(0.0, 1.0) if fuser is None else find_range(luma.reshape(-1, width), fuser.range)
-    coloured = (colormap is not None or theirs.ndim == 4) and not options.gray
-    dtype: np.dtype[Any] = np.dtype(np.uint16 if options.bits == 16 else np.uint8)
-    result = np.empty((*ours.shape, 3) if coloured else ours.shape, dtype)
-    for k in range(total):
-        flat = np.ascontiguousarray(plane(theirs, axis, k))
-        if coloured:
-            colors = flat if colormap is None else apply_colormap(flat, colormap)
-            if fuser is None:
-                uptake = luma_of(flat) if colormap is None else flat
-                pixels = quantise(overlay_uptake(luma[k], uptake, colors), dtype)
-            else:
-                pixels = render(luma[k], mapping, colors, dtype, uptake=True)
-        elif fuser is None:
-            shown = luma_of(flat)
-            pixels = quantise((1 - 0.5 * shown) * luma[k] + 0.5 * shown * shown, dtype)
+@dataclass
+class _Slice(Fusion):
+    """One slice of two volumes on one grid, and its place in the result; see :func:`_fuse_slices`."""
+
+    stack: "_Stack | None" = None
+    number: int = 0
+
+    def read(self, plan: Plan) -> None:
+        assert self.stack is not None
+        ours, theirs = (self.stack.plane(voxels, self.number) for voxels in self.stack.sources)
+        self.visible = Picture(ours)
+        colormap = self.stack.colormap
+        if colormap is None:
+            self.infrared, self.paint = Picture(theirs), theirs if theirs.ndim == 3 else None
         else:
-            pixels = render(luma[k], mapping, None, dtype)
-        plane(result, axis, k)[...] = pixels
-    return np.ascontiguousarray(from_display(result, base.affine)), mapping
+            self.infrared = Picture(theirs * np.float32(SEEN))
+            self.paint = apply_colormap(theirs, colormap)
+
+    def write(self, plan: Plan) -> None:
+        assert self.stack is not None and self.result is not None
+        self.stack.plane(self.stack.result, self.number)[...] = self.result.pixels
+
+
+class _Stack:
+    """The slices of two volumes along an axis, in the orientation in which they are shown."""
+
+    def __init__(
+        self,
+        base: Volume,
+        ours: Voxels,
+        theirs: Voxels,
+        axis: Axis,
+        colormap: Colormap | None,
+        options: Options,
+    ) -> None:
+        self.sources = tuple(to_display(voxels, base.affine) for voxels in (ours, theirs))
+        self.axis, self.colormap = axis, colormap
+        self.number = self.sources[0].shape[AXES[axis]]
+        x, y, z = display_spacing(base.affine)
+        self.spacing = {"axial": (y, x), "coronal": (z, x), "sagittal": (z, y)}[axis]
+        self.coloured = (colormap is not None or theirs.ndim == 4) and not options.gray
+        self.dtype: np.dtype[Any] = np.dtype(np.uint16 if options.bits == 16 else np.uint8)
+        shape = self.sources[0].shape[:3]
+        self.result = np.empty((*shape, 3) if self.coloured else shape, self.dtype)
+
+    def plane(self, voxels: Voxels, number: int) -> Voxels:
+        """One slice (H, W) or (H, W, 3), which can be written to where it is of the result."""
+        flat = plane(voxels, self.axis, number)
+        return flat if voxels is self.result else np.ascontiguousarray(flat)
+
+    def slices(self, start: int, stop: int) -> list[_Slice]:
+        """New fusions of some of the slices."""
+        return [
+            _Slice(dtype=self.dtype, spacing=self.spacing, stack=self, number=number)
+            for number in range(start, min(stop, self.number))
+        ]
+
+
+class _OneRange(Still):
+    """The memory of a volume: all slices share one output range, so that equal values are equal voxels."""
+
+    shared = Range(0.0, 1.0)
+
+    def range(self, fusion: Fusion) -> Range:
+        """That of all slices."""
+        return self.shared
+
+
+def _fuse_slices(fuser: Fuser, stack: _Stack, progress: Callable[[int, int], None]) -> Range:
+    """All slices through the pipeline: first the model, then, by the range that they share, the rest."""
+    plan = Plan(task="medical", color="auto" if stack.coloured else "gray")
+    memory = _OneRange(plan, fuser.range)
+    pipeline = Pipeline(fuser, plan, memory)
+    height, width = stack.plane(stack.sources[0], 0).shape[:2]
+    luma = np.empty((stack.number, height, width), np.float32)
+    batch = fuser.batch_size(height, width)
+    for start in range(0, stack.number, batch):
+        slices = stack.slices(start, start + batch)
+        for one in slices:
+            pipeline.prepare(one)
+        pipeline.fuse(*slices)
+        for one in slices:
+            luma[one.number] = one.luma
+        progress(start + len(slices), stack.number)
+    memory.shared = find_range(luma.reshape(-1, width), fuser.range)
+    for one in stack.slices(0, stack.number):
+        pipeline.prepare(one)
+        one.luma = luma[one.number]
+        pipeline.finish(one)
+    return memory.shared
+
+
+def _overlay_slices(stack: _Stack, progress: Callable[[int, int], None]) -> Range:
+    """A plain overlay of the other on the base, without a model."""
+    for one in stack.slices(0, stack.number):
+        anatomy, flat = (stack.plane(voxels, one.number) for voxels in stack.sources)
+        if stack.coloured:
+            colors = flat if stack.colormap is None else apply_colormap(flat, stack.colormap)
+            uptake = luma_of(flat) if stack.colormap is None else flat
+            pixels = overlay_uptake(anatomy, uptake, colors)
+        else:
+            shown = luma_of(flat)
+            pixels = (1 - 0.5 * shown) * anatomy + 0.5 * shown * shown
+        stack.plane(stack.result, one.number)[...] = quantise(pixels, stack.dtype)
+        progress(one.number + 1, stack.number)
+    return Range(0.0, 1.0)
 
 
 def _notes(base: Volume, other: Volume, modality: Modality, options: Options, share: float) -> list[str]:

@@ -7,13 +7,14 @@ back to the grid that is asked for.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.fusion.fuser import Fuser
+if TYPE_CHECKING:
+    from fsidfusion.fusion.fuser import Fuser
 
 FINEST = 0.75  # mm; larger pixels are made this fine before they go through a network
 
@@ -25,7 +26,7 @@ def fine_size(height: int, width: int, spacing: tuple[float, float]) -> tuple[in
 
 
 def fuse_fine(
-    fuser: Fuser,
+    fuser: "Fuser",
     theirs: Sequence[NDArray[Any]],
     ours: Sequence[NDArray[Any]],
     spacing: tuple[float, float],
