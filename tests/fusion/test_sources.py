@@ -10,11 +10,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from fsidfusion.alignment.transform import Alignment
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.pairing import Pairing, limit_of_age, offset_by_motion, paired
 from fsidfusion.fusion.plan import Plan
-from fsidfusion.fusion.video import fuse_video
+from fsidfusion.fusion.video import fuse_video, sample_pairs
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.thermal.geometry import Geometry
 from fsidfusion.thermal.reading import Thermal
@@ -389,3 +390,33 @@ def test_geometry_of_infrared_pictures():
     for crop, words in (("7x2+0+0", "outside"), ("2x2", "unknown"), ("0x2+0+0", "outside")):
         with pytest.raises(InputError, match=words):
             Geometry(crop)(levels)
+
+
+def test_frames_side_by_side_and_pairs_for_an_alignment(tmp_path):
+    both = [np.concatenate((square(t), TEXTURE[:, :, :].repeat(2, 1)[:, :96]), axis=1) for t in SECONDS[:30]]
+    path = write(tmp_path / "both.mkv", both)
+    plan = Plan(thermal=Thermal(ir_crop="left"), color="gray")
+    summary = fuse_video(
+        path, path, tmp_path / "f.mkv", fuser=FUSER, plan=plan, pairing=Pairing(vis_crop="right")
+    )
+    assert (summary.frames, summary.height, summary.width) == (30, 48, 96)
+    pairs = sample_pairs(path, path, 5, thermal=Thermal(ir_crop="left"), pairing=Pairing(vis_crop="right"))
+    assert len(pairs) == 5
+    assert pairs[0][0].shape == (48, 96)
+    assert (
+        place(np.repeat(pairs[4][0][..., None], 3, 2)) > place(np.repeat(pairs[0][0][..., None], 3, 2)) + 15
+    )
+
+
+def test_frames_alone_go_with_heat_and_an_alignment(tmp_path, visible):
+    """The infrared camera began later; its frames are smaller, and lie in the middle of the others."""
+    late = SECONDS[SECONDS >= 0.8]
+    small = [square(t)[::2, ::2] for t in late]
+    infrared = write(tmp_path / "i.mkv", small, times=late)
+    matrix = np.array([[0.5, 0, 0], [0, 0.5, 0], [0, 0, 1]])
+    align = Alignment(matrix, (48, 96), (24, 48), "affine", "points")
+    summary = fuse_video(
+        infrared, visible, tmp_path / "f.mkv", fuser=FUSER, plan=Plan(color="heat", align=align)
+    )
+    assert summary.frames == 50
+    assert 17 <= summary.alone <= 20

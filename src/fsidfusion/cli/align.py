@@ -9,6 +9,7 @@ import tyro
 from fsidfusion.cli.options import Files
 from fsidfusion.cli.progress import progress
 from fsidfusion.errors import InputError
+from fsidfusion.images.files import FORMATS
 from fsidfusion.images.pairs import Pair, match_pairs
 
 
@@ -43,8 +44,8 @@ def align(
 
     Args:
         output: the file to write, JSON.
-        ir: infrared pictures: files, a folder, a glob in quotes, or a .txt list.
-        vis: visible pictures; pairs share their stem.
+        ir: infrared pictures: files, a folder, a glob in quotes, or a .txt list; or one video.
+        vis: visible pictures; pairs share their stem; or one video.
         model: family of the transform; more pairs bear more freedom.
         field: also estimate a smooth field of what the family cannot follow.
         method: edges matches edge directions, ecc gradient magnitudes (OpenCV), mi is mutual information
@@ -61,7 +62,7 @@ def align(
         overwrite: replace an output that exists.
     """
     from fsidfusion.alignment.calibration import align_cameras, read_camera
-    from fsidfusion.alignment.estimate import MAX_PAIRS
+    from fsidfusion.alignment.estimate import MAX_PAIRS, estimate
     from fsidfusion.alignment.files import align_by_points, align_files
     from fsidfusion.alignment.transform import read_alignment, write_alignment
 
@@ -77,19 +78,23 @@ def align(
             raise InputError("--alignment goes with --shift and --distance, not with pictures or points")
         result = read_alignment(alignment)
     else:
-        pairs = _pairs(ir, vis)
-        if points is not None:
-            result = align_by_points(pairs[0], points, model)
+        how = {"model": model, "field": field, "method": method}
+        if points is None and len(ir) == len(vis) == 1 and _is_video(ir[0]) and _is_video(vis[0]):
+            from fsidfusion.fusion.video import sample_pairs
+
+            frames = sample_pairs(ir[0], vis[0], MAX_PAIRS)
+            result = estimate(frames, infrared_fov=ir_fov, visible_fov=vis_fov, **how)  # type: ignore[arg-type]
+        elif points is not None:
+            result = align_by_points(_pairs(ir, vis)[0], points, model)
         else:
+            pairs = _pairs(ir, vis)
             with progress(min(len(pairs), MAX_PAIRS), shown=True) as report:
                 result = align_files(
                     pairs,
-                    model=model,
-                    field=field,
-                    method=method,
                     infrared_fov=ir_fov,
                     visible_fov=vis_fov,
                     report=report,
+                    **how,  # type: ignore[arg-type]
                 )
     if shift is not None:
         result = result.with_shift(shift, distance)
@@ -98,6 +103,11 @@ def align(
     write_alignment(output, result)
     print(f"{output}  {result.summary()}")
     return 0
+
+
+def _is_video(place: str) -> bool:
+    path = Path(place)
+    return path.is_file() and path.suffix.lower() not in (*FORMATS, ".txt", ".fff")
 
 
 def _pairs(ir: Files, vis: Files) -> Sequence[Pair]:

@@ -46,6 +46,8 @@ class Pairing:
     """which of several video streams in a file is infrared, counted from 0"""
     vis_stream: int = 0
     """likewise visible"""
+    vis_crop: str | None = None
+    """the part of visible frames that counts, as --ir-crop; both for frames side by side"""
     max_age: float | None = None
     """most seconds between a visible frame and its infrared one; beyond, the visible frame stands alone; by
     default one infrared frame, and at least 0.06, or 0.25 for live sources"""

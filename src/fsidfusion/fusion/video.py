@@ -23,9 +23,11 @@ from fsidfusion.images.atomic import is_written, write_text
 from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range, RangeMode, find_range
 from fsidfusion.images.pixels import Luma, Pixels
+from fsidfusion.thermal.geometry import Geometry
 from fsidfusion.thermal.heat import heat_range
 from fsidfusion.thermal.highlight import Threshold
 from fsidfusion.thermal.measure import TABLE_HEAD, measure, table_row
+from fsidfusion.thermal.reading import Thermal
 from fsidfusion.thermal.stream import ThermalStream, read_frame
 
 if TYPE_CHECKING:
@@ -100,9 +102,7 @@ class Flow:
         """Steady levels; see :class:`fsidfusion.thermal.stream.ThermalStream`."""
         infrared = fusion.sources[0]
         if fusion.is_alone:
-            shape = infrared.pixels.shape[:2]
-            fusion.infrared = replace(infrared, pixels=np.zeros(shape, np.uint8))
-            fusion.known = np.zeros(shape, bool)
+            fusion.known = np.zeros(infrared.size, bool)
             return
         pixels, fusion.hot = self.thermal(infrared.pixels, fusion.seconds)
         told = self.plan.measuring
@@ -120,6 +120,8 @@ class Flow:
     def place(self, fusion: Fusion) -> None:
         """By the one alignment of both cameras, or by resizing where that is wanted, or all that is left."""
         infrared, visible = fusion.sources
+        if fusion.is_alone:
+            return
         fusion.aligned = self.alignment(infrared.pixels, visible.pixels, fusion.known)
         if fusion.aligned:
             fusion.infrared = replace(infrared, pixels=fusion.aligned.infrared)
@@ -141,10 +143,14 @@ class Flow:
     def learnt(self, frames: Iterator[Fusion]) -> Iterator[Fusion]:
         """The same frames, once the first ones have told how the cameras lie, if that is to be estimated."""
         first: list[Fusion] = []
-        while len(first) < self.alignment.frames_to_learn and (frame := next(frames, None)) is not None:
-            first.append(frame)
-        if first:
-            pairs = [frame.sources for frame in first]
+        wanted = self.alignment.frames_to_learn
+        while len(first) < wanted and (frame := next(frames, None)) is not None:
+            if frame.is_alone and not first:
+                yield frame
+            else:
+                first.append(frame)
+        pairs = [frame.sources for frame in first if not frame.is_alone]
+        if pairs:
             self.alignment.learn([(infrared.pixels, visible.pixels) for infrared, visible in pairs])
         yield from first
         yield from frames
@@ -186,7 +192,6 @@ def fuse_video(
     """
     if not find_spec("av"):
         raise MissingDependency("videos need PyAV: pip install 'fsidfusion[video]'")
-    from fsidfusion.fusion.sources import changed, open_source
     from fsidfusion.fusion.video_files import CONTAINERS
 
     output = Path(output)
@@ -202,14 +207,9 @@ def fuse_video(
     if geometry.holds_words and plan.thermal.unit == "auto":
         plan = replace(plan, thermal=replace(plan.thermal, unit="kelvin64"))
     given = pairing.offset()
-    ours, theirs = pairing.takes(rate, geometry.holds_words)
-    read = partial(read_frame, thermal=replace(plan.infrared, ir_crop=None, ir_rotate=0, ir_flip="none"))
 
     def opened() -> "tuple[Source, Source]":
-        return (
-            changed(open_source(str(infrared), ours, read), geometry),
-            open_source(str(visible), theirs),
-        )
+        return _opened(str(infrared), str(visible), plan.infrared, rate, pairing)
 
     sources = opened()
     if str(infrared) == str(visible) and sources[0].streams > 1 and pairing.ir_stream is None:
@@ -222,6 +222,62 @@ def fuse_video(
         given = offset_by_motion(sources[0].frames, sources[1].frames)
         sources = opened()
     return _fuse(fuser or Fuser(task=plan.task), plan, *sources, output, progress, pairing, given)
+
+
+def sample_pairs(
+    infrared: str,
+    visible: str,
+    number: int,
+    *,
+    thermal: Thermal = Thermal(),
+    rate: float = 25.0,
+    pairing: Pairing = Pairing(),
+) -> list[tuple[Pixels, Pixels]]:
+    """Pairs of frames of two videos, spread over their whole length, such as an alignment is estimated from.
+
+    Args:
+        infrared: see :func:`fsidfusion.fusion.sources.open_source`.
+        visible: likewise.
+        number: so many are wanted, at most.
+        thermal: what the infrared frames hold.
+        rate: as for :func:`fuse_video`.
+        pairing: likewise.
+
+    Returns:
+        (infrared, visible) pixels, the infrared ones in the range that is fused.
+    """
+    if not find_spec("av"):
+        raise MissingDependency("videos need PyAV: pip install 'fsidfusion[video]'")
+    ours, theirs = _opened(str(infrared), str(visible), thermal, rate, pairing)
+    given = pairing.offset()
+    later = given if given is not None else offset(ours.start, theirs.start, _shorter(ours, theirs))[0]
+    stream = ThermalStream(thermal, ours.name)
+    step = max(1, (_total(ours, theirs) or number) // number)
+    oldest = limit_of_age(float(ours.rate), False, pairing.max_age)
+    found: list[tuple[Pixels, Pixels]] = []
+    for index, (seen, measured) in enumerate(paired(ours.frames, theirs.frames, oldest, later)):
+        if measured is None or index % step or len(found) == number:
+            continue
+        pixels, _ = stream(measured.pixels, seen.seconds)
+        if stream.known is None or stream.known.any():
+            found.append((pixels, seen.pixels))
+    if not found:
+        raise InputError(f"{theirs.name} and {ours.name} hold no frames at the same time")
+    return found
+
+
+def _opened(
+    infrared: str, visible: str, thermal: Thermal, rate: float, pairing: Pairing
+) -> "tuple[Source, Source]":
+    from fsidfusion.fusion.sources import changed, open_source
+
+    geometry = thermal.geometry()
+    ours, theirs = pairing.takes(rate, geometry.holds_words)
+    read = partial(read_frame, thermal=replace(thermal, ir_crop=None, ir_rotate=0, ir_flip="none"))
+    return (
+        changed(open_source(infrared, ours, read), geometry),
+        changed(open_source(visible, theirs), Geometry(pairing.vis_crop)),
+    )
 
 
 def _fuse(
@@ -251,7 +307,12 @@ def _fuse(
         limit_of_age(float(infrared.rate), is_live, pairing.max_age),
         later,
     )
-    decoded = Ahead(_frames(names, pairs), AHEAD, pairing.timeout if is_live else None, lambda: waiting[0])
+    decoded = Ahead(
+        (_frame(names, *pair) for pair in pairs),
+        AHEAD,
+        pairing.timeout if is_live else None,
+        lambda: waiting[0],
+    )
     sink: _Sink | None = None
     done, alone, stopped, failure = 0, 0, False, None
     rows = [TABLE_HEAD.replace("name", "seconds", 1)]
@@ -289,25 +350,12 @@ def _fuse(
     return Summary(done, *size, stopped, note, alone)
 
 
-def _frames(names: tuple[str, str], pairs: "Iterator[tuple[Frame, Frame | None]]") -> Iterator[Fusion]:
-    """The pairs on their way; a visible frame alone has the infrared one before it, which does not count."""
-    waiting: list[Frame] = []  # visible frames before the first infrared one
-    last: Pixels | None = None
-    for visible, infrared in pairs:
-        if infrared is None and last is None:
-            waiting.append(visible)
-            continue
-        if infrared is not None:
-            last = infrared.pixels
-        assert last is not None
-        for frame in waiting:
-            yield _fusion(names, frame, last, is_alone=True)
-        waiting.clear()
-        yield _fusion(names, visible, last, is_alone=infrared is None)
-
-
-def _fusion(names: tuple[str, str], visible: "Frame", infrared: Pixels, is_alone: bool) -> Fusion:
-    pictures = Picture(infrared), Picture(visible.pixels)
+def _frame(names: tuple[str, str], visible: "Frame", infrared: "Frame | None") -> Fusion:
+    """A pair on its way; beside a visible frame alone stands an infrared one that does not count."""
+    size = visible.pixels.shape[:2]
+    pixels = np.zeros(size, np.uint8) if infrared is None else infrared.pixels
+    pictures = Picture(pixels), Picture(visible.pixels)
+    is_alone = infrared is None
     return Fusion(*pictures, names, visible.seconds, dtype=np.dtype(np.uint8), is_alone=is_alone)
 
 
