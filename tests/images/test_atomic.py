@@ -181,3 +181,23 @@ def test_files_have_the_rights_that_the_user_gives(tmp_path):
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("step", ["sync", "rename", "aside", "done"])
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_is_replaced_whole_and_the_earlier_one_never_lost(tmp_path, monkeypatch, step, exchange):
+    series = tmp_path / "series"
+    series.mkdir()
+    (series / "0").write_bytes(b"old")
+    if not exchange:
+        monkeypatch.setattr(atomic.ctypes, "CDLL", lambda *_, **__: object())
+    status = killed_at(step, replace_folder, series)
+    assert status == (0 if exchange and step == "aside" else -signal.SIGKILL)
+    seen = [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    contents = {tuple(sorted(file.read_bytes() for file in path.iterdir())) for path in seen}
+    assert (b"old",) in contents or (b"new",) in contents
+    assert contents <= {(b"old",), (b"new",)}
+    atomic._swept.discard(tmp_path)
+    replace_folder(series)
+    assert [file.name for file in series.iterdir()] == ["1"]
+    assert not hidden(tmp_path)

@@ -5,6 +5,7 @@ kill nor a power cut leaves half of it under its own name. Hidden ones that a ki
 the next run that writes into the folder: who writes one holds a lock on it, which ends with its process.
 """
 
+import ctypes
 import os
 import platform
 import re
@@ -28,6 +29,7 @@ except ImportError:  # Windows: parts are then told by their age alone
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # locks are not seen from every other machine
 _NAME = re.compile(r"\.fsidfusion-([0-9a-f]{8})-[0-9a-f]{12}\.part")
+_HERE, _EXCHANGE = -100, 2  # of renameat2: relative to the working folder; both names change places
 _OLD = 86_400.0  # seconds after which another machine's part is nobody's
 
 _open: "set[Part]" = set()
@@ -64,7 +66,10 @@ class Part:
         for path in (self.path, *(sorted(self.path.iterdir()) if self.path.is_dir() else ())):
             _sync(path)
         _step("rename")
-        self.path.replace(self.target)
+        if self.path.is_dir() and self.target.is_dir():
+            _change_places(self.path, self.target)
+        else:
+            self.path.replace(self.target)
         with suppress(OSError):
             _sync(self.target.parent)
         _step("done")
@@ -164,6 +169,28 @@ def discard_parts() -> None:
     """Leave nothing of what is being written: for a program that has to end at once."""
     for part in list(_open):
         _remove(part.path)
+
+
+def _change_places(new: Path, old: Path) -> None:
+    """Put one folder in the place of another, which takes its name: at once, where the system can (Linux).
+
+    Elsewhere the earlier one stands under a plain name meanwhile, so that a kill loses nothing.
+    """
+    try:
+        exchange = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        exchange = None
+    if exchange and not exchange(_HERE, os.fsencode(new), _HERE, os.fsencode(old), _EXCHANGE):
+        return
+    aside = old.with_name(f"{old.name}.replaced-{secrets.token_hex(3)}")
+    old.replace(aside)
+    try:
+        _step("aside")
+        new.replace(old)
+    except OSError:
+        aside.replace(old)
+        raise
+    aside.replace(new)
 
 
 def _is_left(path: Path, host: str) -> bool:

@@ -5,6 +5,7 @@ with the bytes that are there to fill it, and what is unpacked is cut off where 
 memory stay in proportion to what is there.
 """
 
+import math
 import os
 import stat
 import zlib
@@ -19,6 +20,7 @@ MAX_PAGES = 10_000  # directories of one TIFF file
 MAX_TEXT = 256 << 20  # bytes of a text file: tables of a million boxes
 MAX_METADATA = 64 << 20  # bytes of what stands beside the pixels of a picture
 DEFLATE_RATIO = 1032  # bytes that one byte can unpack to at most
+MAX_INFLATED = 512 << 20  # bytes of a DICOM file that is packed as a whole
 _CHUNK = 1 << 20
 
 
@@ -43,6 +45,20 @@ def regular_file(path: Path, what: str = "file") -> int:
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path} is a pipe or a device, expected a {what}; save what it gives to a file")
     return status.st_size
+
+
+def check_voxels(shape: Iterable[int], name: str) -> None:
+    """Refuse a volume over the budget, before anything is allocated for it.
+
+    Raises:
+        InputError: it has too many voxels.
+    """
+    sides = [int(side) for side in shape]
+    if math.prod(sides) > MAX_VOXELS:
+        size = "x".join(map(str, sides))[:60]
+        raise InputError(
+            f"{name} has {size} voxels, the limit is {MAX_VOXELS / 1e6:g} million; crop or resample it"
+        )
 
 
 def check_filled(claimed: int, present: int, ratio: int = DEFLATE_RATIO) -> None:

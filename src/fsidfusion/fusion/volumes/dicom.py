@@ -17,6 +17,7 @@ from fsidfusion.fusion.volumes.dicom_find import choose_series, is_dicom, list_s
 from fsidfusion.fusion.volumes.dicom_frames import Frame, frames_of, is_inverted, read_frames, stated_unit
 from fsidfusion.fusion.volumes.grid import Volume, Voxels, check_affine, check_values
 from fsidfusion.fusion.volumes.stack import fit_stack, shear_back, space_evenly
+from fsidfusion.images.budget import check_voxels
 
 _SAME_DIRECTION = 1e-3  # difference of direction cosines, or of millimetres between pixels
 _SAME_PLACE = 1e-3  # mm
@@ -50,6 +51,7 @@ def read_series(
         warnings.simplefilter("ignore")  # of values that bend the standard, as those of many scanners do
         chosen = choose_series(path, list_series(path), series, role)
         frames = [one for image in chosen.images for one in frames_of(*image)]
+        check_voxels((*frames[0].size, len(frames)), str(path))
         volumes = _volumes(path, _sorted(path, frames))
         taken = _chosen(path, volumes, frame)
         stack = fit_stack(path, [one.place for one in taken[0]], [one.name for one in taken[0]], taken[0][0])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.budget import MAX_INFLATED, inflated_size
 from fsidfusion.images.files import READABLE
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ ROLES = {
     "ST": "spect",
     "RTDOSE": "dose",
 }  # of modalities
+_META = 132 + 12  # bytes before the group of meta information that its length counts
 _LISTED = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "SOPInstanceUID")
 _FIRST_TAGS = tuple(  # little-endian, of data sets without a preamble
     bytes((group, 0, element, 0))
@@ -121,6 +123,7 @@ def read_header(path: Path) -> "Dataset":
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     try:
+        _check_inflated(path)
         header = dcmread(path, stop_before_pixels=True, force=True)
         if "TransferSyntaxUID" not in header.file_meta:  # a bare data set, as some archives write
             implicit = header.original_encoding[0]
@@ -132,6 +135,22 @@ def read_header(path: Path) -> "Dataset":
     except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
         raise InputError(f"{path} is damaged ({one_line(error)}); copy or export it again") from error
     return header
+
+
+def _check_inflated(path: Path) -> None:
+    """Refuse a file that is packed as a whole and unpacks to more than any; pydicom would take all of it."""
+    from pydicom.filereader import read_file_meta_info
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    with path.open("rb") as stream:
+        if stream.read(132)[128:] != b"DICM":
+            return
+        meta = read_file_meta_info(path)
+        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return
+        stream.seek(_META + int(meta.FileMetaInformationGroupLength))
+        if inflated_size(iter(lambda: stream.read(1 << 20), b""), MAX_INFLATED, -15) > MAX_INFLATED:
+            raise ValueError(f"it unpacks to over {MAX_INFLATED >> 20} MiB")
 
 
 def choose_series(path: Path, found: Sequence[Series], series: str | None, role: str | None = None) -> Series:

@@ -4,6 +4,7 @@ Single-frame images say it in their header; enhanced multi-frame ones in functio
 medicine in the Detector Information Sequence; a dose in the Grid Frame Offset Vector.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import FusionError, InputError, MissingDependency, NotEnoughMemory
 from fsidfusion.fusion.volumes.dicom_find import one_line
+from fsidfusion.images.budget import DEFLATE_RATIO, check_filled, check_voxels
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -70,19 +72,19 @@ def frames_of(path: Path, header: "Dataset") -> list[Frame]:
         if kind not in (*GRAY, "RGB", "PALETTE COLOR") and not kind.startswith("YBR"):
             raise InputError(f"{path} has pixels of the kind {kind}, expected MONOCHROME or RGB; convert it")
         _check_decoder(path, header.file_meta.TransferSyntaxUID)
-        if header.get("SharedFunctionalGroupsSequence") or header.get("PerFrameFunctionalGroupsSequence"):
-            return _enhanced(path, header)
-        if str(header.get("SOPClassUID")) == _NUCLEAR:
-            return _nuclear(path, header)
-        if str(header.get("SOPClassUID")) == _DOSE:
-            return _dose(path, header)
+        groups = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+        kinds = {_NUCLEAR: _nuclear, _DOSE: _dose}
+        read = _enhanced if any(map(header.get, groups)) else kinds.get(str(header.get("SOPClassUID")))
         count = int(header.get("NumberOfFrames") or 1)
-        if count > 1:
+        if count > 1 and read is None:
             name = header.SOPClassUID.name if "SOPClassUID" in header else "unknown kind"
             raise InputError(
                 f"{path} holds {count} frames without places of their own ({name}); convert it to NIfTI, or"
                 " export the original images of the scanner"
             )
+        _check_size(path, header)
+        if read is not None:
+            return read(path, header)
         return [_frame(path, header, header, header, header, times=_values(header, _TIMES))]
     except FusionError:
         raise
@@ -306,6 +308,18 @@ def _dose(path: Path, header: "Dataset") -> list[Frame]:
 
 def _values(header: "Dataset", names: Sequence[str]) -> tuple[Any, ...]:
     return tuple(header.get(name) for name in names)
+
+
+def _check_size(path: Path, header: "Dataset") -> None:
+    """Refuse pixels that are over the budget, or that the file cannot hold."""
+    shape = int(header.Rows), int(header.Columns), int(header.get("NumberOfFrames") or 1)
+    if min(shape) < 1:
+        raise ValueError(f"it claims {shape[1]}x{shape[0]} pixels in {shape[2]} frames")
+    check_voxels(shape, str(path))
+    bits = int(header.get("BitsAllocated") or 1) * int(header.get("SamplesPerPixel") or 1)
+    syntax = header.file_meta.TransferSyntaxUID
+    packed = syntax.is_compressed or syntax.is_deflated
+    check_filled(math.prod(shape) * bits // 8, path.stat().st_size, DEFLATE_RATIO if packed else 1)
 
 
 def _check_decoder(path: Path, syntax: "UID") -> None:

@@ -1,5 +1,6 @@
 """NRRD and MetaImage files to volumes (SimpleITK), and volumes to images of it."""
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from fsidfusion.errors import InputError, MissingDependency
 from fsidfusion.fusion.volumes.grid import Affine, Volume, Voxels, check_affine, check_values
+from fsidfusion.images.budget import check_filled, check_voxels
 
 READ = (".nrrd", ".nhdr", ".mha", ".mhd")
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # between the axes of ITK and RAS+
@@ -36,8 +38,16 @@ def read_itk(path: Path, frame: str | None = None) -> Volume:
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the path")
     try:
-        image = sitk.ReadImage(str(path))
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        check_voxels(reader.GetSize()[:3], str(path))
+        present = sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file())
+        check_filled(math.prod(reader.GetSize()), present)  # in this file or one beside it, perhaps packed
+        image = reader.Execute()
         array = sitk.GetArrayFromImage(image)
+    except InputError:
+        raise
     except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
         line = " ".join(str(error).split())[-200:]
         raise InputError(f"{path} is no sound volume ({line}); convert it again from its source") from error

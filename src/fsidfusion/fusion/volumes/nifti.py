@@ -1,6 +1,7 @@
 """NIfTI files to volumes and back, and FreeSurfer volumes (nibabel)."""
 
 import gzip
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from fsidfusion.errors import InputError, NotEnoughMemory
 from fsidfusion.fusion.volumes.grid import Volume, Voxels, check_affine, check_values
 from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.budget import DEFLATE_RATIO, check_filled, check_voxels
 
 SUFFIXES = (".nii", ".nii.gz")  # that are written
 READ = (*SUFFIXES, ".hdr", ".img", ".img.gz", ".mgz", ".mgh")
@@ -54,6 +56,14 @@ def read_nifti(path: Path, frame: str | None = None) -> Volume:
             f"{path} is in the old Analyze format, which does not say which side is left; convert it again"
             " from its source"
         )
+    check_voxels(shape[:3], str(path))
+    data = Path(image.file_map["image"].filename or path)
+    packed = data.name.lower().endswith((".gz", ".mgz"))
+    try:
+        claimed = math.prod(map(int, shape)) * kind.itemsize
+        check_filled(claimed, data.stat().st_size, DEFLATE_RATIO if packed else 1)
+    except (OSError, ValueError) as error:
+        raise _unsound(path, error) from error
     chosen = _frames(path, shape, frame)
     if kind.kind not in "iuf" and kind.names != ("R", "G", "B"):
         raise InputError(f"{path} has voxels of the type {kind}, expected numbers or RGB; convert it")

@@ -1,7 +1,5 @@
 """Fused volumes to DICOM series of Secondary Capture images (pydicom)."""
 
-import secrets
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from fsidfusion.errors import InputError
 from fsidfusion.fusion.volumes.dicom import FLIP
 from fsidfusion.fusion.volumes.dicom_find import OPTIONAL, PATIENT
 from fsidfusion.fusion.volumes.grid import Volume, Voxels, display_affine, to_display
+from fsidfusion.images.atomic import Part
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -65,26 +64,23 @@ def write_series(
     common.SeriesInstanceUID = generate_uid()
     common.SeriesDescription = common.ImageComments = description
     common.DerivationDescription = derivation
-    part, earlier = (folder.with_name(f".fsidfusion-{secrets.token_hex(6)}.part") for _ in range(2))
+    part = None
     try:
-        part.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Part(folder, folder=True)
         for k in range(voxels.shape[2]):
             image = _capture(common, voxels[:, :, k].swapaxes(0, 1), FLIP @ affine, k)
             if keep_patient:
                 _add_sources(image, grid, other, k, voxels.shape[2])
-            image.save_as(part / f"{k + 1:04d}.dcm", enforce_file_format=True)
-        if folder.exists():
-            folder.replace(earlier)
-        part.replace(folder)
+            image.save_as(part.path / f"{k + 1:04d}.dcm", enforce_file_format=True)
+        part.commit()
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written ({error.strerror or error}); choose another output or make room"
         ) from error
     finally:
-        if earlier.exists() and not folder.exists():  # stopped between the two
-            earlier.replace(folder)
-        for path in (part, earlier):
-            shutil.rmtree(path, ignore_errors=True)
+        if part:
+            part.close()
 
 
 def check_replaceable(folder: Path) -> None:

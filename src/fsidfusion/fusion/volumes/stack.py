@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.volumes.grid import Affine, Voxels
+from fsidfusion.images.budget import check_voxels
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.volumes.dicom_frames import Frame
@@ -91,7 +92,9 @@ def fit_stack(
 
 def space_evenly(voxels: Voxels, offsets: NDArray[np.float64]) -> Voxels:
     """Slices at uneven offsets (in gaps) to slices at 0, 1, 2, ...: linear between neighbours."""
-    wanted = np.arange(int(np.floor(offsets[-1] + 1e-6)) + 1)
+    number = int(np.floor(offsets[-1] + 1e-6)) + 1
+    check_voxels((*voxels.shape[:2], number), "a series with such gaps between its slices")
+    wanted = np.arange(number)
     above = np.clip(np.searchsorted(offsets, wanted), 1, len(offsets) - 1)
     below = above - 1
     weight = np.clip((wanted - offsets[below]) / (offsets[above] - offsets[below]), 0, 1)
@@ -116,6 +119,7 @@ def shear_back(voxels: Voxels, affine: Affine) -> tuple[Voxels, Affine]:
     ends = np.array([np.zeros(2), drift * (count - 1)])
     low, high = np.floor(ends.min(0) + 1e-6).astype(int), np.ceil(ends.max(0) - 1e-6).astype(int)
     width, height = (n + int(b - a) for n, a, b in zip(voxels.shape[:2], low, high))
+    check_voxels((width, height, count), "a series with so tilted slices")
     least = voxels.min() if voxels.ndim == 3 else 0
     result = np.empty((width, height, *voxels.shape[2:]), voxels.dtype)
     for k in range(count):
