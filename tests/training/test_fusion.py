@@ -56,6 +56,14 @@ def test_a_run_ends_with_weights_log_and_validation(
     assert len(list((tmp_path / "run" / "validation").glob("*.png"))) == 1
 
 
+def test_held_out_pairs_are_looked_at_on_the_way_and_once_at_the_end(
+    cache: PatchCache, tiny: TrainConfig, tmp_path: Path
+) -> None:
+    train(replace(tiny, validate_every=3), cache, tmp_path / "run")
+    lines = (tmp_path / "run" / "validation.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [3, 6]
+
+
 def test_training_lowers_the_loss(cache: PatchCache, tiny: TrainConfig, tmp_path: Path) -> None:
     seen: list[float] = []
     long = replace(tiny, steps_per_epoch=60, learning_rate=5e-3)

@@ -98,7 +98,8 @@ def train(
                         on_step(progress)
                     if progress.step == plan.reconstruction and plan.fusion:
                         _export(config, network, run / "stage-one.safetensors", progress.step)
-                    if config.validate_every and progress.step % config.validate_every == 0:
+                    every = config.validate_every
+                    if every and progress.step % every == 0 and progress.step < plan.steps:
                         look(network, progress.step)
 
                 pause = config.checkpoint_minutes
