@@ -104,7 +104,7 @@ def test_one_of_mixed_series(pair, capsys):
     assert fuse(pair, "--series", "3", "1.2.3.77", mri="mr", ct="mr") == 2  # both are number 3
     assert "names 2 of the 2 series" in capsys.readouterr().err
     uid = str(next(iter({p.name[:6] for p in (pair / "mr").iterdir()} - {".2.3.7"})))
-    assert fuse(pair, "--series", uid, "77", mri="mr", ct="mr") == 0
+    assert fuse(pair, "--series", uid, "1.2.3.77", mri="mr", ct="mr") == 0
 
 
 def test_a_window_in_the_unit_and_slices_as_acquired(pair, capsys):

@@ -120,6 +120,9 @@ class Engine:
 class Volumes:
     """For two of --mri, --ct, --pet, --spect, --dose as volume files or folders of a DICOM series."""
 
+    studies: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """instead of inputs, a folder that holds one for each patient: all pairs of an MRI or CT with another
+    modality, each with a report, and one page of all; what exists is skipped"""
     dose: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """a dose (RTDOSE or a volume in Gy), shown as PET is"""
     label: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

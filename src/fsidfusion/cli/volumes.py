@@ -15,6 +15,7 @@ from fsidfusion.errors import FusionError, InputError
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.volumes.files import Source
+    from fsidfusion.fusion.volumes.fuse import Options
     from fsidfusion.fusion.volumes.windows import Modality
 
 
@@ -22,7 +23,7 @@ def names_volumes(inputs: "Inputs", volumes: Volumes) -> bool:
     """Whether one of the inputs is a volume."""
     from fsidfusion.fusion.volumes.files import is_volume
 
-    if volumes.dose is not None:
+    if volumes.dose is not None or volumes.studies is not None:
         return True
     groups = (inputs.ir, inputs.vis, inputs.mri, inputs.ct, inputs.pet, inputs.spect)
     return any(is_volume(Path(path)) for group in groups for path in group)
@@ -46,7 +47,6 @@ def fuse_volumes(
     pictures alone, which are refused.
     """
     from fsidfusion.fusion.volumes.files import Request, fuse_volume_files
-    from fsidfusion.fusion.volumes.fuse import Options
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
@@ -54,6 +54,9 @@ def fuse_volumes(
             raise InputError(
                 f"given {', '.join(unfit)}, for pictures; volumes lie by their own geometry: leave it out"
             )
+        if volumes.studies is not None:
+            options = _options(volumes, gray, suv, bits)
+            return _fuse_studies(inputs, engine, volumes, output, options, overwrite, json)
         base, other = _sources(inputs, volumes)
         request = Request(
             base,
@@ -67,16 +70,7 @@ def fuse_volumes(
             volumes.keep_patient,
             overwrite,
         )
-        options = Options(
-            None if volumes.axis == "auto" else volumes.axis,
-            volumes.window,
-            volumes.base_window,
-            "SUV" if suv else None,
-            volumes.colormap,
-            gray,
-            16 if bits == "16" else 8,
-            volumes.style,
-        )
+        options = _options(volumes, gray, suv, bits)
         with nullcontext() if json else counted("slices", "slices/s") as report:
             written = fuse_volume_files(
                 partial(engine.load, task="medical"), request, options, report or (lambda done, total: None)
@@ -106,6 +100,78 @@ def fuse_volumes(
     for note in written.notes:
         print(f"note: {note}", file=sys.stderr)
     return 0
+
+
+def _options(volumes: Volumes, gray: bool, suv: bool, bits: str) -> "Options":
+    """How volumes are fused, as the command line says."""
+    from fsidfusion.fusion.volumes.fuse import Options
+
+    return Options(
+        None if volumes.axis == "auto" else volumes.axis,
+        volumes.window,
+        volumes.base_window,
+        "SUV" if suv else None,
+        volumes.colormap,
+        gray,
+        16 if bits == "16" else 8,
+        volumes.style,
+    )
+
+
+def _fuse_studies(
+    inputs: "Inputs",
+    engine: "Engine",
+    volumes: Volumes,
+    output: str,
+    options: "Options",
+    overwrite: bool,
+    json: bool,
+) -> int:
+    """All pairs of a folder of patients; 1 where some failed, 2 where all did."""
+    from fsidfusion.fusion.volumes.studies import fuse_studies
+
+    single = {
+        "--series": volumes.series,
+        "--frame": volumes.frame,
+        "--label": volumes.label,
+        "--transform": volumes.transform,
+        "--keep-patient": volumes.keep_patient,
+        "--views": volumes.views,
+        "--report": volumes.report,
+        "--dose": volumes.dose,
+        "other inputs": any((inputs.ir, inputs.vis, inputs.mri, inputs.ct, inputs.pet, inputs.spect)),
+    }
+    given = [name for name, value in single.items() if value]
+    if given:
+        raise InputError(f"given {', '.join(given)} with --studies, which finds its own pairs; leave it out")
+    if volumes.register not in (None, "rigid"):
+        raise InputError("a transform is for one pair; with --studies give --register rigid, or leave it out")
+    assert volumes.studies is not None
+    with nullcontext() if json else counted("pairs", "pairs/s") as report:
+        outcomes = fuse_studies(
+            partial(engine.load, task="medical"),
+            volumes.studies,
+            Path(output),
+            options,
+            volumes.register,
+            overwrite,
+            report or (lambda done, total: None),
+        )
+    failed = [one for one in outcomes if one.status == "failed"]
+    status = 0 if not failed else 2 if len(failed) == len(outcomes) else 1
+    if json:
+        pairs = [
+            {"patient": one.patient, "pair": one.name, "status": one.status, "notes": one.notes}
+            for one in outcomes
+        ]
+        print(dumps({"status": status, "output": output, "pairs": pairs}))
+        return status
+    kinds = [one.status for one in outcomes]
+    counts = [f"{kinds.count(kind)} {kind}" for kind in ("fused", "skipped", "failed")]
+    print(f"{output}/index.html  {', '.join(counts)}")
+    for one in failed:
+        print(f"fsidfusion fuse: failed: {one.patient} {one.name}: {one.notes[0]}", file=sys.stderr)
+    return status
 
 
 def _sources(inputs: "Inputs", volumes: Volumes) -> "tuple[Source, Source]":

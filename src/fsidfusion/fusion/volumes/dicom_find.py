@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsidfusion.errors import InputError
+from fsidfusion.fusion.volumes.windows import Modality
 from fsidfusion.images.budget import MAX_INFLATED, inflated_size
 from fsidfusion.images.files import READABLE
 
@@ -32,14 +33,14 @@ OPTIONAL = (
     "StudyInstanceUID",
     "FrameOfReferenceUID",
 )
-ROLES = {
+ROLES: dict[str, Modality] = {  # of modalities, as DICOM names them
     "MR": "mri",
     "CT": "ct",
     "PT": "pet",
     "NM": "spect",
     "ST": "spect",
     "RTDOSE": "dose",
-}  # of modalities
+}
 _META = 132 + 12  # bytes before the group of meta information that its length counts
 _LISTED = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "SOPInstanceUID")
 _FIRST_TAGS = tuple(  # little-endian, of data sets without a preamble
