@@ -143,3 +143,16 @@ def test_a_video_tells_its_temperatures(pair):
     rows = (pair / "t.csv").read_text().splitlines()
     assert rows[0].startswith("seconds,coldest_C")
     assert [row.split(",")[2] for row in rows[1:]] == ["37.00", "38.00", "39.00"]
+
+
+def test_smaller_files(pair):
+    sizes = []
+    for quality in (95, 60):
+        files = ["--ir", f"{pair}/ir.tif", "--vis", f"{pair}/vis.png", "-o", f"{pair}/{quality}.jpg"]
+        assert main(["fuse", *files, "--model", "maximum", "--quality", str(quality)]) == 0
+        sizes.append((pair / f"{quality}.jpg").stat().st_size)
+    assert sizes[1] < sizes[0] / 2
+    with pytest.raises(FusionError, match="quality 0: expected 1 to 100"):
+        Plan(quality=0)
+    with pytest.raises(FusionError, match="crf 60"):
+        Plan(crf=60)

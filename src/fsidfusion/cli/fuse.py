@@ -40,6 +40,7 @@ def fuse(
     align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
     crop: bool = False,
     resize: bool = False,
+    quality: int = 95,
     overwrite: bool = False,
     max_megapixels: float = 500.0,
     json: bool = False,
@@ -77,6 +78,7 @@ def fuse(
         align: auto estimates how each infrared picture lies on the visible one; FILE comes from 'align'.
         crop: cut the aligned picture to what both sources fill.
         resize: resample the infrared (CT, PET, SPECT) picture where its size differs.
+        quality: of JPEG, 1 to 100.
         overwrite: replace outputs that exist.
         max_megapixels: larger pictures are refused before they are decoded.
         json: print one JSON object about all pairs on standard output, and no progress.
@@ -117,6 +119,7 @@ def fuse(
             crop=crop,
             resize=resize,
             bits=bits,
+            quality=quality,
             overwrite=overwrite,
             measuring=measuring,
             max_pixels=int(max_megapixels * 1e6),

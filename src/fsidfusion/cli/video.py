@@ -30,6 +30,7 @@ def video(
     align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
     resize: bool = False,
     fps: float = 25.0,
+    crf: int = 18,
     overwrite: bool = False,
 ) -> int:
     """Fuse an infrared and a visible video without flicker.
@@ -56,6 +57,7 @@ def video(
         align: auto estimates once, from the first frames, how the cameras lie; FILE comes from 'align'.
         resize: resample the infrared frames where their size differs.
         fps: frames a second of picture sequences.
+        crf: constant rate factor of the result: 0 without loss, 18 good, 28 small.
         overwrite: replace an output that exists.
     """
     from fsidfusion.alignment.transform import read_align
@@ -71,6 +73,7 @@ def video(
             thermal=thermal,
             align=read_align(align),
             resize=resize,
+            crf=crf,
             overwrite=overwrite,
             measuring=measuring,
         )

@@ -107,7 +107,7 @@ class _Files(Fusion):
             temperature = None
         try:
             if plan.overwrite or not is_written(self.output):
-                self.say(write_picture(self.output, self.result))
+                self.say(write_picture(self.output, self.result, plan.quality))
         except BaseException:
             if temperature:
                 temperature.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from fsidfusion.alignment.transform import Alignment
 from fsidfusion.errors import InputError
-from fsidfusion.images.files import MAX_PIXELS, Bits
+from fsidfusion.images.files import JPEG_QUALITY, MAX_PIXELS, Bits
 from fsidfusion.images.pairs import Task
 from fsidfusion.thermal.gain import Gain, parse_gain
 from fsidfusion.thermal.measure import Measuring
@@ -35,6 +35,8 @@ class Plan:
     crop: bool = False  # the aligned result to what both pictures fill
     resize: bool = False  # resample the infrared picture to the visible one's size, where they differ
     bits: Bits = "auto"  # of a written result; auto: 16 where one of the sources has more than 8
+    quality: int = JPEG_QUALITY  # of JPEG, 1 to 100
+    crf: int = 18  # constant rate factor of video, 0 (no loss) to 51
     overwrite: bool = False  # else what exists is skipped
     measuring: Measuring = Measuring()  # what is told of temperatures
     max_pixels: int = MAX_PIXELS  # of a source file; larger ones are refused by their headers
@@ -52,6 +54,9 @@ class Plan:
             raise InputError(
                 f"color {self.color} is for infrared pictures; medical pairs keep their own colours"
             )
+        for name, low, high in (("quality", 1, 100), ("crf", 0, 51)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} {getattr(self, name)}: expected {low} to {high}")
         self.thermal.check()
         if self.agc_visible == "auto" or self.gain_visible.celsius:
             raise InputError(

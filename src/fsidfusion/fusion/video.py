@@ -321,7 +321,7 @@ def _fuse(
         for fusion in memory.learnt(decoded):
             pipeline(fusion)
             assert fusion.result is not None
-            sink = sink or _Sink(output, fusion.sources[1].size, visible)
+            sink = sink or _Sink(output, fusion.sources[1].size, visible, plan.crf)
             sink.encoder.put((fusion.result.pixels, fusion.seconds))
             rows.append(table_row(f"{fusion.seconds:.3f}", fusion.measures))
             done += 1
@@ -374,12 +374,14 @@ def _shorter(infrared: "Source", visible: "Source") -> float | None:
 class _Sink:
     """The file of the result, and the thread that writes it."""
 
-    def __init__(self, output: Path, size: tuple[int, int], visible: "Source") -> None:
+    def __init__(self, output: Path, size: tuple[int, int], visible: "Source", crf: int) -> None:
         from fsidfusion.fusion.video_files import VideoWriter
 
         self.output, self.size = output, size
         self.whole = False
-        self.writer = VideoWriter(output, size, visible.rate, visible.file, visible.aspect, visible.metadata)
+        self.writer = VideoWriter(
+            output, size, visible.rate, visible.file, visible.aspect, visible.metadata, crf
+        )
         self.encoder: Behind[tuple[Pixels, float]] = Behind(lambda item: self.writer.write(*item), AHEAD)
 
     def close(self, done: int) -> BaseException | None:

@@ -41,6 +41,8 @@ FORMATS = {
 }
 READABLE = (*FORMATS, ".gif")  # atlases of medicine give GIF, which is not written
 _KNOWN = "PNG, JPEG, BMP, TIFF or WebP"
+JPEG_QUALITY = 95
+_WHOLE_CHROMA = 90  # quality from which chroma is not subsampled
 _DEEP_FORMATS = ("PNG", "TIFF")  # these hold 16 bits
 _LONGEST_SIDE = {"JPEG": 65_500, "WebP": 16_383}
 
@@ -152,10 +154,11 @@ def is_lossy_webp(path: Path) -> bool:
     return False
 
 
-def write_picture(path: Path, picture: Picture) -> str:
+def write_picture(path: Path, picture: Picture, quality: int = JPEG_QUALITY) -> str:
     """Write a uint8 or uint16 picture in the format that the name asks for, whole or not at all.
 
-    JPEG is written at quality 95 without chroma subsampling, WebP without loss. Missing folders are made.
+    JPEG is written at a quality of 1 to 100, from 90 on without chroma subsampling, WebP without loss.
+    Missing folders are made.
 
     Returns:
         what the format could not hold, as one line, or "".
@@ -172,7 +175,7 @@ def write_picture(path: Path, picture: Picture) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as stream:
             if picture.pixels.dtype == np.uint8:
-                _save_pillow(stream, picture, name)
+                _save_pillow(stream, picture, name, quality)
             elif name == "PNG":
                 deep.encode_png(stream, _joined(picture), picture.profile, picture.exif)
             else:
@@ -418,7 +421,7 @@ def _joined(picture: Picture) -> Pixels:
     return picture.pixels if picture.alpha is None else np.dstack((picture.pixels, picture.alpha))
 
 
-def _save_pillow(stream: BinaryIO, picture: Picture, name: str) -> None:
+def _save_pillow(stream: BinaryIO, picture: Picture, name: str, quality: int) -> None:
     image = Image.fromarray(_joined(picture))
     if image.mode == "LA" and name == "WebP":
         image = image.convert("RGBA")
@@ -427,7 +430,7 @@ def _save_pillow(stream: BinaryIO, picture: Picture, name: str) -> None:
             "compress_level": 1,
             "compress_type": 3,
         },  # run lengths: photographs shrink as far, and faster
-        "JPEG": {"quality": 95, "subsampling": 0},
+        "JPEG": {"quality": quality, "subsampling": 0 if quality >= _WHOLE_CHROMA else 2},
         "TIFF": {"compression": "tiff_adobe_deflate"},
         "WebP": {"lossless": True, "exact": True, "method": 2, "quality": 20},  # effort, not loss
     }
