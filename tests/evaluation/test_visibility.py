@@ -9,7 +9,7 @@ from fsidfusion.cli import main
 from fsidfusion.errors import InputError
 from fsidfusion.evaluation.boxes import Boxes
 from fsidfusion.evaluation.evaluate import Condition, parse_degradation
-from fsidfusion.evaluation.visibility import Seen, see, subsets, summarise, visibility
+from fsidfusion.evaluation.visibility import Target, see, subsets, summarise, visibility
 from fsidfusion.images.files import Picture, write_picture
 
 BOX = (40, 30, 60, 70)
@@ -72,7 +72,7 @@ def test_small_boxes_do_not_count_and_kept_is_against_the_better_source():
 
 def test_shares_by_day_and_night_with_intervals():
     def seen(pair, value):
-        return Seen(pair, "person", {"infrared": 0.8, "visible": 0.5, "fused": value})
+        return Target(pair, "person", {"infrared": 0.8, "visible": 0.5, "fused": value})
 
     targets = [seen(f"{i}D", 0.73) for i in range(6)] + [seen(f"{i}N", 0.1) for i in range(2)]
     groups = subsets(targets)

@@ -22,7 +22,7 @@ from fsidfusion import __version__
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.evaluation.labels import Labels
 from fsidfusion.evaluation.methods import FusedFiles, Method, file_hash, some
-from fsidfusion.evaluation.visibility import Seen, see
+from fsidfusion.evaluation.visibility import Target, see
 from fsidfusion.images.degrade import DEGRADATIONS, INFRARED, STRENGTH, degrade
 from fsidfusion.images.files import read_picture
 from fsidfusion.images.pairs import Matches, Pair, match_pairs
@@ -40,7 +40,7 @@ class ScoredPair:
     pair: Pair
     scores: dict[str, Scores]  # by row
     hashes: dict[str, dict[str, str]]  # by row: sha256 of infrared, visible and fused
-    targets: tuple[Seen, ...] = ()  # labelled ones, and how visible they are in every row
+    targets: tuple[Target, ...] = ()  # labelled ones, and how visible they are in every row
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Evaluation:
     scores: dict[str, Scores]  # by pair, in the order of the pairs
     hashes: dict[str, dict[str, str]]  # by pair: sha256 of infrared, visible and fused
     source: dict[str, Any]  # the folder, or the model and its weights' sha256
-    targets: tuple[Seen, ...] = ()  # of all pairs, and how visible they are in every row
+    targets: tuple[Target, ...] = ()  # of all pairs, and how visible they are in every row
 
     @property
     def mean(self) -> Scores:
@@ -308,7 +308,7 @@ def _score_pair(
 
 def _targets(
     pair: Pair, condition: Condition, infrared: Pixels, visible: Pixels, pictures: dict[str, Pixels]
-) -> tuple[Seen, ...]:
+) -> tuple[Target, ...]:
     if condition.labels is None or pair.name not in condition.labels.boxes:
         return ()
     boxes = condition.labels.boxes[pair.name]

@@ -26,7 +26,7 @@ _RIDGE = 4.0  # squared 8-bit levels: what is less is rounding
 
 
 @dataclass(frozen=True)
-class Seen:
+class Target:
     """One labelled target, and how visible it is in every picture."""
 
     pair: str
@@ -88,7 +88,7 @@ def see(
     infrared: Pixels,
     visible: Pixels,
     pictures: Mapping[str, Pixels],
-) -> list[Seen]:
+) -> list[Target]:
     """The visibility of every labelled target of a pair in its two sources, in gray, and in pictures."""
     rows = {"infrared": _gray(infrared), "visible": _gray(visible), **pictures}
     targets = []
@@ -99,16 +99,16 @@ def see(
         others = [other for index, other in enumerate(corners) if index != place]
         values = {row: visibility(image, box, others) for row, image in rows.items()}
         if not any(math.isnan(value) for value in values.values()):
-            targets.append(Seen(pair, classes[int(number)], values))
+            targets.append(Target(pair, classes[int(number)], values))
     return targets
 
 
-def subsets(targets: Sequence[Seen]) -> dict[str, list[Seen]]:
+def subsets(targets: Sequence[Target]) -> dict[str, list[Target]]:
     """The targets by class, each over all frames and, where names tell, by day and by night."""
-    groups: dict[str, list[Seen]] = {}
+    groups: dict[str, list[Target]] = {}
     for name in dict.fromkeys(target.target for target in targets):
         own = [target for target in targets if target.target == name]
-        times: dict[str, list[Seen]] = {"day": [], "night": []}
+        times: dict[str, list[Target]] = {"day": [], "night": []}
         for target in own:
             times.setdefault(time_of_day(target.pair), []).append(target)
         groups[name] = own
@@ -116,9 +116,9 @@ def subsets(targets: Sequence[Seen]) -> dict[str, list[Seen]]:
     return groups
 
 
-def summarise(targets: Sequence[Seen], row: str) -> Share:
+def summarise(targets: Sequence[Target], row: str) -> Share:
     """What one row shows of some targets, one at least; resampled by frame, whose targets go together."""
-    by_frame: dict[str, list[Seen]] = {}
+    by_frame: dict[str, list[Target]] = {}
     for target in targets:
         by_frame.setdefault(target.pair, []).append(target)
     totals = np.array(

@@ -9,7 +9,7 @@ from fsidfusion.errors import InputError
 from fsidfusion.evaluation.evaluate import Condition, evaluate_methods
 from fsidfusion.evaluation.labels import Labels
 from fsidfusion.evaluation.methods import Model, all_weights
-from fsidfusion.evaluation.visibility import SOURCES, Seen, Share, subsets, summarise
+from fsidfusion.evaluation.visibility import SOURCES, Share, Target, subsets, summarise
 from fsidfusion.images.degrade import STRENGTH
 from fsidfusion.studies.downstream.detection.frames import LabelledFrames
 
@@ -67,7 +67,7 @@ def measure(
             report=progress,
             condition=Condition(degradation, labels),
         )
-        people: list[Seen] = [seen for seen in evaluations[0].targets if seen.target == TARGET]
+        people: list[Target] = [seen for seen in evaluations[0].targets if seen.target == TARGET]
         if not people:
             raise InputError(f"no frame has a labelled {TARGET} of at least 6x10 pixels")
         rows = (*SOURCES, *(evaluation.name for evaluation in evaluations))

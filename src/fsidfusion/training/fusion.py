@@ -24,7 +24,7 @@ from fsidfusion.training.presets import TrainConfig, load_config
 from fsidfusion.training.processes import joined
 from fsidfusion.training.record import Record, disk_errors
 from fsidfusion.training.run_report import reported
-from fsidfusion.training.schedule import Plan, learning_rate, plan_of
+from fsidfusion.training.schedule import Steps, learning_rate, steps_of
 from fsidfusion.training.validation import validate
 
 Crops: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # infrared and visible, (B, 1, crop, crop)
@@ -116,7 +116,7 @@ def train(
 
 def _task(
     config: TrainConfig, cache: PatchCache, device: torch.device, rank: int, world: int
-) -> tuple[Task[nn.Module, Crops], Plan]:
+) -> tuple[Task[nn.Module, Crops], Steps]:
     """The two stages as a task of the loop, for one of several processes."""
     share = config.batch // (config.accumulate * world)
     if share * config.accumulate * world != config.batch:
@@ -133,7 +133,7 @@ def _task(
         config.augment,
         config.min_std,
     )
-    plan = plan_of(config, sampler)
+    plan = steps_of(config, sampler)
     torch.manual_seed(config.seed)
     network = _network(config).to(device).train()
     if config.channels_last:

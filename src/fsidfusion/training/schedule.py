@@ -9,7 +9,7 @@ from fsidfusion.training.presets import TrainConfig
 
 
 @dataclass(frozen=True)
-class Plan:
+class Steps:
     """The steps of a run, from its configuration and data."""
 
     steps_per_epoch: int
@@ -26,16 +26,16 @@ class Plan:
         return "reconstruct" if step < self.reconstruction else "fuse"
 
 
-def plan_of(config: TrainConfig, sampler: CropSampler) -> Plan:
+def steps_of(config: TrainConfig, sampler: CropSampler) -> Steps:
     """How many steps each stage has."""
     per_epoch = config.steps_per_epoch or sampler.steps_per_epoch
-    plan = Plan(per_epoch, config.reconstruction_epochs * per_epoch, config.fusion_epochs * per_epoch)
+    plan = Steps(per_epoch, config.reconstruction_epochs * per_epoch, config.fusion_epochs * per_epoch)
     if plan.steps == 0:
         raise InputError("reconstruction_epochs and fusion_epochs are both 0; there is nothing to train")
     return plan
 
 
-def learning_rate(config: TrainConfig, plan: Plan, step: int, part: str) -> float:
+def learning_rate(config: TrainConfig, plan: Steps, step: int, part: str) -> float:
     """The rate of one part of the network at a step.
 
     ``step``: halved every ``halve_every`` epochs, from the start of the run, or for the fusion layer
