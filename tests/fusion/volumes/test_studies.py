@@ -77,7 +77,7 @@ def test_a_run_goes_on_where_it_stopped(patients, tmp_path):
     assert sorted(one.status for one in again) == ["failed", "failed", "fused", *["skipped"] * 3]
     assert (output / "carl" / "mri_pet.nii.gz").stat().st_mtime_ns == written
     page = (output / "index.html").read_text()
-    assert page.count("<figure>") == 4 and "do not overlap" in page and "not a medical device" in page
+    assert page.count("data:image/webp") == 4 and "do not overlap" in page and "not a medical device" in page
     assert "secret" not in page
 
 

@@ -24,7 +24,19 @@ from fsidfusion.fusion.volumes.nifti import is_readable
 from fsidfusion.fusion.volumes.windows import Modality
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.files import read_picture
-from fsidfusion.report.page import Card, Section, body, cards, fill_page, table, tile, webp
+from fsidfusion.report.page import (
+    Section,
+    Swatch,
+    body,
+    fill_page,
+    heading,
+    legend,
+    picture,
+    plots,
+    table,
+    tile,
+    webp,
+)
 
 _WORDS: dict[str, Modality] = {
     **dict.fromkeys(("mri", "mr", "t1", "t1w", "t2", "t2w", "flair"), "mri"),
@@ -253,13 +265,14 @@ def _page(outcomes: Sequence[Outcome]) -> str:
     shown = []
     for one in good:
         assert one.output is not None
-        picture: NDArray[np.uint8] = read_picture(one.output.with_name(f"{one.name}.png")).pixels
-        chips = [one.name.replace("_", " and ").upper(), *one.notes]
-        shown.append(Card(one.patient, chips, {"planes": webp(picture, THUMBNAIL)}))
+        planes: NDArray[np.uint8] = read_picture(one.output.with_name(f"{one.name}.png")).pixels
+        title = f"{one.patient}: {one.name.replace('_', ' and ').upper()}"
+        remarks = legend(*(Swatch(note) for note in one.notes))
+        shown.append(body(heading(title), picture(webp(planes, THUMBNAIL), title), remarks))
     sections = []
     if shown:
         remark = "PATIENT/PAIR.html beside each file scrolls through its slices"
-        sections.append(Section("fused", "Fused", remark, body(cards(shown))))
+        sections.append(Section("fused", "Fused", remark, plots(shown, wide=False)))
     if failed:
         rows = [[one.patient, one.name.replace("_", " and "), one.notes[0]] for one in failed]
         part = body(table(["patient", "pair", "why"], rows))
