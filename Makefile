@@ -5,7 +5,7 @@ FAST := tests/test_rooms.py tests/images tests/metrics tests/thermal tests/repor
 	tests/fusion/test_plan.py tests/fusion/test_scheduler.py tests/alignment/test_transform.py \
 	tests/cli/test_cli.py::test_one_line_gives_one_picture
 
-.PHONY: demo test fast lint docs hooks bench train-smoke clean
+.PHONY: fuzz demo test fast lint docs hooks bench train-smoke clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +40,9 @@ docs: $(VENV)/.installed-test  ## the site into out/site; a broken link or a pub
 hooks: $(VENV)/.installed-test  ## run the linters before each commit
 	$(BIN)/python -m pip install --quiet pre-commit
 	$(BIN)/pre-commit install
+
+fuzz: $(VENV)/.installed-test  ## CASES damaged files for every reader (default 100000)
+	FSIDFUSION_FUZZ=$(or $(CASES),100000) $(BIN)/python -m pytest -m long tests/fuzz
 
 bench: $(VENV)/.installed-test  ## time the metrics and the networks; ratios within one run
 	$(BIN)/python -m fsidfusion benchmark metrics

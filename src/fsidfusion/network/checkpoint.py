@@ -6,6 +6,7 @@ only by ``import_published``, through torch's reader for plain tensors.
 
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -361,7 +362,9 @@ def import_published(path: str | Path) -> FSIDFusion:
             raise ModelError(f"{path} is not a torch checkpoint; give the published file (.pth)")
         if start == b"PK":
             _check_archive(Path(path), size)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle that torch finds odd: what it holds is checked here
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FusionError:
         raise
     except OSError as error:

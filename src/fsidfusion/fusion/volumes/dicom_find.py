@@ -133,6 +133,7 @@ def read_header(path: Path) -> "Dataset":
             )
         for name in (*_LISTED, *PATIENT, *OPTIONAL):
             header.get(name)  # values are decoded when they are first asked for
+        header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
     except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
         raise InputError(f"{path} is damaged ({one_line(error)}); copy or export it again") from error
     return header

@@ -67,7 +67,10 @@ def read_nifti(path: Path, frame: str | None = None) -> Volume:
     chosen = _frames(path, shape, frame)
     if kind.kind not in "iuf" and kind.names != ("R", "G", "B"):
         raise InputError(f"{path} has voxels of the type {kind}, expected numbers or RGB; convert it")
-    notes = _check_geometry(path, header) if nifti else []
+    try:
+        notes = _check_geometry(path, header) if nifti else []
+    except KeyError as error:  # a code that the format does not know
+        raise _unsound(path, error) from error
     try:
         if kind.kind in "iuf":
             proxy = image.dataobj
