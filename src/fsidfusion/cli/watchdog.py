@@ -15,15 +15,9 @@ from fsidfusion.images.atomic import discard_parts
 GRACE = 1.7  # seconds for a command to end by itself
 SLOW = {  # commands that have something to bring home first
     "video": 15.0,  # the frames that are on their way, and the end of the file
+    "data": 10.0,  # the pair at hand
     **dict.fromkeys(("train", "detect", "segment"), None),  # a checkpoint; a second Ctrl-C ends them at once
 }
-
-_told = threading.Event()
-
-
-def told() -> None:
-    """Note that the user was told of the stop."""
-    _told.set()
 
 
 def watch(command: str) -> None:
@@ -42,7 +36,6 @@ def _wait(reader: int, command: str, grace: float) -> None:
         if number in (signal.SIGINT, signal.SIGTERM):
             time.sleep(grace)
             discard_parts()
-            if not _told.is_set():
-                line = f"fsidfusion {command}: stopped; what was finished is kept, run again to go on\n"
-                os.write(2, line.encode())
+            line = f"fsidfusion {command}: stopped; what was finished is kept, run again to go on\n"
+            os.write(2, line.encode())
             os._exit(128 + number)

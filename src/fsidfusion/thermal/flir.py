@@ -82,7 +82,8 @@ class Planck:
 
     def _count(self, kelvin: float) -> float:
         """The count of a black body."""
-        return float(self.r1 / (self.r2 * (np.exp(self.b / max(kelvin, 1.0)) - self.f)) - self.o)
+        with np.errstate(over="ignore"):  # of constants that are damaged: no count is left
+            return float(self.r1 / (self.r2 * (np.exp(self.b / max(kelvin, 1.0)) - self.f)) - self.o)
 
 
 @dataclass(frozen=True)
