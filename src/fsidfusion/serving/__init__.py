@@ -1,7 +1,7 @@
 """The fusion as a service: HTTP in front of one shared fuser, and a page for people without a command line.
 
-``desk`` queues pairs and computes them; ``uploads`` and ``archives`` take what clients send; ``options`` turns
-form fields into one plan; ``app`` and ``jobs`` are the routes; ``server`` begins and ends it all.
+``desk`` queues pairs and computes them; ``uploads`` and ``archives`` take what clients send; ``options`` turn
+form fields into a plan; ``app`` and ``jobs`` are the routes; ``server`` begins and ends it all.
 """
 
 from typing import TYPE_CHECKING
