@@ -45,7 +45,7 @@ fuzz: $(VENV)/.installed-test  ## CASES damaged files for every reader (default 
 	FSIDFUSION_FUZZ=$(or $(CASES),100000) $(BIN)/python -m pytest -m long tests/fuzz
 
 bench: $(VENV)/.installed-test  ## time the metrics and the networks; ratios within one run
-	$(BIN)/python -m fsidfusion benchmark metrics
+	$(BIN)/python scripts/bench_metrics.py
 	$(BIN)/python -m fsidfusion benchmark speed --quick
 
 train-smoke: $(VENV)/.installed  ## prepare the example pairs and train the light network on them for a minute

@@ -316,7 +316,7 @@ def test_help_is_quick_and_complete():
     code = "from fsidfusion.cli import main, sys; main(['fuse', '--help']); sys.exit('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 0
-    assert all(option in shown.stdout for option in ("--ir", "--vis", "--mri", "--tile", "--json", "--bits"))
+    assert all(option in shown.stdout for option in ("--ir", "--vis", "--mri", "--json", "--advanced-help"))
 
 
 def test_wrong_options_are_status_2(capsys):

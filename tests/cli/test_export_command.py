@@ -18,7 +18,7 @@ def weights(tmp_path):
 def test_one_line_writes_a_file(weights, tmp_path, capsys):
     pytest.importorskip("onnxruntime")
     output = tmp_path / "light.onnx"
-    assert main(["export", "--model", str(weights), "--colour", "-o", str(output)]) == 0
+    assert main(["export", "--model", str(weights), "--rgb", "-o", str(output)]) == 0
     assert output.stat().st_size > 1000
     assert "largest difference from torch" in capsys.readouterr().out
 

@@ -92,7 +92,6 @@ def test_show_a_sheet_and_a_folder(root, tmp_path):
         (("evaluate",), "either --weights FILE or --predictions FOLDER"),
         (("train", "--input", "nothing"), "nothing"),
         (("compare", "--seeds", "1", "1"), "not all different"),
-        (("compare", "--write-docs", "--part", "validation"), "leave out --part"),
         (("show", "--classes", "none.yaml"), "cannot read the class file"),
     ],
 )

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from fsidfusion.cli import main
 from fsidfusion.cli import training as command
@@ -23,16 +22,15 @@ def progress(step: int, stage: str = "fuse") -> Progress:
     return Progress(step, 4, stage, losses, 1.0, 1e-3, 20.0, 1.0, 7200.0 / step)
 
 
-def test_without_a_terminal_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 10.0, 31.0, 32.0, 33.0, 70.0, 70.0, 71.0, 71.0])
-    monkeypatch.setattr(command.time, "monotonic", lambda: next(clock))
-    stream = io.StringIO()
-    with command.shown(Console(file=stream, width=40)) as (show, show_validation):
-        for step in (1, 2, 3, 4):
+def test_without_a_terminal_plain_lines_come_now_and_then(monkeypatch, capsys) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(command.time, "monotonic", lambda: clock[0])
+    with command.training_progress() as (show, show_validation):
+        for step, clock[0] in ((1, 0.0), (2, 10.0), (3, 31.0), (4, 33.0)):
             show(progress(step, "reconstruct" if step == 1 else "fuse"))
-        for done in (1, 2, 3):
+        for done, clock[0] in ((1, 34.0), (2, 70.0), (3, 71.0)):
             show_validation(done, 3)
-    assert stream.getvalue().splitlines() == [
+    assert capsys.readouterr().err.splitlines() == [
         "reconstruct 1/4  rec_visible 1.0000  20.0 pairs/s, 2.0 h left",
         "fuse 3/4  loss 0.7500  (intensity 0.5000  gradient 0.2500)  20.0 pairs/s, 40 min left",
         "fuse 4/4  loss 0.8000  (intensity 0.5000  gradient 0.3000)  20.0 pairs/s, 30 min left",
@@ -41,15 +39,18 @@ def test_without_a_terminal_plain_lines_come_now_and_then(monkeypatch: pytest.Mo
     ]
 
 
-def test_a_terminal_gets_a_bar_with_losses_and_time_left() -> None:
+def test_a_terminal_gets_a_bar_with_losses_and_time_left(monkeypatch) -> None:
     stream = io.StringIO()
-    console = Console(file=stream, width=90, force_terminal=True)
-    with command.shown(console) as (show, _):
+    monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    for name, value in {"COLUMNS": "160", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stderr", stream)
+    with command.training_progress() as (show, show_validation):
         show(progress(3))
-    with command.shown(console) as (_, show_validation):
         show_validation(2, 5)
+        show(progress(4))
     text = stream.getvalue()
-    for part in ("fuse", "3/4", "20.0 pairs/s", "40 min left", "loss 0.8000", "validating 2/5"):
+    for part in ("fuse", "4/4", "steps", "20.0 pairs/s", "loss 0.8"):
         assert part in text
 
 

@@ -53,7 +53,7 @@ def test_scores_are_those_of_the_metrics(folders):
 
 def test_threads_change_nothing(folders):
     threads = cv2.getNumThreads()
-    one, many = of(folders, workers=1), of(folders, workers=5)
+    one, many = of(folders, threads=1), of(folders, threads=5)
     assert one.scores == many.scores
     assert list(one.scores) == list(many.scores)
     assert cv2.getNumThreads() == threads
@@ -146,7 +146,7 @@ def test_a_stopped_run_stops(folders):
         raise Stop
 
     with pytest.raises(Stop):
-        score_pairs(open_set_pairs(folders), [Model("mean")], stop, ["EN"], workers=2)
+        score_pairs(open_set_pairs(folders), [Model("mean")], stop, ["EN"], threads=2)
 
 
 def test_rows_need_names_of_their_own(folders):

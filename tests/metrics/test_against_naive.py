@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import convolve2d
 
+from bench_metrics import rendered_triple
 from fsidfusion.metrics import DEFAULT, score
 from fsidfusion.metrics import gray as gray_module
 from fsidfusion.metrics.structure import SCALE_WEIGHTS
-from fsidfusion.studies.speed.metrics import rendered_triple
-from fsidfusion.studies.speed.metrics_naive import NAIVE
+from metrics_naive import NAIVE
 
 RENDERED = rendered_triple(64, 96)
 

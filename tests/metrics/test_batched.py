@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from bench_metrics import rendered_triple
 from fsidfusion.errors import FusionError
 from fsidfusion.metrics import batched, score
 from fsidfusion.metrics.batched import BATCHED, score_batch
-from fsidfusion.studies.speed.metrics import rendered_triple
 
 TRIPLES = [rendered_triple(50, 61, seed=seed) for seed in range(3)]
 DIFFERENTIABLE = [name for name in BATCHED if name not in ("EN", "MI")]

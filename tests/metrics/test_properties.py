@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bench_metrics import TOTAL, measure, print_speed, rendered_triple
 from fsidfusion.errors import FusionError
 from fsidfusion.metrics import DEFAULT, METRICS, find_metric, mean_scores, score
-from fsidfusion.studies.speed.metrics import TOTAL, measure, print_speed, rendered_triple
 
 ALL = tuple(dict.fromkeys(metric.name for metric in METRICS))
 PLAIN = tuple(name for name in ALL if not name.startswith("FMI"))  # FMI is slow

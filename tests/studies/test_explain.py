@@ -156,7 +156,7 @@ def test_command_line_writes_page_figures_and_pictures(
     for seed, name in enumerate(("now", "then", "free")):
         save_weights(tmp_path / f"{name}.safetensors", network("fsidfusion", seed))
     now, then, free = (str(tmp_path / f"{name}.safetensors") for name in ("now", "then", "free"))
-    line = ["explain", *sides, "--model", now, "--size", "16"]
+    line = ["explain", *sides, "--model", now, "--middle", "16"]
     folder = tmp_path / "out"
     assert main([*line, "--stage-one", then, "--without-regularisation", free, "-o", str(folder)]) == 0
     assert "holds the specific features against drift: distance" in capsys.readouterr().out

@@ -23,7 +23,7 @@ def test_people_are_counted_under_every_condition(tmp_path, capsys):
         "seeing",
         "--data",
         str(tmp_path),
-        "--models",
+        "--model",
         "maximum",
         "-o",
         str(tmp_path / "out"),

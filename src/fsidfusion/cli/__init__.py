@@ -4,11 +4,16 @@ Only the module of the command that was called is imported, so help and errors c
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
+from typing import Annotated, Any, Union
 
 from fsidfusion import __version__
-from fsidfusion.errors import FusionError
+from fsidfusion.cli.guard import guarded, open_streams
+from fsidfusion.cli.messages import warn
+from fsidfusion.cli.parsing import parse
+from fsidfusion.errors import InputError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # command: (module.function below fsidfusion.cli, what it does)
@@ -29,47 +34,72 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+SHELLS = ("bash", "zsh", "tcsh")
+
+
 def usage() -> str:
     """The overview that ``fsidfusion --help`` prints."""
     width = max(map(len, COMMANDS))
     rows = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
     return (
         f"fsidfusion {__version__}: infrared-visible and medical image fusion\n\n"
-        f"usage: fsidfusion COMMAND [options]      fsidfusion COMMAND --help\n\n{rows}\n\n"
-        "example: fsidfusion fuse --ir thermal.png --vis colour.png -o fused.png"
+        "usage: fsidfusion COMMAND [options]      fsidfusion COMMAND --help, or --advanced-help for all\n\n"
+        f"{rows}\n\n"
+        "example: fsidfusion fuse --ir thermal.png --vis colour.png -o fused.png\n"
+        "completion of commands and options: fsidfusion --print-completion bash (or zsh, tcsh)"
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status (0 done, 1 some pairs failed, 2 wrong call)."""
+    """Run one command; return the exit status that :mod:`fsidfusion.cli.guard` tells of."""
+    open_streams()
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    return guarded("fsidfusion", partial(_command, argv))
+
+
+def _command(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if argv else 2
     if argv[0] in ("-V", "--version"):
         print(f"fsidfusion {__version__}")
         return 0
+    if argv[0] == "--print-completion":
+        return _print_completion("fsidfusion", _everything(), argv[1:])
     name, rest = argv[0], argv[1:]
     if name not in COMMANDS:
-        print(
-            f"fsidfusion: unknown command {name!r}; the commands are {', '.join(COMMANDS)}", file=sys.stderr
-        )
+        warn(f"fsidfusion: unknown command {name!r}; the commands are {', '.join(COMMANDS)}")
         return 2
+    if rest[:1] == ["--print-completion"]:
+        return _print_completion(f"fsidfusion {name}", _load(name), rest[1:])
+    debug = "--debug" in rest
+    rest = [word for word in rest if word != "--debug"]
+    run = partial(_run, name, rest)
+    return guarded(f"fsidfusion {name}", run, debug, json="--json" in rest)
+
+
+def _run(name: str, words: list[str]) -> int | None:
+    return parse(_load(name), words, f"fsidfusion {name}")()
+
+
+def _load(name: str) -> Callable[..., int | None]:
+    module, function = COMMANDS[name][0].rsplit(".", 1)
+    command: Callable[..., int | None] = getattr(import_module(f"fsidfusion.cli.{module}"), function)
+    return command
+
+
+def _everything() -> object:
+    """All commands as one type, for the completion of the first word."""
     import tyro
 
-    module, function = COMMANDS[name][0].rsplit(".", 1)
-    command = getattr(import_module(f"fsidfusion.cli.{module}"), function)
-    try:
-        status = tyro.cli(command, args=rest, prog=f"fsidfusion {name}")
-        return int(status or 0)
-    except SystemExit as exit_:  # tyro: 0 after --help, 2 after a wrong option
-        return int(exit_.code or 0) if not isinstance(exit_.code, str) else 2
-    except FusionError as error:
-        print(f"fsidfusion {name}: {error}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print(f"fsidfusion {name}: not enough memory; try a smaller --tile or --memory", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print(f"fsidfusion {name}: stopped; what was finished is kept, run again to go on", file=sys.stderr)
-        return 128 + getattr(stop, "number", 2)  # of SIGTERM, where a training ended for it
+    commands = [Annotated[Any, tyro.conf.subcommand(name=name, constructor=_load(name))] for name in COMMANDS]
+    return Union[tuple(commands)]  # noqa: UP007
+
+
+def _print_completion(program: str, commands: object, words: list[str]) -> int:
+    import tyro
+
+    if len(words) != 1 or words[0] not in SHELLS:
+        raise InputError(f"--print-completion {' '.join(words)}: expected one of {', '.join(SHELLS)}")
+    tyro.cli(commands, args=["--tyro-print-completion", words[0]], prog=program)  # type: ignore[call-overload]
+    return 0

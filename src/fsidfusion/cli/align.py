@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fsidfusion.cli.options import Files
+from fsidfusion.cli.messages import say
+from fsidfusion.cli.options import File, Files, OutputFile, Overwrite
 from fsidfusion.cli.progress import progress
 from fsidfusion.errors import InputError
 from fsidfusion.images.files import FORMATS
@@ -15,20 +16,21 @@ from fsidfusion.images.pairs import Pair, match_pairs
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
 def align(
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
+    *,
     ir: Files = (),
     vis: Files = (),
-    model: Literal["translation", "similarity", "affine", "homography"] = "affine",
+    output: OutputFile,
+    family: Literal["translation", "similarity", "affine", "homography"] = "affine",
     field: bool = False,
     method: Literal["edges", "ecc", "mi"] = "edges",
     ir_fov: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None,
     vis_fov: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None,
-    points: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    points: File = None,
     calibration: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="IR VIS")] = None,
-    alignment: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    alignment: File = None,
     shift: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="X Y")] = None,
     distance: Annotated[float | None, tyro.conf.arg(metavar="METRES")] = None,
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
 ) -> int:
     """Estimate how infrared pictures lie on visible ones, for 'fuse' and 'video' to apply.
 
@@ -43,10 +45,10 @@ def align(
     Another distance: --alignment near.json --distance 12 -o far.json
 
     Args:
-        output: the file to write, JSON.
         ir: infrared pictures: files, a folder, a glob in quotes, or a .txt list; or one video.
         vis: visible pictures; pairs share their stem; or one video.
-        model: family of the transform; more pairs bear more freedom.
+        output: the file to write, JSON.
+        family: of the transform; more pairs bear more freedom.
         field: also estimate a smooth field of what the family cannot follow.
         method: edges matches edge directions, ecc gradient magnitudes (OpenCV), mi is mutual information
             (SimpleITK).
@@ -59,7 +61,6 @@ def align(
         shift: how far things lie from where the alignment has them in the infrared picture, in its pixels.
         distance: of the things with that shift; without --shift, scale the saved shift to this distance; of
             what calibrated cameras look at (by default far away).
-        overwrite: replace an output that exists.
     """
     from fsidfusion.alignment.calibration import align_cameras, read_camera
     from fsidfusion.alignment.estimate import MAX_PAIRS, estimate
@@ -78,22 +79,22 @@ def align(
             raise InputError("--alignment goes with --shift and --distance, not with pictures or points")
         result = read_alignment(alignment)
     else:
-        how = {"model": model, "field": field, "method": method}
+        how = {"model": family, "field": field, "method": method}
         if points is None and len(ir) == len(vis) == 1 and _is_video(ir[0]) and _is_video(vis[0]):
             from fsidfusion.fusion.video import sample_pairs
 
             frames = sample_pairs(ir[0], vis[0], MAX_PAIRS)
             result = estimate(frames, infrared_fov=ir_fov, visible_fov=vis_fov, **how)  # type: ignore[arg-type]
         elif points is not None:
-            result = align_by_points(_pairs(ir, vis)[0], points, model)
+            result = align_by_points(_pairs(ir, vis)[0], points, family)
         else:
             pairs = _pairs(ir, vis)
-            with progress(min(len(pairs), MAX_PAIRS), shown=True) as report:
+            with progress("pairs", min(len(pairs), MAX_PAIRS)) as bar:
                 result = align_files(
                     pairs,
                     infrared_fov=ir_fov,
                     visible_fov=vis_fov,
-                    report=report,
+                    report=bar.step,
                     **how,  # type: ignore[arg-type]
                 )
     if shift is not None:
@@ -101,7 +102,7 @@ def align(
     elif distance is not None:
         result = result.at_distance(distance)
     write_alignment(output, result)
-    print(f"{output}  {result.summary()}")
+    say(f"{output}  {result.summary()}")
     return 0
 
 

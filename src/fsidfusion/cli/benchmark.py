@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from fsidfusion.cli.messages import say
+from fsidfusion.cli.options import Compute, Folder, Json, Models, Names, OutputFolder, Threads
 from fsidfusion.cli.progress import progress
 from fsidfusion.errors import InputError
+
+if TYPE_CHECKING:
+    from fsidfusion.evaluation.methods import Model
+    from fsidfusion.studies.quality.scores import SetScores
 
 
 @dataclass(frozen=True)
@@ -21,48 +27,29 @@ class Quality:
 
     data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FOLDER")]
     """folders that hold the sets, at most two levels down: TNO/ir and TNO/vi, MRI_CT/CT and MRI_CT/MRI"""
-    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
-    """networks and baselines; by default all shipped networks and all baselines"""
-    from_card: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    model: Models = ()
+    """networks and rules; by default all that are shipped, and all rules"""
+    from_card: Names = ()
     """shipped networks whose rows come from their cards, where their weights are the same: it spares hours"""
-    sets: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    sets: Names = ()
     """only these sets"""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("out/quality")
+    output: OutputFolder = Path("out/quality")
     """where everything is written"""
-    write_docs: bool = False
-    """also write docs/results.md, the README's table and the model cards of this checkout"""
-    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
+    compute: Compute = Compute()
     """where networks compute"""
-    precision: Annotated[str, tyro.conf.arg(metavar="auto|fp32|bf16")] = "fp32"
-    """of networks; fp32 gives the same scores on every machine"""
-    bf16: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
+    bf16: Models = ()
     """networks that compute in bf16 all the same, since fp32 would take hours on a CPU"""
-    runtime: Annotated[str, tyro.conf.arg(metavar="torch|openvino|onnxruntime")] = "torch"
-    """what computes networks; others than torch are faster on a CPU"""
-    workers: int | None = None
-    """threads that score; one for every core by default"""
 
     def run(self) -> None:
         """Measure and write."""
-        from fsidfusion.evaluation.sets import published_layout
         from fsidfusion.images.atomic import write_text
-        from fsidfusion.runtime.allocator import keep_large_blocks
-        from fsidfusion.studies.pages import CHECKOUT
-        from fsidfusion.studies.quality.documents import check_docs, to_csv, to_markdown, write_docs
+        from fsidfusion.studies.quality.documents import to_csv, to_markdown
         from fsidfusion.studies.quality.gallery import build_gallery
         from fsidfusion.studies.quality.report import build_report
-        from fsidfusion.studies.quality.scores import Quality as Run
-        from fsidfusion.studies.quality.scores import open_models, shown_models, with_card_rows
+        from fsidfusion.studies.quality.scores import shown_models
         from fsidfusion.studies.quality.standings import print_standings, standings
 
-        keep_large_blocks()
-        sets = published_layout(self.data, self.sets)
-        models = open_models(self.models, self.device, self.precision, self.runtime, self.bf16)
-        if self.write_docs:
-            check_docs(CHECKOUT, sets, models, self.from_card)
-        run = Run(sets, models, self.output)
-        with progress(run.missing, shown=True) as report:
-            results = with_card_rows(run.run(self.workers, report), self.from_card)
+        results, models = self.measure()
         gallery = build_gallery(results, shown_models(models), self.output / "pictures")
         pages = {
             "quality.md": to_markdown(results, models),
@@ -72,9 +59,23 @@ class Quality:
         for name, text in pages.items():
             write_text(self.output / name, text)
         print_standings(standings(results))
-        written = [self.output / name for name in pages]
-        written += write_docs(CHECKOUT, results, models) if self.write_docs else []
-        print("\n".join(f"wrote {path}" for path in written))
+        for name in pages:
+            say(f"wrote {self.output / name}")
+
+    def measure(self) -> "tuple[list[SetScores], list[Model]]":
+        """The scores by set, and what was scored; what is kept in the output folder is not scored again."""
+        from fsidfusion.evaluation.sets import published_layout
+        from fsidfusion.runtime.allocator import keep_large_blocks
+        from fsidfusion.studies.quality.scores import Quality as Scores
+        from fsidfusion.studies.quality.scores import open_models, with_card_rows
+
+        keep_large_blocks()
+        sets = published_layout(self.data, self.sets)
+        how = self.compute
+        models = open_models(self.model, how.device, how.precision, how.runtime, self.bf16)
+        scores = Scores(sets, models, self.output)
+        with progress("pairs", scores.missing) as bar:
+            return with_card_rows(scores.run(how.threads, bar.step), self.from_card), models
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,13 @@ class Seeing:
 
     data: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
     """labelled pairs, as 'detect' takes them; its test frames are looked at"""
-    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
+    model: Models = ()
     """networks and rules; by default the default network and the rules maximum, mean and laplacian"""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("out/seeing")
+    output: OutputFolder = Path("out/seeing")
     """for seeing.md and seeing.json"""
     name: str = ""
     """of the data in the table; by default the folder's"""
-    workers: int | None = None
-    """threads; one for every core by default"""
-    write_docs: bool = False
-    """also write the part of docs/results.md of this checkout that tells of people"""
+    threads: Threads = None
 
     def run(self) -> None:
         """Measure and write."""
@@ -104,46 +102,17 @@ class Seeing:
         from fsidfusion.images.atomic import write_text
         from fsidfusion.studies import seeing
         from fsidfusion.studies.downstream.detection.frames import open_detection_set
-        from fsidfusion.studies.pages import RESULTS, read_part, write_part
 
-        if self.write_docs:
-            read_part(RESULTS, "seeing")
         frames = open_detection_set(self.data).test
-        names = self.models or (DEFAULT_MODEL, "maximum", "mean", "laplacian")
+        names = self.model or (DEFAULT_MODEL, "maximum", "mean", "laplacian")
         ranges = [("none",) if name in RULES else ("percentile",) for name in names]  # what is usual for each
         models = [Model(name, range_, colors=seeing.COLORS) for name, range_ in zip(names, ranges)]
-        with progress(len(frames) * len(seeing.CONDITIONS), shown=True) as report:
-            sight = seeing.measure(frames, models, self.workers, report)
+        with progress("pairs", len(frames) * len(seeing.CONDITIONS)) as bar:
+            sight = seeing.measure(frames, models, self.threads, bar.step)
         text = seeing.to_markdown(sight, models, self.name or self.data.resolve().name)
         write_text(self.output / "seeing.md", text)
         write_text(self.output / "seeing.json", dumps(sight.record(), indent=1) + "\n")
-        if self.write_docs:
-            write_part(RESULTS, "seeing", text)
         print(text)
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Time every metric on one rendered triple, against its formula written down plainly."""
-
-    height: int = 480
-    """of the images, in pixels"""
-    width: int = 640
-    """of the images, in pixels"""
-    repeats: int = 5
-    """the best of so many runs counts"""
-    naive: bool = True
-    """also time the plain formulas"""
-
-    def run(self) -> None:
-        """Measure and print."""
-        from fsidfusion.studies.speed.metrics import measure, print_speed
-
-        if min(self.height, self.width, self.repeats) < 1:
-            raise InputError(
-                f"{self.width}x{self.height} pixels, {self.repeats} repeats: expected 1 or more of each"
-            )
-        print_speed(measure(self.height, self.width, self.repeats, self.naive))
 
 
 @dataclass(frozen=True)
@@ -153,7 +122,7 @@ class Speed:
     The published network also in its plain form. Rows that would take over 20 seconds a pass are left out.
     """
 
-    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
+    model: Models = ()
     """networks; by default all shipped ones"""
     runtimes: tuple[Literal["torch", "openvino", "onnxruntime", "plain"], ...] = ()
     """by default all that are installed, and plain"""
@@ -163,12 +132,10 @@ class Speed:
     """of the pairs; by default 128x128, 640x480, 1920x1080 and 3840x2160"""
     quick: bool = False
     """few passes, and by default the two smaller sizes"""
-    threads: int | None = None
-    """threads of the CPU; by default all"""
-    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """also write everything as JSON"""
-    write_docs: bool = False
-    """also write the part of docs/results.md of this checkout that tells of speed"""
+    threads: Threads = None
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = None
+    """also write speed.md and speed.svg here"""
+    json: Json = False
 
     def run(self) -> None:
         """Measure, print and write."""
@@ -176,29 +143,24 @@ class Speed:
         from fsidfusion.network.checkpoint import shipped_networks
         from fsidfusion.report.plots import as_file
         from fsidfusion.runtime.runtimes import installed_runtimes
-        from fsidfusion.studies.pages import RESULTS, read_part, write_part
         from fsidfusion.studies.speed import networks as speed
-        from fsidfusion.studies.speed import page as speed_page
+        from fsidfusion.studies.speed import page
 
-        models = self.models or tuple(shipped_networks())
+        models = self.model or tuple(shipped_networks())
         if not models:
-            raise InputError("no networks are shipped with this installation; name some with --models")
+            raise InputError("no networks are shipped with this installation; name some with `model`")
         chosen: tuple[str, ...] = self.runtimes or (*installed_runtimes(), speed.PLAIN)
         runtimes = [name for name in speed.RUNTIMES if name in chosen]
         sizes = self.sizes or (speed.QUICK_SIZES if self.quick else speed.SIZES)
-        if self.write_docs:
-            read_part(RESULTS, "speed")
         rows = speed.plan(models, runtimes, self.precisions, [speed.parse_size(size) for size in sizes])
         budget = 0.3 if self.quick else speed.BUDGET
-        with progress(len(rows), shown=True) as report:
-            result = speed.measure(rows, budget=budget, threads=self.threads, report=report)
-        page = speed_page.to_markdown(result)
-        print(page)
-        if self.json:
-            write_text(self.json, speed_page.to_json(result))
-        if self.write_docs:
-            write_text(RESULTS.with_name("speed.svg"), as_file(speed_page.plot(result)))
-            write_part(RESULTS, "speed", page)
+        with progress("rows", len(rows), shown=not self.json) as bar:
+            result = speed.measure(rows, budget=budget, threads=self.threads, report=bar.step)
+        text = page.to_markdown(result)
+        print(page.to_json(result) if self.json else text)
+        if self.output:
+            write_text(self.output / "speed.md", text)
+            write_text(self.output / "speed.svg", as_file(page.plot(result)))
 
 
 @dataclass(frozen=True)
@@ -207,7 +169,7 @@ class Train:
 
     batch: int = 8
     """pairs of a step"""
-    crop: int = 128
+    patch: int = 128
     """side of the square crops, in pixels"""
     repeats: int = 3
     """the median of so many steps counts"""
@@ -216,11 +178,11 @@ class Train:
         """Measure and print."""
         from fsidfusion.studies.speed.training import measure, print_steps
 
-        if min(self.batch, self.crop - 15, self.repeats) < 1:
+        if min(self.batch, self.patch - 15, self.repeats) < 1:
             raise InputError(
-                f"batch {self.batch}, crop {self.crop}, {self.repeats} repeats: expected at least 1, 16 and 1"
+                f"batch {self.batch}, patch {self.patch}, {self.repeats} repeats: expected 1, 16, 1 or more"
             )
-        print_steps(measure(self.batch, self.crop, self.repeats))
+        print_steps(measure(self.batch, self.patch, self.repeats))
 
 
 @dataclass(frozen=True)
@@ -249,24 +211,22 @@ class Data:
 class Align:
     """Measure alignment on pairs with a known truth: rendered scenes under known warps, and real pairs."""
 
-    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    data: Folder = None
     """holds vi, ir_warp and ir: the visible picture, the warped infrared one, and the true one"""
-    pairs: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    pairs: Folder = None
     """holds ir and vi, nearly aligned, to be warped by known maps: how well are these recovered"""
-    methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    methods: Names = ()
     """by default all"""
     scenes: int = 6
     """rendered for the known warps"""
-    write_docs: bool = False
-    """also write the tables into docs/results.md of this checkout"""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = None
+    """also write the tables here, as Markdown"""
 
     def run(self) -> None:
         """Measure, print and write."""
+        from fsidfusion.images.atomic import write_text
         from fsidfusion.studies import alignment
-        from fsidfusion.studies.pages import RESULTS, read_part, write_part
 
-        if self.write_docs:
-            read_part(RESULTS, "alignment")  # before measuring, whether it can be written
         cases = {}
         if self.data:
             cases[self.data.name] = alignment.misaligned_cases(self.data)
@@ -276,16 +236,16 @@ class Align:
             name = f"{self.pairs.name} under known warps, against the estimate without them"
             cases[name] = alignment.pair_cases(self.pairs / "ir", self.pairs / "vi")
         methods = self.methods or tuple(alignment.METHODS)
-        with progress(len(methods) * sum(map(len, cases.values())), shown=True) as report:
-            results = {name: alignment.measure(some, methods, report) for name, some in cases.items()}
+        with progress("pairs", len(methods) * sum(map(len, cases.values()))) as bar:
+            results = {name: alignment.measure(some, methods, bar.step) for name, some in cases.items()}
         tables = alignment.to_markdown(results)
         print(tables)
-        if self.write_docs:
-            write_part(RESULTS, "alignment", f"## Alignment\n\n{tables}")
+        if self.output:
+            write_text(self.output, f"## Alignment\n\n{tables}")
 
 
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-def benchmark(task: Quality | Seeing | Metrics | Speed | Train | Data | Align) -> None:
+def benchmark(task: Quality | Seeing | Speed | Train | Data | Align) -> None:
     """Measure quality on the test sets, speed, or alignment.
 
     Quality: fsidfusion benchmark quality --data datasets/ -o out/quality

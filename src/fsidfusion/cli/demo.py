@@ -1,11 +1,12 @@
 """``fsidfusion demo``: the example pairs, fused, on one contact sheet."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 
-from fsidfusion.cli.options import Engine
+from fsidfusion.cli.messages import say
+from fsidfusion.cli.options import OutputFolder, Run
 from fsidfusion.errors import InputError
 from fsidfusion.images.files import Picture, read_picture, write_picture
 from fsidfusion.images.pairs import PairSet, find_sets
@@ -15,14 +16,10 @@ if TYPE_CHECKING:
 
 # of a checkout; an installed package renders its own
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-_ENGINE = Engine()
 
 
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes)
-def demo(
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("out/demo"),
-    engine: Engine = _ENGINE,
-) -> int:
+def demo(output: OutputFolder = Path("out/demo"), run: Run = Run()) -> int:
     """Fuse the example pairs and lay sources and results out on one contact sheet.
 
     The pairs are rendered by this project: street scenes in infrared and visible light, and MRI with PET.
@@ -30,7 +27,7 @@ def demo(
 
     Args:
         output: folder for the fused pictures and the contact sheet.
-        engine: the model and how it runs.
+        run: the model and how it runs.
     """
     from fsidfusion.fusion.files import fuse_pairs
     from fsidfusion.fusion.plan import Plan
@@ -41,10 +38,10 @@ def demo(
     for found in find_sets(EXAMPLES) or _render_examples(output / "sources"):
         other = found.pairs[0].infrared.parent.name  # ir, ct or pet
         medical = found.task == "medical"
-        fuser = engine.load(pairs=1, task=found.task)  # so few that nothing is worth compiling
-        model = f"{engine.name(found.task)} on {fuser.device} in {fuser.precision}"
+        fuser = run.load(pairs=1, task=found.task)  # so few that nothing is worth compiling
+        model = f"{run.name(found.task)} on {fuser.device} in {fuser.precision}"
         if model not in said:
-            print(model)
+            say(model)
             said.add(model)
         labels = (other.upper(), "MRI") if medical else ("infrared", "visible")
         names = [f"{pair.name}_mri_{other}" if medical else pair.name for pair in found.pairs]
@@ -53,13 +50,13 @@ def demo(
         for name, outcome in zip(names, fuse_pairs(fuser, found.pairs, paths, plan)):
             if outcome.status == "failed":
                 raise InputError(outcome.message)
-            print(f"{outcome.output}  {outcome.width}x{outcome.height}  {outcome.seconds:.2f} s")
+            say(f"{outcome.output}  {outcome.width}x{outcome.height}  {outcome.seconds:.2f} s")
             sources = (outcome.pair.infrared, outcome.pair.visible, outcome.output)
             pictures = [read_picture(path).pixels for path in sources]
             rows.append(list(zip((*labels, f"fused: {name}"), pictures)))
     sheet = output / "contact_sheet.png"
     write_picture(sheet, Picture(contact_sheet(rows)))
-    print(f"{len(rows)} pairs fused; look at {sheet}")
+    say(f"{len(rows)} pairs fused; look at {sheet}")
     return 0
 
 

@@ -1,6 +1,5 @@
 """``fsidfusion detect``: find people and cars in one camera, both, or fused pictures, and compare."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fsidfusion import DEFAULT_MODEL
-from fsidfusion.cli.training import Device, Machine, Minutes
+from fsidfusion.cli.messages import say, warn
+from fsidfusion.cli.options import (
+    Device,
+    File,
+    Folder,
+    Machine,
+    Minutes,
+    Models,
+    Names,
+    OutputFolder,
+    Precision,
+)
 from fsidfusion.errors import InputError, ModelError
 from fsidfusion.studies.downstream.detection.config import DetectConfig
 
@@ -19,10 +29,6 @@ if TYPE_CHECKING:
     from fsidfusion.images.pixels import Pixels
     from fsidfusion.studies.downstream.detection.frames import DetectionSet, LabelledFrames
     from fsidfusion.studies.downstream.inputs import Frames
-
-Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
-Precision = Literal["auto", "fp32", "bf16"]
-Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 
 
 @dataclass(frozen=True)
@@ -46,9 +52,9 @@ class Data:
 
         found = open_detection_set(self.data, self.part, self.labels, self.classes, self.bad_labels)
         for bad in found.bad:
-            print(f"left out: {bad}", file=sys.stderr)
+            warn(f"left out: {bad}")
         if found.bad:
-            print(f"{len(found.bad)} bad labels were left out", file=sys.stderr)
+            warn(f"{len(found.bad)} bad labels were left out")
         return found
 
 
@@ -57,7 +63,7 @@ class Train:
     """Train a detector on one input; a stopped training goes on where it was."""
 
     data: Data
-    output: Output
+    output: OutputFolder
     """folder of the run: checkpoints, detector.safetensors"""
     config: DetectConfig
     machine: Machine
@@ -69,15 +75,13 @@ class Train:
     """of the first weights, the order of the frames and their changes"""
     max_minutes: Minutes = None
     """stop with a checkpoint after so many minutes"""
-    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    cache: Folder = None
     """fused pictures; OUTPUT/fused by default"""
 
     def run(self) -> int:
         """Train; 1 where the time was up or bad labels were left out, 130 and 143 where it was stopped."""
-        from rich.console import Console
-
         from fsidfusion.cli.downstream import fuse_inputs
-        from fsidfusion.cli.training import deadline, ended, shown
+        from fsidfusion.cli.training import deadline, ended, training_progress
         from fsidfusion.studies.downstream.detection.files import Trained, save_detector
         from fsidfusion.studies.downstream.detection.training import train_detector
         from fsidfusion.studies.downstream.inputs import open_inputs
@@ -88,7 +92,7 @@ class Train:
         found, given = self.data.open(), open_inputs([self.input])[0]
         device = self.machine.device
         frames = fuse_inputs([given], found.train.pairs, self.cache or self.output / "fused", device)[given]
-        with shown(Console(stderr=True)) as (show, _):
+        with training_progress() as (show, _):
             reached = train_detector(
                 frames,
                 found.train.boxes,
@@ -109,7 +113,7 @@ class Train:
         save_detector(
             path, Trained(reached.network, classes, self.input, given.weights, self.config, self.seed)
         )
-        print(f"wrote {path}, trained on {len(frames)} frames of {given.name}")
+        say(f"wrote {path}, trained on {len(frames)} frames of {given.name}")
         return 1 if found.bad else 0
 
 
@@ -118,22 +122,22 @@ class Evaluate:
     """Score a trained detector, or the boxes that any other detector found."""
 
     data: Data
-    detector: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    detector: File = None
     """detector.safetensors of 'detect train', or any ONNX file of the YOLOX or NanoDet output form"""
     detector_classes: Names = ()
     """what an ONNX file finds, in order, if not the 80 classes of COCO"""
     input: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
     """what an ONNX file looks at: infrared, visible, a rule or network, MODEL+heat"""
-    pictures: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    pictures: Folder = None
     """look at these pictures, named as the frames, instead of an input"""
-    predictions: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    predictions: File = None
     """COCO results (image_id: the frame's name or its id in the labels; category_id: class from 0, or as in
     the labels; bbox; score)"""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = None
     """also write scores.json, predictions.json and pictures of the best and the worst frames"""
     device: Device = "auto"
     """where to fuse and to detect"""
-    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    cache: Folder = None
     """fused pictures; beside the detector by default"""
 
     def run(self) -> int:
@@ -176,7 +180,7 @@ class Evaluate:
         print_scores(frames, result)
         if self.output:
             for path in write_scores(self.output, frames, found, result, pictures):
-                print(f"wrote {path}")
+                say(f"wrote {path}")
         return 1 if labelled.bad else 0
 
     def _found_by_onnx(self, path: Path, frames: "LabelledFrames") -> "tuple[list[Boxes], Frames | None]":
@@ -224,37 +228,32 @@ class Compare:
     data: Data
     config: DetectConfig
     machine: Machine
-    output: Output = Path("out/detect")
+    output: OutputFolder = Path("out/detect")
     """where everything is written"""
     precision: Precision = "auto"
     """of the training; auto takes bf16 where the device has it natively"""
-    inputs: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")] = ()
+    inputs: Models = ()
     """infrared, visible, early, networks, baselines, each of these two also as MODEL+heat, in heat colours;
     by default the first three, all shipped networks and some baselines"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """each is one training of every input"""
-    max_minutes: float | None = None
+    max_minutes: Minutes = None
     """begin no training that would probably end later; run again to go on"""
     name: str = ""
     """of the data in the report; by default the folder's"""
-    write_docs: bool = False
-    """also write the part of docs/results.md of this checkout"""
-    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    cache: Folder = None
     """fused pictures; OUTPUT/fused by default"""
 
     def run(self) -> int:
         """Compare, print and write; 1 where the time ran out, or bad labels were left out."""
-        from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, write_results
+        from fsidfusion.cli.downstream import comparison_progress, fuse_inputs, write_results
         from fsidfusion.runtime.device import choose_device, choose_precision
         from fsidfusion.studies.downstream.detection.pictures import build_cards
         from fsidfusion.studies.downstream.detection.study import compare_inputs, describe
         from fsidfusion.studies.downstream.inputs import open_inputs
-        from fsidfusion.studies.pages import RESULTS, read_part
 
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise InputError(f"seeds {self.seeds}: expected one or more different numbers from 0")
-        if self.write_docs:
-            read_part(RESULTS, "detection")
         self.config.check()
         self.machine.set_up()
         target = choose_device(self.machine.device)
@@ -266,23 +265,24 @@ class Compare:
         number = len(found.train)
         train = {given: frames.part(0, number) for given, frames in both.items()}
         test = {given: frames.part(number, len(pairs)) for given, frames in both.items()}
-        runs = compare_inputs(
-            found,
-            train,
-            test,
-            self.seeds,
-            self.output,
-            config=self.config,
-            device=device,
-            precision=precision,
-            max_minutes=self.max_minutes,
-            report=ProgressLine(),
-        )
+        with comparison_progress() as report:
+            runs = compare_inputs(
+                found,
+                train,
+                test,
+                self.seeds,
+                self.output,
+                config=self.config,
+                device=device,
+                precision=precision,
+                max_minutes=self.max_minutes,
+                report=report,
+            )
         study = describe(self.name or self.data.data.resolve().name, found, self.config)
-        write_results(study, runs, self.output, build_cards(found.test, runs, test), (), self.write_docs)
+        write_results(study, runs, self.output, build_cards(found.test, runs, test), ())
         missing = len(inputs) * len(self.seeds) - len(runs)
         if missing:
-            print(f"the time ran out with {missing} trainings to go; run again to go on", file=sys.stderr)
+            warn(f"the time ran out with {missing} trainings to go; run again to go on")
         return 1 if missing or found.bad else 0
 
 

@@ -2,9 +2,11 @@
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from fsidfusion.cli.messages import say, warn
 from fsidfusion.cli.progress import progress
 from fsidfusion.images.pairs import Pair
 from fsidfusion.report.page import Card, Section
@@ -14,7 +16,6 @@ from fsidfusion.studies.downstream.comparison_report import (
     build_report,
     print_tables,
     to_markdown,
-    write_section,
 )
 from fsidfusion.studies.downstream.inputs import Frames, Input, prepare_frames
 
@@ -26,29 +27,29 @@ def fuse_inputs(
     frames = {}
     for given in inputs:
         if given.model:
-            print(f"{given.name}: {len(pairs)} fused pairs", file=sys.stderr)
-        with progress(len(pairs), shown=bool(given.model)) as report:
-            frames[given] = prepare_frames(given, pairs, cache, device, report)
+            warn(f"{given.name}: {len(pairs)} fused pairs")
+        with progress("pairs", len(pairs), shown=bool(given.model)) as bar:
+            frames[given] = prepare_frames(given, pairs, cache, device, bar.step)
     return frames
 
 
-class ProgressLine:
-    """Prints where a comparison stands: one line that moves on a terminal, else one for every tenth."""
+@contextmanager
+def comparison_progress() -> Iterator[Callable[[Progress], None]]:
+    """Where a comparison stands: the bar on a terminal, else a line for every tenth of a run."""
+    last: tuple[int, int] | None = None
+    with progress("% of the run") as bar:
 
-    def __init__(self) -> None:
-        self._last: tuple[int, int] | None = None
+        def show(at: Progress) -> None:
+            nonlocal last
+            left = "" if math.isnan(at.seconds_left) else f"{at.seconds_left / 60:.0f} min left"
+            run = f"run {at.done + 1}/{at.total}  {at.input}, seed {at.seed}"
+            bar.at(int(100 * at.share), 100, run, left)
+            step = (at.done, int(at.share * 10))
+            if not sys.stderr.isatty() and step != last:
+                last = step
+                warn(f"{run}  {at.share:.0%}  {left}".rstrip())
 
-    def __call__(self, at: Progress) -> None:
-        """Print, if there is news."""
-        moving = sys.stderr.isatty()
-        step = (at.done, int(at.share * 10))
-        if not moving and step == self._last:
-            return
-        self._last = step
-        left = "" if math.isnan(at.seconds_left) else f"  {at.seconds_left / 60:.0f} min left"
-        line = f"run {at.done + 1}/{at.total}  {at.input}, seed {at.seed}  {at.share:.0%}{left}"
-        end = "\n" if not moving or at.share >= 1 else ""
-        print(f"\r{line}\x1b[K" if moving else line, file=sys.stderr, end=end, flush=True)
+        yield show
 
 
 def write_results(
@@ -57,15 +58,12 @@ def write_results(
     output: Path,
     cards: Sequence[Card] = (),
     extra: Sequence[Section] = (),
-    write_docs: bool = False,
 ) -> None:
-    """Print the tables, and write report.html and table.md into a folder and, if asked, docs/results.md."""
+    """Print the tables, and write report.html and table.md into a folder."""
     from fsidfusion.images.atomic import write_text
 
     print_tables(study, runs)
     pages = {"report.html": build_report(study, runs, cards, extra), "table.md": to_markdown(study, runs)}
     for name, text in pages.items():
         write_text(output / name, text)
-        print(f"wrote {output / name}")
-    if write_docs:
-        print(f"wrote {write_section(study, runs)}")
+        say(f"wrote {output / name}")

@@ -7,29 +7,31 @@ from typing import Annotated, Literal
 import tyro
 
 from fsidfusion import DEFAULT_MODEL
+from fsidfusion.cli.messages import say
+from fsidfusion.cli.options import OutputFile, Overwrite
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
 def export(
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
+    *,
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL,
     format: Literal["onnx", "openvino", "torchscript"] | None = None,
-    colour: Annotated[bool, tyro.conf.arg(aliases=["--color"])] = False,
+    rgb: bool = False,
     range: Literal["percentile", "minmax", "none"] = "percentile",
-    overwrite: bool = False,
+    output: OutputFile,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a network as ONNX, OpenVINO or TorchScript; what the file computes is compared with torch.
 
     Batch, height and width are free. Luma: infrared and visible (B, 1, H, W) float32 in 0..1 to the fused
-    luma. Colour: infrared (B, H, W) and visible (B, H, W, 3) RGB, uint8, to the fused RGB frame.
+    luma. With --rgb: infrared (B, H, W) and visible (B, H, W, 3) RGB, uint8, to the fused RGB frame.
 
     Args:
-        output: the file; .onnx, .xml (OpenVINO, with a .bin beside it) or .pt (TorchScript).
         model: a shipped network, or a .safetensors file.
         format: of the file, where its name does not say.
-        colour: uint8 frames in and out, with colour conversion and output mapping inside.
-        range: output mapping of the colour form.
-        overwrite: replace a file that exists.
+        rgb: uint8 frames in and out, with colour conversion and output range inside.
+        range: output range of the form with --rgb.
+        output: the file; .onnx, .xml (OpenVINO, with a .bin beside it) or .pt (TorchScript).
     """
     from fsidfusion.network.checkpoint import load_model, model_card, shipped_models
     from fsidfusion.runtime.export import export as write
@@ -40,7 +42,7 @@ def export(
         load_model(model),
         output,
         format=format,
-        colour=colour,
+        colour=rgb,
         mode=range,
         card=card,
         overwrite=overwrite,
@@ -48,7 +50,7 @@ def export(
     size = output.stat().st_size + (
         output.with_suffix(".bin").stat().st_size if output.suffix == ".xml" else 0
     )
-    print(
+    say(
         f"{output}  {size / 2**20:.2f} MiB, {time.perf_counter() - start:.1f} s;"
         f" largest difference from torch {difference:.1e} of the range"
     )

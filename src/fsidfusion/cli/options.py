@@ -15,7 +15,46 @@ if TYPE_CHECKING:
 
 FEW_PAIRS = 4  # another runtime than torch takes a second or more to compile, which fewer do not earn
 
+# What --help leaves out and --advanced-help shows, of all commands.
+SELDOM = frozenset(
+    (
+        *("recursive", "tile", "memory", "precision", "threads", "runtime"),  # how it runs
+        *("bits", "agc_vis", "max_megapixels", "palette", "unit", "ir_crop", "ir_rotate", "ir_flip"),
+        *("axis", "series", "keep_patient"),
+        *("field", "method", "ir_fov", "vis_fov", "shift", "distance"),  # of alignments
+        *("convention", "cache", "bad_labels", "tensorboard", "percentiles", "min_contrast"),
+        *("weight_decay", "warmup", "dice", "rare", "average", "box_weight"),  # of learners
+    )
+)
+
 Files = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILES")]
+Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
+Models = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+OutputFile = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")]
+OutputFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+Device = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar="auto|cpu|cuda|cuda:N|mps", help="where to compute; auto takes a GPU when there is one"
+    ),
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    tyro.conf.arg(help="of networks; auto takes bf16 where the device has it natively"),
+]
+Runtime = Annotated[
+    Literal["auto", "torch", "openvino", "onnxruntime"],
+    tyro.conf.arg(
+        help="what computes networks; auto is the fastest that is installed, and torch for a few pairs"
+    ),
+]
+Threads = Annotated[int | None, tyro.conf.arg(metavar="N", help="threads of the CPU; by default all")]
+Overwrite = Annotated[bool, tyro.conf.arg(help="replace outputs that exist")]
+Json = Annotated[bool, tyro.conf.arg(help="print one JSON object on standard output, and nothing else")]
+Minutes = Annotated[float | None, tyro.conf.arg(metavar="MINUTES")]
+Size = Annotated[tuple[int, int], tyro.conf.arg(metavar="HEIGHT WIDTH")]
 
 
 @dataclass(frozen=True)
@@ -74,28 +113,24 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Engine:
+class Run:
     """The model and how it runs."""
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
     """a shipped network ('fsidfusion models' lists them; NAME-medical, where there is one, is taken for MRI),
     a .safetensors file, or a rule to compare with: maximum, mean, laplacian, guided, wavelet"""
     range: Literal["percentile", "minmax", "none"] = "percentile"
-    """output mapping: percentile stretches with a bounded gain, minmax as published, none keeps 0..1"""
+    """output range: percentile stretches with a bounded gain, minmax as published, none keeps 0..1"""
     emphasis: Literal["targets", "natural"] = "targets"
     """targets sets off what only infrared shows, people above all; natural leaves it to the fusion"""
     tile: Annotated[str, tyro.conf.arg(metavar="auto|off|PIXELS")] = "auto"
     """side of the tiles that a large picture is cut into; auto where it would not fit into the memory"""
     memory: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
     """most memory to use, such as 2GiB; by default half of what is free"""
-    device: Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")] = "auto"
-    """where to compute; auto takes a GPU when there is one"""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto takes bf16 where the device has it natively"""
-    threads: int | None = None
-    """threads of the CPU; by default all"""
-    runtime: Literal["auto", "torch", "openvino", "onnxruntime"] = "auto"
-    """what computes the network; auto is the fastest that is installed, and torch for a few pairs"""
+    device: Device = "auto"
+    precision: Precision = "auto"
+    threads: Threads = None
+    runtime: Runtime = "auto"
 
     def name(self, task: Task = "thermal") -> str:
         """The model whose weights suit the pairs."""
@@ -114,6 +149,64 @@ class Engine:
         if fuser.device == "cpu":
             keep_large_blocks()
         return fuser
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where networks compute, for measuring: fp32 on torch gives the same scores on every machine."""
+
+    device: Device = "auto"
+    precision: Precision = "fp32"
+    threads: Threads = None
+    runtime: Runtime = "torch"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it runs."""
+
+    device: Device = "auto"
+    threads: Threads = None
+
+    def set_up(self) -> None:
+        """Prepare the process for a training. InputError for threads that cannot compute."""
+        import torch
+
+        from fsidfusion.runtime.allocator import keep_large_blocks
+
+        keep_large_blocks()
+        if self.threads is not None:
+            if self.threads < 1:
+                raise InputError(f"`threads` {self.threads}: expected 1 or more, or none to use all")
+            torch.set_num_threads(self.threads)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where the fused picture goes."""
+
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="FILE|FOLDER")]
+    """the fused picture, or a folder for many"""
+    format: Literal["png", "jpg", "bmp", "tif", "webp"] = "png"
+    """of the files in an output folder"""
+    bits: Literal["auto", "8", "16"] = "auto"
+    """of a sample in the output; auto keeps 16 where a source has them"""
+    quality: int = 95
+    """of JPEG, 1 to 100"""
+    overwrite: Overwrite = False
+    json: Json = False
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How infrared (CT, PET, SPECT) pictures come to lie on the others."""
+
+    align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none"
+    """auto estimates how each infrared picture lies on the visible one; FILE comes from 'align'"""
+    crop: bool = False
+    """cut the aligned picture to what both sources fill"""
+    resize: bool = False
+    """resample the infrared (CT, PET, SPECT) picture where its size differs"""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """``fsidfusion segment``: learn to label scenes from one camera, both, or fused pictures, and compare."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,18 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fsidfusion import DEFAULT_MODEL
-from fsidfusion.cli.training import Device, Machine, Minutes
+from fsidfusion.cli.messages import say, warn
+from fsidfusion.cli.options import (
+    Device,
+    File,
+    Folder,
+    Machine,
+    Minutes,
+    Names,
+    OutputFolder,
+)
 from fsidfusion.errors import InputError, ModelError
 from fsidfusion.studies.downstream.segmentation.config import SegmentConfig
 
 if TYPE_CHECKING:
     from fsidfusion.studies.downstream.segmentation.classes import Classes
     from fsidfusion.studies.downstream.segmentation.masks import LabelledSet, Split
-
-Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
-Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
-File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
-Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class Data:
 
         labelled = open_labelled(self.data, split, classes, self.bad_labels)
         for error in labelled.bad:
-            print(f"skipped: {error}", file=sys.stderr)
+            warn(f"skipped: {error}")
         if labelled.bad:
-            print(f"{split}: {count_bad(labelled.bad)} skipped", file=sys.stderr)
+            warn(f"{split}: {count_bad(labelled.bad)} skipped")
         return labelled
 
     def about(self) -> str:
@@ -61,7 +64,7 @@ class Train:
     """Train a segmenter on one input; a stopped training goes on where it was."""
 
     data: Data
-    output: Output
+    output: OutputFolder
     """folder of the run: checkpoints, weights.safetensors"""
     config: SegmentConfig
     machine: Machine
@@ -76,10 +79,8 @@ class Train:
 
     def run(self) -> int:
         """Train; 1 where the time was up or bad masks were skipped, 130 and 143 where it was stopped."""
-        from rich.console import Console
-
         from fsidfusion.cli.downstream import fuse_inputs
-        from fsidfusion.cli.training import deadline, ended, shown
+        from fsidfusion.cli.training import deadline, ended, training_progress
         from fsidfusion.studies.downstream.inputs import open_inputs
         from fsidfusion.studies.downstream.segmentation.network import save_segmenter
         from fsidfusion.studies.downstream.segmentation.study import data_hash
@@ -92,7 +93,7 @@ class Train:
         labelled = self.data.open("train", classes)
         device = self.machine.device
         frames = fuse_inputs([given], labelled.pairs, self.cache or self.output / "fused", device)[given]
-        with shown(Console(stderr=True)) as (show, _):
+        with training_progress() as (show, _):
             reached = train_segmenter(
                 frames,
                 labelled.masks,
@@ -109,7 +110,7 @@ class Train:
             return ended(reached)
         weights = self.output / "weights.safetensors"
         save_segmenter(weights, reached.network, classes, self.input)
-        print(f"weights: {weights}")
+        say(f"weights: {weights}")
         return 1 if labelled.bad else 0
 
 
@@ -118,7 +119,7 @@ class Evaluate:
     """Score a segmenter, or the label maps of any other one, on the test split."""
 
     data: Data
-    output: Output
+    output: OutputFolder
     """folder for scores.json, confusion.svg, the predictions and pictures.png"""
     weights: File = None
     """that 'segment train' wrote"""
@@ -170,9 +171,9 @@ class Evaluate:
             labelled = self.data.open("test", classes)
             cache = self.cache or self.output / "fused"
             frames = fuse_inputs([given], labelled.pairs, cache, self.device)[given]
-            with progress(len(labelled.pairs), shown=True) as report:
+            with progress("pairs", len(labelled.pairs)) as bar:
                 folder = self.output / "predictions"
-                predictions = predict_set(network, frames, labelled, classes, folder, lambda: report(None))
+                predictions = predict_set(network, frames, labelled, classes, folder, bar.step)
         else:
             labelled = self.data.open("test", classes)
             assert self.predictions is not None
@@ -186,7 +187,7 @@ class Evaluate:
         )
         rows = truth_rows(labelled, predictions, classes, worst_and_best(labelled, predictions, classes))
         write_picture(self.output / "pictures.png", Picture(label_sheet(rows, classes)))
-        print(f"wrote {self.output}: scores.json, confusion.svg, pictures.png")
+        say(f"wrote {self.output}: scores.json, confusion.svg, pictures.png")
         return 1 if labelled.bad else 0
 
 
@@ -195,7 +196,7 @@ class Compare:
     """Train and score one segmenter on every input and seed; a stopped comparison goes on where it was."""
 
     data: Data
-    output: Output
+    output: OutputFolder
     """folder of the runs, report.html and table.md"""
     config: SegmentConfig
     machine: Machine
@@ -210,12 +211,10 @@ class Compare:
     """begin no run that would probably end later"""
     cache: Folder = None
     """folder of fused pictures; OUTPUT/fused by default"""
-    write_docs: bool = False
-    """put the tables into docs/results.md of this checkout, too"""
 
     def run(self) -> int:
         """Compare."""
-        from fsidfusion.cli.downstream import ProgressLine, fuse_inputs, write_results
+        from fsidfusion.cli.downstream import comparison_progress, fuse_inputs, write_results
         from fsidfusion.runtime.device import choose_device
         from fsidfusion.studies.downstream.comparison import compare
         from fsidfusion.studies.downstream.inputs import open_inputs
@@ -227,8 +226,6 @@ class Compare:
 
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds {self.seeds} are none or not all different; give such as --seeds 0 1 2")
-        if self.write_docs and self.part != "test":
-            raise InputError("--write-docs tells of the test scenes; leave out --part")
         self.config.check()
         self.machine.set_up()
         classes, inputs = self.data.read_classes(), open_inputs(self.inputs)
@@ -240,21 +237,22 @@ class Compare:
         )
         cache = self.cache or self.output / "fused"
         seen, tested = (fuse_inputs(inputs, part.pairs, cache, device) for part in (train, test))
-        runs = compare(
-            inputs,
-            self.seeds,
-            lambda job: task.learn(job, seen[job.input], tested[job.input]),
-            self.output,
-            task.identity(),
-            device=device,
-            max_minutes=self.max_minutes,
-            report=ProgressLine(),
-        )
+        with comparison_progress() as report:
+            runs = compare(
+                inputs,
+                self.seeds,
+                lambda job: task.learn(job, seen[job.input], tested[job.input]),
+                self.output,
+                task.identity(),
+                device=device,
+                max_minutes=self.max_minutes,
+                report=report,
+            )
         cards, extra = choose_cards(task, runs, tested), [confusion_section(runs, classes)]
-        write_results(task.study(), runs, self.output, cards, extra, self.write_docs)
+        write_results(task.study(), runs, self.output, cards, extra)
         missing = len(inputs) * len(self.seeds) - len(runs)
         if missing:
-            print(f"the time ran out with {missing} trainings to go; run again to go on", file=sys.stderr)
+            warn(f"the time ran out with {missing} trainings to go; run again to go on")
         return 1 if missing or whole.bad or test.bad else 0
 
 
@@ -292,7 +290,7 @@ class Show:
                 row = truth_rows(labelled, predictions, classes, [place])[0]
                 write_picture(self.output / f"{labelled.pairs[place].name}.png", Picture(row[-1][1]))
             write_picture(self.output / "legend.png", Picture(legend(classes, 640)))
-        print(f"wrote {self.output}")
+        say(f"wrote {self.output}")
         return 1 if labelled.bad else 0
 
 

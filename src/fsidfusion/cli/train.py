@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fsidfusion.cli.training import Machine, Minutes
+from fsidfusion.cli.messages import say
+from fsidfusion.cli.options import Machine, Minutes, OutputFolder
 
 
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes)
 def train(
-    data: Path,
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    data: Annotated[Path, tyro.conf.arg(metavar="FOLDER")],
+    output: OutputFolder,
     preset: str = "light",
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE ...")] = (),
     resume: Literal["auto", "never"] = "auto",
@@ -35,9 +36,7 @@ def train(
         machine: where to train.
         tensorboard: also write TensorBoard's events, into the folder tensorboard of the run.
     """
-    from rich.console import Console
-
-    from fsidfusion.cli.training import deadline, ended, shown
+    from fsidfusion.cli.training import deadline, ended, training_progress
     from fsidfusion.errors import InputError
     from fsidfusion.training.fusion import train as run_training
     from fsidfusion.training.patches import PatchCache
@@ -45,12 +44,12 @@ def train(
 
     wrong = [entry for entry in set if "=" not in entry]
     if wrong:
-        raise InputError(f"--set takes FIELD=VALUE, given {wrong[0]!r}")
+        raise InputError(f"`set` takes FIELD=VALUE, given {wrong[0]!r}")
     end = deadline(max_minutes)
     config = load_config(preset, dict(entry.split("=", 1) for entry in set))
     machine.set_up()
     first = int(os.environ.get("RANK", "0")) == 0
-    with shown(Console(stderr=True, quiet=not first)) as (show, show_validation):
+    with training_progress(quiet=not first) as (show, show_validation):
         reached = run_training(
             config,
             PatchCache(data),
@@ -63,8 +62,8 @@ def train(
             on_validation=show_validation,
         )
     if first and not reached.stopped:
-        print(f"weights: {reached.path}")
+        say(f"weights: {reached.path}")
     status = ended(reached, said=first)
     if first:
-        print(f"report: {output / 'report.html'}")
+        say(f"report: {output / 'report.html'}")
     return status

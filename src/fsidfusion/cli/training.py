@@ -1,54 +1,27 @@
-"""What the commands that train share: where it runs, what a terminal shows of it, and how it ends."""
+"""What the commands that train share: when they end, what is shown meanwhile, and the status."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import tyro
-
+from fsidfusion.cli.messages import say, warn
+from fsidfusion.cli.progress import progress
 from fsidfusion.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsidfusion.training.loop import Progress, Reached
 
 PLAIN_EVERY = 30.0  # seconds between two lines where there is no terminal
 SMOOTH = 20  # steps over which the shown losses are averaged
 
-Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|cuda:N|mps")]
-Minutes = Annotated[float | None, tyro.conf.arg(metavar="MINUTES")]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where it runs."""
-
-    device: Device = "auto"
-    """where to compute; auto takes a GPU when there is one"""
-    threads: int | None = None
-    """threads of the CPU; by default all"""
-
-    def set_up(self) -> None:
-        """Prepare the process for a training. InputError for threads that cannot compute."""
-        import torch
-
-        from fsidfusion.runtime.allocator import keep_large_blocks
-
-        keep_large_blocks()
-        if self.threads is not None:
-            if self.threads < 1:
-                raise InputError(f"--threads {self.threads}: expected 1 or more, or none to use all")
-            torch.set_num_threads(self.threads)
-
 
 def deadline(max_minutes: float | None) -> float:
     """Of time.monotonic(), from now. InputError for no time at all."""
     if max_minutes is not None and not max_minutes > 0:
-        raise InputError(f"--max-minutes {max_minutes}: expected more than 0")
+        raise InputError(f"`max_minutes` {max_minutes}: expected more than 0")
     return float("inf") if max_minutes is None else time.monotonic() + 60 * max_minutes
 
 
@@ -64,82 +37,50 @@ def ended(reached: "Reached[Any]", said: bool = True) -> int:
     if said:
         why = " as the time was up" if reached.stopped == TIME else ""
         steps = f"{reached.step} of {reached.steps} steps"
-        print(f"stopped{why} after {steps}, kept in {reached.path}; run again to go on")
+        say(f"stopped{why} after {steps}, kept in {reached.path}; run again to go on")
     return 1 if reached.stopped == TIME else 128 + reached.stopped
 
 
 @contextmanager
-def shown(
-    console: "Console",
+def training_progress(
+    quiet: bool = False,
 ) -> Iterator[tuple[Callable[["Progress"], None], Callable[[int, int], None]]]:
-    """Show a training: a bar with losses, pairs a second and time left; plain lines without a terminal.
+    """The bar of a training, with its losses; without a terminal a plain line now and then.
 
     Gives what is to be called after a step, and after a validated pair with their number and that of all.
+    ``quiet`` is for the processes of a training that are not the first.
     """
-    from rich.console import Group
-    from rich.live import Live
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-    from rich.text import Text
-
     recent: deque[dict[str, float]] = deque(maxlen=SMOOTH)
+    plain = not quiet and not sys.stderr.isatty()
+    said = -PLAIN_EVERY
 
-    def note(progress: "Progress") -> str:
-        if recent and recent[-1].keys() != progress.losses.keys():  # the other stage has begun
+    def losses(at: "Progress") -> str:
+        if recent and recent[-1].keys() != at.losses.keys():  # the other stage has begun
             recent.clear()
-        recent.append(progress.losses)
-        means = {name: sum(losses[name] for losses in recent) / len(recent) for name in progress.losses}
+        recent.append(at.losses)
+        means = {name: sum(losses[name] for losses in recent) / len(recent) for name in at.losses}
         terms = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
         return f"loss {sum(means.values()):.4f}  ({terms})" if len(means) > 1 else terms
 
-    def pace(progress: "Progress") -> str:
-        return f"{progress.pairs_per_second:.1f} pairs/s, {_left(progress.seconds_left)} left"
+    def tell(line: Callable[[], str], last: bool) -> None:
+        nonlocal said
+        if plain and (last or time.monotonic() - said >= PLAIN_EVERY):
+            said = time.monotonic()
+            warn(line())
 
-    if not console.is_terminal:
-        said = -PLAIN_EVERY
+    with progress("steps", shown=not quiet) as bar:
 
-        def tell(progress: "Progress") -> None:
-            nonlocal said
-            losses, now = note(progress), time.monotonic()
-            if now - said >= PLAIN_EVERY or progress.step == progress.steps:
-                said = now
-                place = f"{progress.stage} {progress.step}/{progress.steps}"
-                console.print(f"{place}  {losses}  {pace(progress)}", soft_wrap=True, highlight=False)
+        def on_step(at: "Progress") -> None:
+            text = losses(at)
+            bar.at(at.step, at.steps, at.stage, f"{text}  {at.pairs_per_second:.1f} pairs/s")
+            pace = f"{at.pairs_per_second:.1f} pairs/s, {_left(at.seconds_left)} left"
+            tell(lambda: f"{at.stage} {at.step}/{at.steps}  {text}  {pace}", at.step == at.steps)
 
-        def tell_validation(done: int, number: int) -> None:
-            nonlocal said
-            if time.monotonic() - said >= PLAIN_EVERY or done == number:
-                said = time.monotonic()
-                console.print(f"validating {done}/{number}", highlight=False)
+        def on_validation(done: int, number: int) -> None:
+            bar.note(f"validating {done}/{number}")
+            tell(lambda: f"validating {done}/{number}", done == number)
 
-        yield tell, tell_validation
-        return
-
-    bar = Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[pace]}"),
-        console=console,
-    )
-    task = bar.add_task("starting", total=None, pace="")
-    losses = Text()
-
-    def draw(progress: "Progress") -> None:
-        losses.plain = note(progress)
-        bar.update(
-            task,
-            description=progress.stage,
-            completed=progress.step,
-            total=progress.steps,
-            pace=pace(progress),
-        )
-
-    def draw_validation(done: int, number: int) -> None:
-        bar.update(task, pace=f"validating {done}/{number}")
-
-    with Live(Group(bar, losses), console=console, refresh_per_second=4):
-        yield draw, draw_validation
+        yield on_step, on_validation
 
 
 def _left(seconds: float) -> str:

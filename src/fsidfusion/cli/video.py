@@ -1,37 +1,66 @@
 """``fsidfusion video``: two videos, picture sequences or cameras, fused to one video."""
 
-import signal
-import sys
 import time
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
 
-from fsidfusion.cli.options import Engine
-from fsidfusion.cli.progress import counted
+from fsidfusion.cli.guard import stop_status
+from fsidfusion.cli.messages import say, warn
+from fsidfusion.cli.options import OutputFile, Overwrite, Run
+from fsidfusion.cli.progress import progress
 from fsidfusion.fusion.pairing import Pairing
 from fsidfusion.thermal.measure import Measuring
 from fsidfusion.thermal.reading import Thermal
 
-STOPPED = 130  # exit status after Ctrl-C
+
+@dataclass(frozen=True)
+class Sources:
+    """Videos, folders or globs of pictures, or cameras."""
+
+    ir: Annotated[str, tyro.conf.arg(metavar="SOURCE")]
+    """infrared: a video, FLIR's SEQ or CSQ, a folder or glob of pictures, or a camera's number"""
+    vis: Annotated[str, tyro.conf.arg(metavar="SOURCE")]
+    """visible; its colour and sound are kept"""
+    fps: float = 25.0
+    """frames a second of picture sequences"""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What is done to the frames."""
+
+    color: Annotated[str, tyro.conf.arg(metavar="auto|gray|heat|thermal:PALETTE")] = "auto"
+    """auto keeps the colour of the visible video; heat warms it where infrared is hot; thermal:PALETTE shows
+    infrared in a palette under the edges of the visible video"""
+    align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none"
+    """auto estimates once, from the first frames, how the cameras lie; FILE comes from 'align'"""
+    resize: bool = False
+    """resample the infrared frames where their size differs"""
+
+
+@dataclass(frozen=True)
+class Video:
+    """Where the fused video goes."""
+
+    output: OutputFile
+    """.mp4, .mov, .mkv or .webm"""
+    crf: int = 18
+    """constant rate factor of the result: 0 without loss, 18 good, 28 small"""
+    overwrite: Overwrite = False
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
 def video(
-    ir: Annotated[str, tyro.conf.arg(metavar="SOURCE")],
-    vis: Annotated[str, tyro.conf.arg(metavar="SOURCE")],
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
-    engine: Engine = Engine(),
+    *,
+    inputs: Sources,
+    output: Video,
+    run: Run = Run(),
+    frames: Frames = Frames(),
     thermal: Thermal = Thermal(),
     measuring: Measuring = Measuring(),
     pairing: Pairing = Pairing(),
-    color: Annotated[str, tyro.conf.arg(metavar="auto|gray|heat|thermal:PALETTE")] = "auto",
-    align: Annotated[str, tyro.conf.arg(metavar="none|auto|FILE")] = "none",
-    resize: bool = False,
-    fps: float = 25.0,
-    crf: int = 18,
-    overwrite: bool = False,
 ) -> int:
     """Fuse an infrared and a visible video without flicker.
 
@@ -45,50 +74,49 @@ def video(
     are kept. Ctrl-C ends the run, and leaves a whole file of what was fused.
 
     Args:
-        ir: infrared: a video, FLIR's SEQ or CSQ, a folder or glob of pictures, or a camera's number.
-        vis: visible; its colour and sound are kept.
-        output: .mp4, .mov, .mkv or .webm.
-        engine: the model and how it runs.
+        inputs: what to fuse.
+        run: the model and how it runs.
+        frames: what is done to the frames.
         thermal: what the infrared frames hold: counts, temperatures, false colours.
         measuring: what is told of temperatures.
         pairing: how the frames of both are paired.
-        color: auto keeps the colour of the visible video; heat warms it where infrared is hot;
-            thermal:PALETTE shows infrared in a palette under the edges of the visible video.
-        align: auto estimates once, from the first frames, how the cameras lie; FILE comes from 'align'.
-        resize: resample the infrared frames where their size differs.
-        fps: frames a second of picture sequences.
-        crf: constant rate factor of the result: 0 without loss, 18 good, 28 small.
-        overwrite: replace an output that exists.
+        output: where the fused video goes.
     """
     from fsidfusion.alignment.transform import read_align
     from fsidfusion.fusion.plan import Plan
     from fsidfusion.fusion.video import fuse_video
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     start = time.perf_counter()
-    fuser = engine.load()
-    with counted("frames", "fps") as report:
-        plan = Plan(
-            color=color,
-            thermal=thermal,
-            align=read_align(align),
-            resize=resize,
-            crf=crf,
-            overwrite=overwrite,
-            measuring=measuring,
-        )
+    fuser = run.load()
+    plan = Plan(
+        color=frames.color,
+        thermal=thermal,
+        align=read_align(frames.align),
+        resize=frames.resize,
+        crf=output.crf,
+        overwrite=output.overwrite,
+        measuring=measuring,
+    )
+    with progress("frames") as bar:
         summary = fuse_video(
-            ir, vis, output, fuser=fuser, plan=plan, rate=fps, pairing=pairing, progress=report
+            inputs.ir,
+            inputs.vis,
+            output.output,
+            fuser=fuser,
+            plan=plan,
+            rate=inputs.fps,
+            pairing=pairing,
+            progress=bar.at,
         )
     seconds = time.perf_counter() - start
     if summary.note:
-        print(f"note: {summary.note}", file=sys.stderr)
+        warn(f"note: {summary.note}")
     if not summary.frames:
-        print("fsidfusion video: stopped before the first frame; nothing was written", file=sys.stderr)
-        return STOPPED
+        warn("fsidfusion video: stopped before the first frame; nothing was written")
+        return stop_status()
     end = ", stopped early" if summary.stopped else ""
-    print(
-        f"{output}  {summary.width}x{summary.height}, {summary.frames} frames in {seconds:.1f} s,"
+    say(
+        f"{output.output}  {summary.width}x{summary.height}, {summary.frames} frames in {seconds:.1f} s,"
         f" {summary.frames / seconds:.1f} fps{end}"
     )
-    return STOPPED if summary.stopped else 0
+    return stop_status() if summary.stopped else 0

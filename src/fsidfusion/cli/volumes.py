@@ -1,17 +1,14 @@
 """``fsidfusion fuse`` with NIfTI files or DICOM series: its options for volumes, and the call."""
 
-import signal
-import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
-from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from fsidfusion.cli.options import Engine, Inputs, Volumes
-from fsidfusion.cli.progress import counted
-from fsidfusion.errors import FusionError, InputError
+from fsidfusion.cli.messages import as_options, print_json, say, warn
+from fsidfusion.cli.options import Inputs, Output, Run, Volumes
+from fsidfusion.cli.progress import progress
+from fsidfusion.errors import InputError
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.volumes.files import Source
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
     from fsidfusion.fusion.volumes.windows import Modality
 
 
-def names_volumes(inputs: "Inputs", volumes: Volumes) -> bool:
+def names_volumes(inputs: Inputs, volumes: Volumes) -> bool:
     """Whether one of the inputs is a volume."""
     from fsidfusion.fusion.volumes.files import is_volume
 
@@ -30,16 +27,7 @@ def names_volumes(inputs: "Inputs", volumes: Volumes) -> bool:
 
 
 def fuse_volumes(
-    inputs: "Inputs",
-    engine: "Engine",
-    volumes: Volumes,
-    output: str,
-    gray: bool,
-    suv: bool,
-    bits: Literal["auto", "8", "16"],
-    overwrite: bool,
-    json: bool,
-    unfit: Sequence[str],
+    inputs: Inputs, run: Run, volumes: Volumes, output: Output, gray: bool, suv: bool, unfit: Sequence[str]
 ) -> int:
     """Fuse one pair of volumes; see :func:`fsidfusion.fusion.volumes.files.fuse_volume_files`.
 
@@ -48,57 +36,48 @@ def fuse_volumes(
     """
     from fsidfusion.fusion.volumes.files import Request, fuse_volume_files
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
-    try:
-        if unfit:
-            raise InputError(
-                f"given {', '.join(unfit)}, for pictures; volumes lie by their own geometry: leave it out"
-            )
-        if volumes.studies is not None:
-            options = _options(volumes, gray, suv, bits)
-            return _fuse_studies(inputs, engine, volumes, output, options, overwrite, json)
-        base, other = _sources(inputs, volumes)
-        request = Request(
-            base,
-            other,
-            Path(output),
-            volumes.views,
-            volumes.report,
-            volumes.label,
-            volumes.register,
-            volumes.transform,
-            volumes.keep_patient,
-            overwrite,
+    if unfit:
+        raise InputError(
+            f"given {', '.join(unfit)}, for pictures; volumes lie by their own geometry: leave it out"
         )
-        options = _options(volumes, gray, suv, bits)
-        with nullcontext() if json else counted("slices", "slices/s") as report:
-            written = fuse_volume_files(
-                partial(engine.load, task="medical"), request, options, report or (lambda done, total: None)
-            )
-    except FusionError as error:
-        if json:
-            print(dumps({"status": 2, "error": str(error)}))
-        raise
-    if json:
+    options = _options(volumes, gray, suv, output.bits)
+    if volumes.studies is not None:
+        return _fuse_studies(inputs, run, volumes, output, options)
+    base, other = _sources(inputs, volumes)
+    request = Request(
+        base,
+        other,
+        Path(output.output),
+        volumes.views,
+        volumes.report,
+        volumes.label,
+        volumes.register,
+        volumes.transform,
+        volumes.keep_patient,
+        output.overwrite,
+    )
+    with progress("slices", shown=not output.json) as bar:
+        written = fuse_volume_files(partial(run.load, task="medical"), request, options, bar.at)
+    if output.json:
         summary = {
             "status": 0,
-            "model": engine.name("medical"),
-            "output": output,
+            "model": run.name("medical"),
+            "output": output.output,
             "shape": written.shape,
             "spacing_mm": written.spacing,
             "axis": written.axis,
             "shown": written.levels,
             "overlap": round(written.overlap, 4),
             "seconds": round(written.seconds, 3),
-            "notes": written.notes,
+            "notes": [as_options(note) for note in written.notes],
         }
-        print(dumps(summary))
+        print_json(summary)
         return 0
     size = "x".join(map(str, written.shape))
-    print(f"{output}  {size} voxels, {written.axis} slices  {written.seconds:.1f} s")
-    print("  ".join(f"{name} {level}" for name, level in written.levels.items()))
+    say(f"{output.output}  {size} voxels, {written.axis} slices  {written.seconds:.1f} s")
+    say("  ".join(f"{name} {level}" for name, level in written.levels.items()))
     for note in written.notes:
-        print(f"note: {note}", file=sys.stderr)
+        warn(f"note: {note}")
     return 0
 
 
@@ -118,63 +97,60 @@ def _options(volumes: Volumes, gray: bool, suv: bool, bits: str) -> "Options":
     )
 
 
-def _fuse_studies(
-    inputs: "Inputs",
-    engine: "Engine",
-    volumes: Volumes,
-    output: str,
-    options: "Options",
-    overwrite: bool,
-    json: bool,
-) -> int:
+def _fuse_studies(inputs: Inputs, run: Run, volumes: Volumes, output: Output, options: "Options") -> int:
     """All pairs of a folder of patients; 1 where some failed, 2 where all did."""
     from fsidfusion.fusion.volumes.studies import fuse_studies
 
     single = {
-        "--series": volumes.series,
-        "--frame": volumes.frame,
-        "--label": volumes.label,
-        "--transform": volumes.transform,
-        "--keep-patient": volumes.keep_patient,
-        "--views": volumes.views,
-        "--report": volumes.report,
-        "--dose": volumes.dose,
+        "`series`": volumes.series,
+        "`frame`": volumes.frame,
+        "`label`": volumes.label,
+        "`transform`": volumes.transform,
+        "`keep_patient`": volumes.keep_patient,
+        "`views`": volumes.views,
+        "`report`": volumes.report,
+        "`dose`": volumes.dose,
         "other inputs": any((inputs.ir, inputs.vis, inputs.mri, inputs.ct, inputs.pet, inputs.spect)),
     }
     given = [name for name, value in single.items() if value]
     if given:
-        raise InputError(f"given {', '.join(given)} with --studies, which finds its own pairs; leave it out")
+        raise InputError(f"given {', '.join(given)} with `studies`, which finds its own pairs; leave it out")
     if volumes.register not in (None, "rigid"):
-        raise InputError("a transform is for one pair; with --studies give --register rigid, or leave it out")
+        raise InputError("a transform is for one pair; with `studies` give `register` rigid, or leave it out")
     assert volumes.studies is not None
-    with nullcontext() if json else counted("pairs", "pairs/s") as report:
+    with progress("pairs", shown=not output.json) as bar:
         outcomes = fuse_studies(
-            partial(engine.load, task="medical"),
+            partial(run.load, task="medical"),
             volumes.studies,
-            Path(output),
+            Path(output.output),
             options,
             volumes.register,
-            overwrite,
-            report or (lambda done, total: None),
+            output.overwrite,
+            bar.at,
         )
     failed = [one for one in outcomes if one.status == "failed"]
     status = 0 if not failed else 2 if len(failed) == len(outcomes) else 1
-    if json:
+    if output.json:
         pairs = [
-            {"patient": one.patient, "pair": one.name, "status": one.status, "notes": one.notes}
+            {
+                "patient": one.patient,
+                "pair": one.name,
+                "status": one.status,
+                "notes": [as_options(note) for note in one.notes],
+            }
             for one in outcomes
         ]
-        print(dumps({"status": status, "output": output, "pairs": pairs}))
+        print_json({"status": status, "output": output.output, "pairs": pairs})
         return status
     kinds = [one.status for one in outcomes]
     counts = [f"{kinds.count(kind)} {kind}" for kind in ("fused", "skipped", "failed")]
-    print(f"{output}/index.html  {', '.join(counts)}")
+    say(f"{output.output}/index.html  {', '.join(counts)}")
     for one in failed:
-        print(f"fsidfusion fuse: failed: {one.patient} {one.name}: {one.notes[0]}", file=sys.stderr)
+        warn(f"fsidfusion fuse: failed: {one.patient} {one.name}: {one.notes[0]}")
     return status
 
 
-def _sources(inputs: "Inputs", volumes: Volumes) -> "tuple[Source, Source]":
+def _sources(inputs: Inputs, volumes: Volumes) -> "tuple[Source, Source]":
     """The volume whose grid the result has, and the other."""
     from fsidfusion.fusion.volumes.files import Source
 

@@ -5,46 +5,43 @@ from typing import Annotated
 
 import tyro
 
+from fsidfusion.cli.messages import print_json, say
+from fsidfusion.cli.options import Json, OutputFile
+
 
 def import_weights(
     published: Annotated[Path, tyro.conf.Positional],
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.safetensors")],
+    output: OutputFile,
 ) -> None:
     """Convert a published checkpoint to safetensors; only plain tensors are read from it, never code.
 
     Args:
         published: the published checkpoint (.pth).
-        output: the file to write; --model takes it afterwards.
+        output: the .safetensors file to write; --model takes it afterwards.
     """
     from fsidfusion.network.checkpoint import import_published, save_weights
 
     model = import_published(published)
     save_weights(output, model, {"source": f"published checkpoint {published.name}"})
     values = sum(tensor.numel() for tensor in model.state_dict().values())
-    print(f"{output}: {model.architecture}, {values:,} values from {published.name}")
+    say(f"{output}: {model.architecture}, {values:,} values from {published.name}")
 
 
-def models(json: bool = False) -> None:
-    """List the shipped networks.
-
-    Args:
-        json: print the whole cards, as JSON.
-    """
-    from json import dumps
-
+def models(json: Json = False) -> None:
+    """List the shipped networks; their whole cards with --json."""
     from fsidfusion.network import checkpoint
 
     cards = checkpoint.models()
     if json:
-        print(dumps(cards, indent=2))
+        print_json(cards)
         return
     for name, card in cards.items():
-        print(name)
+        say(name)
         for key in ("architecture", "parameters", "task", "data", "scores", "licence"):
             if key in card:
-                print(f"  {key:<14}{_line(card[key])}")
+                say(f"  {key:<14}{_line(card[key])}")
     if not cards:
-        print("no network is shipped with this installation; --model takes a .safetensors file")
+        say("no network is shipped with this installation; `model` takes a .safetensors file")
 
 
 def _line(value: object) -> str:

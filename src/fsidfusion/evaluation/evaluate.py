@@ -113,7 +113,7 @@ def evaluate(
     metrics: str | Sequence[str] = DEFAULT,
     convention: str = "cddfuse",
     recursive: bool = False,
-    workers: int | None = None,
+    threads: int | None = None,
 ) -> Evaluation:
     """Score a folder of fused pictures against its sources; files are matched by stem.
 
@@ -127,7 +127,7 @@ def evaluate(
         metrics: names, or ``default`` or ``all``.
         convention: ``cddfuse``, as the published tables, or ``tang``; see docs/metrics.md.
         recursive: look into sub-folders of folders.
-        workers: threads; one for every core by default.
+        threads: threads; one for every core by default.
 
     Raises:
         InputError: files without their partners on any side, sizes that differ, unreadable files, an unknown
@@ -136,7 +136,7 @@ def evaluate(
     first, second = ([side] if isinstance(side, str | Path) else list(side) for side in (infrared, visible))
     pairs = whole_pairs(match_pairs(first, second, recursive))
     method: Method = FusedFiles(str(fused), pairs, recursive)
-    return evaluate_methods(pairs, [method], choose_metrics(metrics, convention), convention, workers)[0]
+    return evaluate_methods(pairs, [method], choose_metrics(metrics, convention), convention, threads)[0]
 
 
 def evaluate_methods(
@@ -144,7 +144,7 @@ def evaluate_methods(
     methods: Sequence[Method],
     metrics: Sequence[str] = DEFAULT,
     convention: str = "cddfuse",
-    workers: int | None = None,
+    threads: int | None = None,
     report: Callable[[ScoredPair], None] = lambda scored: None,
     condition: Condition = Condition(),
 ) -> list[Evaluation]:
@@ -155,7 +155,7 @@ def evaluate_methods(
         methods: with rows of different names.
         metrics: names; see :func:`choose_metrics`.
         convention: of the metrics.
-        workers: threads; one for every core by default.
+        threads: threads; one for every core by default.
         report: called after each pair, from the calling thread.
         condition: what happens to a source before it is fused (scores are against the sources as they are),
             and the labelled targets that are looked for.
@@ -173,7 +173,7 @@ def evaluate_methods(
         found[scored.pair.name] = scored
         report(scored)
 
-    score_pairs(pairs, methods, keep, metrics, convention, workers, condition)
+    score_pairs(pairs, methods, keep, metrics, convention, threads, condition)
     ordered = [found[pair.name] for pair in pairs]
     targets = tuple(target for scored in ordered for target in scored.targets)
     return [
@@ -196,7 +196,7 @@ def score_pairs(
     report: Callable[[ScoredPair], None],
     metrics: Sequence[str] = DEFAULT,
     convention: str = "cddfuse",
-    workers: int | None = None,
+    threads: int | None = None,
     condition: Condition = Condition(),
 ) -> None:
     """Read, fuse and score pairs in threads (most of a metric's time is spent outside Python's lock).
@@ -206,19 +206,19 @@ def score_pairs(
     """
     for name in metrics:
         find_metric(name, convention)
-    workers = core_count() if workers is None else workers
-    if workers < 1:
-        raise InputError(f"{workers} workers cannot score; give 1 or more, or none for one a core")
+    threads = core_count() if threads is None else threads
+    if threads < 1:
+        raise InputError(f"{threads} threads cannot score; give 1 or more, or none for one a core")
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the pairs already fill the cores
-    pool = ThreadPoolExecutor(workers)
+    pool = ThreadPoolExecutor(threads)
     waiting = list(reversed(pairs))
     running: set[Future[ScoredPair]] = set()
     try:
         with warnings.catch_warnings():  # undefined scores are told by the evaluation as a whole
             warnings.filterwarnings("ignore", message=".*undefined, given as NaN")
             while waiting or running:
-                while waiting and len(running) < 2 * workers:  # bounds what is held in memory
+                while waiting and len(running) < 2 * threads:  # bounds what is held in memory
                     running.add(
                         pool.submit(_score_pair, waiting.pop(), methods, metrics, convention, condition)
                     )

@@ -1,6 +1,5 @@
 """Evaluations as a table on the terminal, as CSV and as JSON."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import permutations
@@ -149,21 +148,16 @@ def write_csv(path: Path, evaluations: Sequence[Evaluation]) -> None:
     write_text(path, to_csv(rows))
 
 
-def write_json(path: Path, evaluations: Sequence[Evaluation]) -> None:
-    """One evaluation as its record; several as ``results`` by name, with their comparison.
-
-    InputError as write_text.
-    """
+def as_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """One evaluation as its record; several as ``results`` by name, with their comparison."""
     visible = _visibility(evaluations)
     if len(evaluations) == 1:
-        content: dict[str, Any] = {"name": evaluations[0].name, **evaluations[0].record(), **visible}
-    else:
-        content = {
-            "results": {evaluation.name: evaluation.record() for evaluation in evaluations},
-            "comparison": _comparison(evaluations),
-            **visible,
-        }
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        return {"name": evaluations[0].name, **evaluations[0].record(), **visible}
+    return {
+        "results": {evaluation.name: evaluation.record() for evaluation in evaluations},
+        "comparison": _comparison(evaluations),
+        **visible,
+    }
 
 
 def _visibility(evaluations: Sequence[Evaluation]) -> dict[str, Any]:

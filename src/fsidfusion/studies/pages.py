@@ -1,12 +1,9 @@
-"""The project's own pages: each measurement writes the part between its two markers, and nothing else."""
+"""The project's own pages: each measurement has the part between its two markers (scripts/write_docs.py)."""
 
 from pathlib import Path
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import write_text
-
-CHECKOUT = Path(__file__).resolve().parents[3]  # of this project, where it runs from one
-RESULTS = CHECKOUT / "docs" / "results.md"
 
 
 def markers(name: str) -> tuple[str, str]:

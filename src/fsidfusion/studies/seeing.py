@@ -39,7 +39,7 @@ class Sight:
 def measure(
     frames: LabelledFrames,
     models: Sequence[Model],
-    workers: int | None = None,
+    threads: int | None = None,
     progress: Callable[[object], None] = lambda scored: None,
 ) -> Sight:
     """Fuse labelled frames under every condition, and tell how visible their people are.
@@ -47,7 +47,7 @@ def measure(
     Args:
         frames: pairs with boxes; one class is ``person``.
         models: with rows for every colour.
-        workers: threads.
+        threads: threads.
         progress: called after each pair under each condition.
 
     Raises:
@@ -63,7 +63,7 @@ def measure(
             frames.pairs,
             models,
             ("EN",),
-            workers=workers,
+            threads=threads,
             report=progress,
             condition=Condition(degradation, labels),
         )

@@ -11,9 +11,9 @@ from fsidfusion.studies.downstream.comparison_report import (
     Table,
     build_report,
     to_markdown,
-    write_section,
 )
 from fsidfusion.studies.downstream.inputs import Input
+from fsidfusion.studies.pages import write_part
 
 VISIBLE, OURS, MEAN = Input("visible"), Input("ours", "ours", "f" * 64), Input("mean", "mean")
 STUDY = Study(
@@ -130,7 +130,7 @@ def test_the_markdown_tells_all_and_goes_between_its_markers(tmp_path):
     assert "`fsidfusion x`, fsidfusion" in text and "2026-01-02" in text and "f" * 64 in text
     page = tmp_path / "results.md"
     page.write_text("before\n<!-- detection:begin -->\nold\n<!-- detection:end -->\nafter\n")
-    write_section(STUDY, RUNS, page)
+    write_part(page, STUDY.name, text)
     assert page.read_text() == (f"before\n<!-- detection:begin -->\n{text}<!-- detection:end -->\nafter\n")
 
 

@@ -146,7 +146,7 @@ def assert_fresh(root: Path, name: str, weights: Path):
     scores = json.loads((root / "src" / "fsidfusion" / "weights" / f"{name}.json").read_text("utf-8"))[
         "scores"
     ]
-    again = "run: fsidfusion benchmark quality --data ... --write-docs"
+    again = "run: python scripts/write_docs.py quality --data ..."
     assert digest in results, again
     assert digest in readme, again
     assert digest == scores["weights_sha256"], again

@@ -60,7 +60,7 @@ def test_a_stopped_run_keeps_what_was_finished(sets, tmp_path, monkeypatch):
 
     run = Quality(sets, open_models(["mean"]), tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        run.run(workers=1, report=stop)
+        run.run(threads=1, report=stop)
     rest = Quality(sets, open_models(["mean"]), tmp_path)
     left = rest.missing
     assert 1 <= left <= 4  # of 6

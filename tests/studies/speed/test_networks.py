@@ -86,11 +86,12 @@ def test_speeds_follow_from_seconds():
 
 
 def test_the_command_measures_in_a_real_process(published, tmp_path, capsys):
-    written = tmp_path / "speed.json"
-    line = ["benchmark", "speed", "--models", published, "--sizes", "32x24", "--runtimes", "plain"]
-    assert main([*line, "--precisions", "fp32", "--quick", "--json", str(written)]) == 0
-    assert "| plain | fp32 | 32x24 |" in capsys.readouterr().out
-    (row,) = json.loads(written.read_text())["rows"]
+    line = ["benchmark", "speed", "--model", published, "--sizes", "32x24", "--runtimes", "plain"]
+    line += ["--precisions", "fp32", "--quick", "-o", str(tmp_path)]
+    assert main([*line, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert "| plain | fp32 | 32x24 |" in (tmp_path / "speed.md").read_text()
+    assert (tmp_path / "speed.svg").read_text().startswith("<svg")
     assert (row["runtime"], row["form"], row["note"]) == ("plain", "luma", "")
     assert row["passes"] >= 3
     assert 0 < row["seconds"] <= row["p95"]

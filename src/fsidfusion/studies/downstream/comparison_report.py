@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from textwrap import fill
 
 import numpy as np
@@ -17,7 +16,6 @@ from fsidfusion.report.page import Card, Cell, Section, Swatch, fill_page
 from fsidfusion.report.plots import Bar, bars
 from fsidfusion.studies.downstream.comparison import Run, Summary, differences, summarise
 from fsidfusion.studies.downstream.inputs import HEAT, Input
-from fsidfusion.studies.pages import RESULTS, write_part
 from fsidfusion.studies.quality.documents import markdown_table
 
 SPREAD_NOTE = "Mean ± standard deviation over the seeds."
@@ -110,12 +108,6 @@ def build_report(
     notes = [*study.protocol, f"{SPREAD_NOTE} {_record(runs)}"]
     notes += [f"{g.name}: weights sha256 {g.weights}." for g in _inputs(runs) if g.weights]
     return fill_page(study.title, subtitle, _tiles(study.tables[0], runs), sections, notes)
-
-
-def write_section(study: Study, runs: Sequence[Run], page: Path = RESULTS) -> Path:
-    """Put the study's Markdown between its markers in docs/results.md; return the page."""
-    write_part(page, study.name, to_markdown(study, runs))
-    return page
 
 
 def _inputs(runs: Sequence[Run]) -> list[Input]:

@@ -84,12 +84,12 @@ class Quality:
         return sum(len(job.missing) for job in self.jobs)
 
     def run(
-        self, workers: int | None = None, report: Callable[[ScoredPair], None] = lambda scored: None
+        self, threads: int | None = None, report: Callable[[ScoredPair], None] = lambda scored: None
     ) -> list[SetScores]:
         """Score what is missing, saving now and then and at the end, also where the run is stopped.
 
         Args:
-            workers: threads; one for every core by default.
+            threads: threads; one for every core by default.
             report: called after each pair, from the calling thread.
 
         Raises:
@@ -108,7 +108,7 @@ class Quality:
 
         try:
             for job in self.jobs:
-                score_pairs(job.missing, [job.model], keep, METRICS, workers=workers)
+                score_pairs(job.missing, [job.model], keep, METRICS, threads=threads)
                 job.missing = []
         finally:
             self._save()

@@ -36,7 +36,7 @@ def to_markdown(speed: Speed) -> str:
         "",
         f"Processor {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads"
         f"{', GPU ' + machine['gpu'] if 'gpu' in machine else ''};"
-        f" {machine['system']}; {machine['versions']}. Written by `fsidfusion benchmark speed --write-docs`.",
+        f" {machine['system']}; {machine['versions']}. Written by `fsidfusion benchmark speed`.",
         "",
         "Median and 95th percentile of the passes over one pair. Each row is a process of its own; its peak",
         "memory includes all libraries (on a GPU: what it holds there). The last column is the share of what",

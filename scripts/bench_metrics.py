@@ -1,9 +1,16 @@
-"""How long each metric takes, against the same metric written down with ``scipy.signal.convolve2d``."""
+"""How long each metric takes, against the same metric written down with ``scipy.signal.convolve2d``.
 
+    python scripts/bench_metrics.py [--height 480] [--width 640] [--repeats 5]
+
+The plain formulas are those that the tests compare the library with.
+"""
+
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fsidfusion.metrics import DEFAULT, METRICS, score
-from fsidfusion.studies.speed.metrics_naive import NAIVE
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+from metrics_naive import NAIVE
 
 TOTAL = "all eleven"
 
@@ -96,3 +105,21 @@ def _best(call: Callable[[], object], repeats: int) -> float:
         call()
         times.append(time.perf_counter() - start)
     return min(times) * 1e3
+
+
+def main(height: int = 480, width: int = 640, repeats: int = 5, naive: bool = True) -> None:
+    """Time every metric on one rendered triple, against its formula written down plainly.
+
+    Args:
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        repeats: the best of so many runs counts.
+        naive: also time the plain formulas.
+    """
+    print_speed(measure(height, width, repeats, naive))
+
+
+if __name__ == "__main__":
+    import tyro
+
+    tyro.cli(main)

@@ -1,6 +1,6 @@
 """The eleven metrics written down as their formulas read, with ``scipy.signal.convolve2d`` and whole fields.
 
-This is what ``metrics_speed`` measures the library against and what the tests compare it with. Every function
+The tests compare the library with this, and scripts/bench_metrics.py times it against this. Every function
 takes (H, W) float64 fields of levels 0..255 and shares nothing with another.
 """
 

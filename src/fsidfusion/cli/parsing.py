@@ -1,0 +1,67 @@
+"""The words of a command line as a call, by tyro; what it says of them is short and moves no terminal."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from functools import partial, wraps
+from typing import Any
+
+from fsidfusion.cli.messages import plain, warn
+
+ADVANCED = "--advanced-help"
+_HELP = ("-h", "--help", "-H", "--help-verbose")
+_LINES = 24  # of an error, at most
+
+
+def parse(command: Callable[..., Any], words: Sequence[str], program: str) -> Callable[[], Any]:
+    """The call that the words ask for.
+
+    Help leaves out what is seldom used (:data:`fsidfusion.cli.options.SELDOM`) unless ``--advanced-help``
+    asks for it.
+
+    Raises:
+        SystemExit: 0 after help, 2 where the words are no call, which has been said then.
+    """
+    import tyro
+
+    @wraps(command)
+    def later(*args: Any, **options: Any) -> Callable[[], Any]:
+        return partial(command, *args, **options)
+
+    if ADVANCED in words:
+        words = [word for word in words if word not in (ADVANCED, *_HELP)] + ["--help"]
+        tyro.cli(later, args=words, prog=program)
+    if any(word in _HELP for word in words):
+        with _brief():
+            try:
+                tyro.cli(later, args=words, prog=program)
+            finally:
+                print(f"Seldom-used options: {program} ... {ADVANCED}")
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            call: Callable[[], Any] = tyro.cli(later, args=words, prog=program)
+    except SystemExit:
+        for line in said.getvalue().splitlines()[:_LINES]:
+            warn(plain(line))
+        raise
+    return call
+
+
+@contextmanager
+def _brief() -> Iterator[None]:
+    """Help without what is seldom used; tyro has no public way to leave out of help what it parses."""
+    from tyro._arguments import ArgumentDefinition
+
+    from fsidfusion.cli.options import SELDOM
+
+    suppressed = ArgumentDefinition.is_suppressed
+
+    def is_left_out(argument: ArgumentDefinition) -> bool:
+        return argument.field.intern_name in SELDOM or suppressed(argument)
+
+    ArgumentDefinition.is_suppressed = is_left_out  # type: ignore
+    try:
+        yield
+    finally:
+        ArgumentDefinition.is_suppressed = suppressed  # type: ignore
