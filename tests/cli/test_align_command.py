@@ -91,7 +91,7 @@ def test_unequal_sizes_are_fused_with_an_alignment(rig, capsys):
         (["--ir", "t.png", "--vis", "c.png", "--points", "line.csv"], "one line"),
         (["--ir", "t.png", "--vis", "c.png", "--points", "two.csv"], "2 matched points"),
         (["--ir", "t.png", "--vis", "c.png", "--vis-fov", "50"], "without the other"),
-        (["--alignment", "broken.json", "--shift", "1", "2"], "no readable JSON"),
+        (["--alignment", "broken.json", "--shift", "1", "2"], "no sound alignment"),
         (["--alignment", "broken.json", "--ir", "t.png"], "not with pictures"),
         (["--ir", "t.png"], "expected --ir and --vis"),
         ([], "expected --ir and --vis"),

@@ -92,7 +92,7 @@ def test_show_a_sheet_and_a_folder(root, tmp_path):
         (("evaluate",), "either --weights FILE or --predictions FOLDER"),
         (("train", "--input", "nothing"), "nothing"),
         (("compare", "--seeds", "1", "1"), "not all different"),
-        (("show", "--classes", "none.yaml"), "cannot read the class file"),
+        (("show", "--classes", "none.yaml"), "none.yaml does not exist"),
     ],
 )
 def test_wrong_calls(root, tmp_path, capsys, arguments, message):
