@@ -13,7 +13,6 @@ from fsidfusion import __version__
 from fsidfusion.cli.guard import guarded, open_streams
 from fsidfusion.cli.messages import warn
 from fsidfusion.cli.parsing import parse
-from fsidfusion.cli.watchdog import watch
 from fsidfusion.errors import InputError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -55,8 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status that :mod:`fsidfusion.cli.guard` tells of."""
     open_streams()
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments is None and argv[:1] and argv[0] in COMMANDS:  # a process of its own
-        watch(argv[0])
     return guarded("fsidfusion", partial(_command, argv))
 
 

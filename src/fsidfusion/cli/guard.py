@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 
 from fsidfusion.cli.messages import as_options, plain, warn
-from fsidfusion.cli.watchdog import told
 from fsidfusion.errors import FusionError
 
 READER_GONE = 141
@@ -50,7 +49,6 @@ def guarded(name: str, run: Callable[[], int | None], debug: bool = False, json:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 2 if exit_.code else 0
     except KeyboardInterrupt as stop:
-        told()
         warn(f"{name}: stopped; what was finished is kept, run again to go on")
         return 128 + getattr(stop, "number", int(signal.SIGINT))
     except BrokenPipeError:
