@@ -3,13 +3,17 @@
 import sys
 
 from fsidfusion.cli import main
-from fsidfusion.cli.watchdog import watch
+from fsidfusion.cli.watchdog import STOPPED, watch
 
 
 def run() -> int:
     """The command of this process; see :func:`fsidfusion.cli.main`."""
-    watch(sys.argv[1] if sys.argv[1:] else "")
-    return main()
+    try:
+        watch(sys.argv[1] if sys.argv[1:] else "")
+        return main()
+    except KeyboardInterrupt:  # before or after what the command itself does
+        print(STOPPED.format(sys.argv[1] if sys.argv[1:] else ""), file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

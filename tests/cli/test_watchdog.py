@@ -40,6 +40,32 @@ def test_a_swallowed_stop_ends_the_command_and_leaves_no_part(tmp_path, number):
     assert not list(tmp_path.iterdir())
 
 
+DROPS = """
+import time
+from fsidfusion.cli import watchdog
+watchdog.watch("fuse")
+class Drops:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(60)
+try:
+    dropped = Drops()
+    del dropped
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("told")
+"""
+
+
+def test_an_interrupt_that_is_dropped_comes_again():
+    command = [sys.executable, "-c", DROPS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=60)
+    assert (process.returncode, printed, said) == (0, "told\n", "")
+
+
 def test_what_saves_a_checkpoint_first_is_not_hurried():
     from fsidfusion.cli.watchdog import GRACE, SLOW
 

@@ -5,14 +5,19 @@ Python may swallow it. So a thread of its own hears of the signal too, gives the
 good order, and then ends it.
 """
 
+import _thread
 import os
 import signal
+import sys
 import threading
 import time
+from typing import Any
 
 from fsidfusion.images.atomic import discard_parts
 
-GRACE = 1.7  # seconds for a command to end by itself
+_LATER = 0.02  # seconds
+STOPPED = "fsidfusion {}: stopped; what was finished is kept, run again to go on"
+GRACE = 1.5  # seconds for a command to end by itself
 SLOW = {  # commands that have something to bring home first
     "video": 15.0,  # the frames that are on their way, and the end of the file
     "data": 10.0,  # the pair at hand
@@ -27,8 +32,18 @@ def watch(command: str) -> None:
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
+    sys.unraisablehook = _again
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_wait, args=(reader, command, grace), daemon=True).start()
+
+
+def _again(lost: Any) -> None:
+    """An interrupt that came where exceptions are dropped (in a destructor, in a callback) comes again."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):  # its value may not have been made yet
+        number = getattr(lost.exc_value, "number", signal.SIGINT)
+        threading.Timer(_LATER, _thread.interrupt_main, (number,)).start()  # not here: it would be lost again
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _wait(reader: int, command: str, grace: float) -> None:
@@ -36,6 +51,5 @@ def _wait(reader: int, command: str, grace: float) -> None:
         if number in (signal.SIGINT, signal.SIGTERM):
             time.sleep(grace)
             discard_parts()
-            line = f"fsidfusion {command}: stopped; what was finished is kept, run again to go on\n"
-            os.write(2, line.encode())
+            os.write(2, f"{STOPPED.format(command)}\n".encode())
             os._exit(128 + number)
