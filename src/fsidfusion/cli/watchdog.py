@@ -5,7 +5,6 @@ Python may swallow it. So a thread of its own hears of the signal too, gives the
 good order, and then ends it.
 """
 
-import _thread
 import os
 import signal
 import sys
@@ -41,7 +40,8 @@ def _again(lost: Any) -> None:
     """An interrupt that came where exceptions are dropped (in a destructor, in a callback) comes again."""
     if issubclass(lost.exc_type, KeyboardInterrupt):  # its value may not have been made yet
         number = getattr(lost.exc_value, "number", signal.SIGINT)
-        threading.Timer(_LATER, _thread.interrupt_main, (number,)).start()  # not here: it would be lost again
+        thread = threading.main_thread().ident
+        threading.Timer(_LATER, signal.pthread_kill, (thread, number)).start()  # here it would be lost again
     else:
         sys.__unraisablehook__(lost)
 
