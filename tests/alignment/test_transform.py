@@ -117,7 +117,7 @@ def test_what_align_may_ask_for(alignment, tmp_path):
     assert read_align(str(tmp_path / "a.json")).model == "homography"
     with pytest.raises(FusionError, match="does not exist"):
         read_align(str(tmp_path / "b.json"))
-    with pytest.raises(FusionError, match="--crop goes with --align"):
+    with pytest.raises(FusionError, match="`crop` goes with `align`"):
         read_align("none", crop=True)
 
 

@@ -95,7 +95,7 @@ def test_presets_go_from_raw_folders_to_weights(
         (["--data", "{cache}", "--set", "losses={gradiant: 1}"], "did you mean gradient"),
         (["--data", "{cache}", "--set", "crop=64"], "crop 64 is larger than MSRS/train/train1 (32x32)"),
         (["--data", "{cache}", "--set", "crop=17"], "crop is 17; fsidfusion-light takes multiples of 2"),
-        (["--data", "{cache}", "--set", "set_weights={TNO: 1}"], "--set 'set_weights={}'"),
+        (["--data", "{cache}", "--set", "set_weights={TNO: 1}"], "set_weights={}"),
         (["--data", "{cache}", "--device", "cuda:7"], "device cuda:7 is not available here"),
         (["--data", "{cache}", "--threads", "0"], "--threads 0: expected 1 or more"),
         (["--data", "{cache}", "--set", "reconstruction_epochs=1"], "does not reconstruct its inputs"),

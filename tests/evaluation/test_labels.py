@@ -80,7 +80,7 @@ def test_data_yaml_names_the_classes(tmp_path, listing):
 
 def test_labels_without_class_names_are_refused(tmp_path):
     (tmp_path / "a.txt").write_text("1 0.5 0.5 0.1 0.1\n")
-    with pytest.raises(FusionError, match="--classes"):
+    with pytest.raises(FusionError, match="`classes`"):
         read_labels(tmp_path, SIZES)
     assert read_labels(tmp_path, SIZES, ("x", "y")).classes == ("x", "y")
 

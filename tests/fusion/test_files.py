@@ -178,7 +178,7 @@ def test_pictures_too_large_for_the_memory_are_refused_by_their_headers(tmp_path
     monkeypatch.setattr(folder, "read_picture", lambda *args: pytest.fail("was decoded"))
     (outcome,) = fuse_pairs(Fuser(maximum, memory="1MiB"), pairs, [tmp_path / "a.png"])
     assert "400x300" in outcome.message
-    assert "--memory" in outcome.message
+    assert "`memory`" in outcome.message
 
 
 def test_what_is_in_flight_is_bounded(tmp_path, monkeypatch):

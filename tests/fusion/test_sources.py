@@ -160,7 +160,7 @@ def test_the_offset_is_found_by_motion():
     assert offset_by_motion(frames(55, 220), frames(0, 120)) == pytest.approx(2.2, abs=0.09)
     assert offset_by_motion(frames(0, 220), frames(30, 120)) == pytest.approx(-1.2, abs=0.09)
     still = [Frame(index / 25, np.full((40, 100), 30, np.uint8)) for index in range(200)]
-    with pytest.raises(InputError, match="give --ir-offset in seconds"):
+    with pytest.raises(InputError, match="give `ir_offset` in seconds"):
         offset_by_motion(iter(still), frames(0, 120))
 
 
@@ -268,7 +268,7 @@ def test_streams_shape_of_pixels_and_notes_of_the_file(tmp_path):
     )
     first, second = (next(iter(open_source(path, Take(stream=n)).frames)).pixels for n in (0, 1))
     assert second.mean() > first.mean() + 30
-    with pytest.raises(InputError, match="say by --ir-stream"):
+    with pytest.raises(InputError, match="say by `ir_stream`"):
         fuse_video(path, path, tmp_path / "f.mp4", fuser=FUSER)
     with pytest.raises(InputError, match="holds 2 video streams"):
         open_source(path, Take(stream=2))

@@ -39,7 +39,7 @@ def test_sub_folders_are_entered_on_request(tmp_path):
     touch(tmp_path, "ir/day/1.png", "ir/night/1.png", "vis/day/1.png", "vis/night/1.png")
     matches = match_pairs([tmp_path / "ir"], [tmp_path / "vis"], recursive=True)
     assert [pair.name for pair in matches.pairs] == ["day/1", "night/1"]
-    with pytest.raises(FusionError, match=r"no picture.*--recursive"):
+    with pytest.raises(FusionError, match=r"no picture.*`recursive`"):
         match_pairs([tmp_path / "ir"], [tmp_path / "vis"])
 
 

@@ -32,7 +32,7 @@ def test_8_bit_pictures_stay_as_they_are(tmp_path, channels):
     np.testing.assert_array_equal(reading.picture.pixels, pixels)
     assert reading.picture.pixels.dtype == np.uint8
     assert reading.scene.celsius is None
-    assert reading.note == "" if not channels else "say what the colours are by --palette" in reading.note
+    assert reading.note == "" if not channels else "say what the colours are by `palette`" in reading.note
 
 
 @pytest.mark.parametrize("extension", [".png", ".tif"])
@@ -148,7 +148,7 @@ def test_raw_counts_have_a_gain_but_no_temperature(tmp_path):
         (Thermal(highlight="35C"), False, "--highlight 35C"),
         (Thermal(), True, "--temperature"),
     ):
-        with pytest.raises(FusionError, match=f"no temperatures.*{option}.*--unit"):
+        with pytest.raises(FusionError, match=f"no temperatures.*{option}.*`unit`"):
             read_thermal(path, thermal, temperature=temperature)
     with pytest.raises(FusionError, match=r"a\.tif: window 100\.\.200"):
         read_thermal(path, Thermal(agc="window:100..200"))

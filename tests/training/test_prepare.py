@@ -137,7 +137,7 @@ def test_stopped_preparation_refuses_other_settings(tmp_path: Path) -> None:
 
 
 def test_unusable_input_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FusionError, match=r"no patch of 128 x 128.*smaller --patch"):
+    with pytest.raises(FusionError, match=r"no patch of 128 x 128.*smaller `patch`"):
         prepare(random_pairs(), tmp_path / "cache")
     prepare(
         random_pairs(), tmp_path / "cache", PatchSettings(patch=16)

@@ -107,7 +107,9 @@ def estimate(
     if infrared_fov is not None and visible_fov is not None:
         start = _from_fields_of_view(visible_size, infrared_size, visible_fov, infrared_fov)
     elif (infrared_fov is None) != (visible_fov is None):
-        raise InputError("one field of view says nothing without the other; give --ir-fov and --vis-fov")
+        raise InputError(
+            "one field of view says nothing without the other; give `infrared_fov` and `visible_fov`"
+        )
     elif visible_size != infrared_size:
         start, scales = _equal_areas(visible_size, infrared_size), _UNKNOWN_SCALES
     reach, finer = _range_of_search(visible_size, infrared_size, start, infrared_fov is not None)
@@ -128,7 +130,7 @@ def estimate(
         raise InputError(
             "the pictures cannot be aligned: at another place they fit as well as at the best (score"
             f" {with_.score:.3f}, {max(0.0, with_.score + beyond):.3f} elsewhere);"
-            " give more pairs of the rig, fields of view, or matched points (--points)"
+            " give more pairs of the rig, fields of view, or matched points (`points`)"
         )
     return Alignment(
         matrix,
@@ -276,7 +278,7 @@ def _refusal(with_: Fit, without: Fit) -> FusionError:
         return NotBetterError(f"the estimate is no better than the pictures as they are ({scores})")
     return InputError(
         f"the pictures cannot be aligned: they share too few edges ({scores});"
-        " give pictures that overlap, more pairs of the rig, fields of view, or matched points (--points)"
+        " give pictures that overlap, more pairs of the rig, fields of view, or matched points (`points`)"
     )
 
 

@@ -37,9 +37,9 @@ def by_mutual_information(shots: Sequence[Shot], starts: Sequence[Matrix], model
         InputError: SimpleITK is missing, or a homography is asked for.
     """
     if not find_spec("SimpleITK"):
-        raise MissingDependency("--method mi needs SimpleITK: pip install 'fsidfusion[align]'")
+        raise MissingDependency("`method` mi needs SimpleITK: pip install 'fsidfusion[align]'")
     if model == "homography":
-        raise InputError("--method mi estimates translation, similarity or affine; choose one of them")
+        raise InputError("`method` mi estimates translation, similarity or affine; choose one of them")
     return _median([_best_information(shot, starts, model) for shot in shots], shots[0], model)
 
 
@@ -133,7 +133,7 @@ def _median(matrices: Sequence[Matrix | None], shot: Shot, model: Model) -> Matr
     found = [matrix for matrix in matrices if matrix is not None]
     if not found:
         raise InputError(
-            "the pictures share no gradients that could be aligned; try --method edges, or --points"
+            "the pictures share no gradients that could be aligned; try `method` edges, or `points`"
         )
     if len(found) == 1:
         return found[0]

@@ -89,7 +89,7 @@ class Alignment:
         """
         if self.distance is None:
             raise InputError(
-                "the alignment has no parallax shift with a distance; save one (--shift, --distance)"
+                "the alignment has no parallax shift with a distance; save one (`shift`, `distance`)"
             )
         if not metres > 0:
             raise InputError(f"distance {metres:g}: expected metres above 0")
@@ -174,7 +174,7 @@ def read_align(choice: str, crop: bool = False) -> Alignment | Literal["auto"] |
     """
     if choice == "none":
         if crop:
-            raise InputError("--crop goes with --align auto or --align FILE; give one, or leave it out")
+            raise InputError("`crop` goes with `align` auto or `align` FILE; give one, or leave it out")
         return None
     return "auto" if choice == "auto" else read_alignment(Path(choice))
 

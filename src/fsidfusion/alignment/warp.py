@@ -245,7 +245,7 @@ def largest_rectangle(mask: NDArray[np.bool_]) -> Rectangle:
     cells = np.asarray(blocks.all((1, 3)))
     top, left, bottom, right = (cell * side for side in _largest_box(cells))
     if bottom == top:
-        raise InputError("the two pictures have no rectangle in common; leave out --crop")
+        raise InputError("the two pictures have no rectangle in common; leave out `crop`")
     while top > 0 and mask[top - 1, left:right].all():
         top -= 1
     while bottom < height and mask[bottom, left:right].all():

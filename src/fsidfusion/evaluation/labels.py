@@ -129,10 +129,10 @@ def _class_names(folder: Path) -> tuple[str, ...]:
             numbered = all(words[0] == str(place) and len(words) > 1 for place, words in enumerate(lines))
             return tuple(" ".join(words[1:] if numbered else words) for words in lines)
         if description.is_file():
-            names = as_model(read_yaml(description), _Named, f"{description} (or give --classes)").names
+            names = as_model(read_yaml(description), _Named, f"{description} (or give `classes`)").names
             ordered = [names[key] for key in sorted(names)] if isinstance(names, dict) else names
             return tuple(map(str, ordered))
-    raise InputError(f"no classes.txt or data.yaml names the classes of {folder}; give --classes")
+    raise InputError(f"no classes.txt or data.yaml names the classes of {folder}; give `classes`")
 
 
 class _Named(msgspec.Struct):

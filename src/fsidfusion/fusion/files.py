@@ -162,7 +162,7 @@ class _Job:
         except FusionError as error:
             self.failure = str(error)
         except MemoryError:
-            self.failure = f"{self.pair.visible}: no memory for the pair; give more (--memory)"
+            self.failure = f"{self.pair.visible}: no memory for the pair; give more (`memory`)"
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             self.failure = f"{self.pair.visible}: {type(error).__name__}: {reason}"
@@ -215,7 +215,7 @@ class _Run:
         batch: list[_Job] = []
         for job in jobs:
             if not self.plan.overwrite and all(is_written(path) for path in job.files):
-                self._settle(job, job.outcome("skipped", "exists; --overwrite replaces it"))
+                self._settle(job, job.outcome("skipped", "exists; `overwrite` replaces it"))
                 continue
             job.begin()
             job.step(lambda fusion, job=job: self._check(job))  # type: ignore[misc]
@@ -258,7 +258,7 @@ class _Run:
         if working > self.fuser.memory:
             raise NotEnoughMemory(
                 f"{job.pair.visible} ({visible.width}x{visible.height}) needs over {format_bytes(working)},"
-                f" the limit is {format_bytes(self.fuser.memory)}; give more (--memory)"
+                f" the limit is {format_bytes(self.fuser.memory)}; give more (`memory`)"
             )
         job.bytes = needed
 

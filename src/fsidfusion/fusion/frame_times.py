@@ -139,7 +139,7 @@ def offset(infrared: Start, visible: Start, seconds: float | None) -> tuple[floa
     longest = math.inf if seconds is None else seconds
     for clock, words in (
         ("exact", "by their own clocks"),
-        ("date", "by their dates, to a second (--ir-offset says it finer)"),
+        ("date", "by their dates, to a second (`ir_offset` says it finer)"),
         ("container", "by their stored times"),
         ("number", "by the numbers of their frames"),
     ):

@@ -329,7 +329,7 @@ class Fuser:
     def _too_large(self, height: int, width: int) -> str:
         return (
             f"a pair of {width}x{height} pixels does not fit into {format_bytes(self.memory)} of memory;"
-            " give more (--memory), or let it be cut into tiles (--tile auto)"
+            " give more (`memory`), or let it be cut into tiles (`tile` auto)"
         )
 
 

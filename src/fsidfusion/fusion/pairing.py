@@ -132,7 +132,7 @@ def offset_by_motion(infrared: "Iterator[Frame]", visible: "Iterator[Frame]") ->
     if scores[best] < _CLEAR or scores[best] < _STANDS_OUT * scores[away].max():
         raise InputError(
             "no offset between the two sources can be told by their motion (correlation"
-            f" {max(0.0, scores[best]):.2f}); give --ir-offset in seconds"
+            f" {max(0.0, scores[best]):.2f}); give `ir_offset` in seconds"
         )
     return (best - reach) / _SAMPLED
 
@@ -162,7 +162,7 @@ def _motion(frames: "Iterator[Frame]") -> NDArray[np.float64]:
             values.append(float(np.sqrt(np.mean((small - before) ** 2))))
         before = small
     if len(times) < 10:
-        raise InputError("too few frames to compare the motion of both sources; give --ir-offset in seconds")
+        raise InputError("too few frames to compare the motion of both sources; give `ir_offset` in seconds")
     # a change is that between two frames: an uneven rate must not look like motion
     steps = np.diff(np.concatenate(([0.0], times)))
     speed = np.asarray(values) / np.maximum(steps, 1e-3)

@@ -162,7 +162,7 @@ class Pipeline:
         visible = fusion.sources[1]
         if self.plan.gain_visible.mode == "off":
             if fusion.scene is not None:  # a file, whose numbers nobody has looked at
-                fusion.say(dull(visible, "--agc-vis"))
+                fusion.say(dull(visible, "`agc_visible`"))
             return
         try:
             fusion.visible = replace(visible, pixels=apply_gain(visible.pixels, self.plan.gain_visible))
@@ -248,7 +248,7 @@ class Still:
         fusion.celsius = temperatures if wanted else None
         fusion.known = reading.scene.known
         fusion.hot = hot_levels(reading.scene, self.threshold) if self.threshold else None
-        fusion.say(reading.note or dull(reading.picture, "--agc"))
+        fusion.say(reading.note or dull(reading.picture, "`agc`"))
 
     def place(self, fusion: Fusion) -> None:
         """By the plan's alignment or one of this pair's own, or else by resizing, if that is wanted."""
@@ -310,7 +310,7 @@ def sizes_differ(names: tuple[str, str], sizes: tuple[tuple[int, int], tuple[int
     """The error for pictures (H, W) of different sizes where nothing says how one lies on the other."""
     (name, (h, w)), (other, (height, width)) = zip(names, sizes)
     return InputError(
-        f"sizes differ: {name} has {w}x{h} pixels, {other} {width}x{height}; give --align, or --resize"
+        f"sizes differ: {name} has {w}x{h} pixels, {other} {width}x{height}; give `align`, or `resize`"
     )
 
 

@@ -49,7 +49,7 @@ class Plan:
                 known = ", ".join((*get_args(kinds), *(["thermal:PALETTE"] if name == "color" else [])))
                 raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose one of {known}")
         if self.measuring.bar and self.thermal_palette is None:
-            raise InputError("a colour bar needs a palette: give --color thermal:ironbow, or another")
+            raise InputError("a colour bar needs a palette: give `color` thermal:ironbow, or another")
         if self.task == "medical" and (self.color == "heat" or self.thermal_palette):
             raise InputError(
                 f"color {self.color} is for infrared pictures; medical pairs keep their own colours"

@@ -136,7 +136,7 @@ class Ahead(Generic[T]):
             if end is not None and time.monotonic() > end:
                 raise InputError(
                     f"{self._waiting()} sent nothing for {self._patience:g} s; check that it runs,"
-                    " or raise --timeout"
+                    " or raise `timeout`"
                 )
             try:
                 is_item, value = self._queue.get(timeout=_TURN)  # a wait without end is deaf to Ctrl-C

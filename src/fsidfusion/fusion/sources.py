@@ -129,7 +129,7 @@ def patiently(work: Callable[[], T], seconds: float, name: str) -> T:
 
 def silent(name: str, seconds: float) -> InputError:
     """The error for a source that sends nothing."""
-    return InputError(f"{name} sent nothing for {seconds:g} s; check that it runs, or raise --timeout")
+    return InputError(f"{name} sent nothing for {seconds:g} s; check that it runs, or raise `timeout`")
 
 
 def _video(place: str, take: Take) -> Source:

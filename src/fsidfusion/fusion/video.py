@@ -110,8 +110,8 @@ class Flow:
             celsius = self.thermal.celsius
             if celsius is None and self.thermal.is_settled:
                 raise InputError(
-                    f"{fusion.names[0]} holds no temperatures, but --bar, --marks or --table ask for them;"
-                    " leave them out, or say by --unit what the numbers are"
+                    f"{fusion.names[0]} holds no temperatures, but `bar`, `marks` or `table` ask for them;"
+                    " leave them out, or say by `unit` what the numbers are"
                 )
             fusion.celsius = celsius if told.is_drawn else None
             fusion.measures = None if celsius is None else measure(celsius)
@@ -200,7 +200,7 @@ def fuse_video(
     if output.is_dir():
         raise InputError(f"output {output} is a folder; give a file")
     if is_written(output) and not plan.overwrite:
-        raise InputError(f"{output} exists; give another name, or --overwrite")
+        raise InputError(f"{output} exists; give another name, or `overwrite`")
     if not output.parent.is_dir():
         raise InputError(f"cannot write {output}: there is no folder {output.parent}; make it first")
     geometry = plan.infrared.geometry()
@@ -214,11 +214,11 @@ def fuse_video(
     sources = opened()
     if str(infrared) == str(visible) and sources[0].streams > 1 and pairing.ir_stream is None:
         raise InputError(
-            f"{infrared} holds {sources[0].streams} streams; say by --ir-stream which is infrared"
+            f"{infrared} holds {sources[0].streams} streams; say by `ir_stream` which is infrared"
         )
     if pairing.ir_offset == "auto":
         if any(source.is_live for source in sources):
-            raise InputError("the offset of live sources cannot be estimated; give --ir-offset in seconds")
+            raise InputError("the offset of live sources cannot be estimated; give `ir_offset` in seconds")
         given = offset_by_motion(sources[0].frames, sources[1].frames)
         sources = opened()
     return _fuse(fuser or Fuser(task=plan.task), plan, *sources, output, progress, pairing, given)

@@ -261,7 +261,7 @@ def _check_size(path: Path, header: Header, max_pixels: int) -> None:
     if header.height * header.width > max_pixels:
         raise InputError(
             f"{path} has {header.width}x{header.height} pixels, the limit is {max_pixels / 1e6:g} megapixels;"
-            " raise it (--max-megapixels) if this is the picture you mean"
+            " raise it (`max_pixels`) if this is the picture you mean"
         )
 
 

@@ -320,7 +320,7 @@ def _in_folder(folder: Path, recursive: bool) -> list[_Source]:
     walk = folder.rglob("*") if recursive else folder.iterdir()
     files = sorted(p for p in walk if _is_picture(p.relative_to(folder)) and p.is_file())
     if not files:
-        hint = "" if recursive else "; --recursive looks into its sub-folders"
+        hint = "" if recursive else "; `recursive` looks into its sub-folders"
         raise InputError(f"folder {folder} holds no picture ({', '.join(READABLE)}){hint}")
     return [_Source(p, p.relative_to(folder).with_suffix("").as_posix(), None, listed=False) for p in files]
 

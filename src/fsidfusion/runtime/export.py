@@ -135,7 +135,7 @@ def export(
     format = format or EXTENSIONS.get(path.suffix.lower())
     if format is None or format not in get_args(Format):
         raise InputError(
-            f"output {path} names no format; end it in {', '.join(EXTENSIONS)}, or give --format"
+            f"output {path} names no format; end it in {', '.join(EXTENSIONS)}, or give `format`"
         )
     if format == "openvino" and path.suffix != ".xml":
         raise InputError(f"output {path}: OpenVINO reads .xml files; give such a name")
@@ -148,7 +148,7 @@ def export(
     form = (ColourForm(network, mode) if colour else LumaForm(network)).eval()
     metadata = describe(network, colour, mode, card or {})
     if is_written(path) and not overwrite:
-        raise InputError(f"{path} exists; give another name, or --overwrite")
+        raise InputError(f"{path} exists; give another name, or `overwrite`")
     if path.is_dir():
         raise InputError(f"output {path} is a folder; give a file")
     try:

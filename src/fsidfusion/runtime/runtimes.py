@@ -64,7 +64,7 @@ def load_runtime(
         return TorchRuntime(network, device, precision)
     if not on_cpu:
         raise InputError(
-            f"runtime {runtime} computes on the CPU, not on {device}; use torch, or --device cpu"
+            f"runtime {runtime} computes on the CPU, not on {device}; use torch, or `device` cpu"
         )
     return CompiledRuntime(network, runtime, precision)
 
@@ -86,10 +86,10 @@ class CompiledRuntime(TorchRuntime):
         self.name = name
         if name not in installed_runtimes():
             raise MissingDependency(
-                f"runtime {name} is not installed: pip install 'fsidfusion[{name}]', or use --runtime torch"
+                f"runtime {name} is not installed: pip install 'fsidfusion[{name}]', or use `runtime` torch"
             )
         if name == "onnxruntime" and precision == "bf16":
-            raise InputError("runtime onnxruntime computes in fp32; use --precision fp32, or another runtime")
+            raise InputError("runtime onnxruntime computes in fp32; use `precision` fp32, or another runtime")
         if name == "onnxruntime":
             self.precision = "fp32"
         self._engine = self._compile()
@@ -97,7 +97,7 @@ class CompiledRuntime(TorchRuntime):
             if precision == "bf16":
                 raise InputError(
                     f"bf16 under {name} differs from fp32 by {255 * difference:.1f} grey levels"
-                    " for this network; use --precision fp32, or --runtime torch"
+                    " for this network; use `precision` fp32, or `runtime` torch"
                 )
             self.precision = "fp32"
             self._engine = self._compile()

@@ -129,7 +129,7 @@ def read_embedded(path: Path, size: tuple[int, int], orientation: int = 1) -> Pi
     kind = find_kind(path)
     if kind not in ("FLIR", "FFF"):
         raise InputError(
-            f"{path} embeds no visible picture, as FLIR's radiometric files do; give it by --vis"
+            f"{path} embeds no visible picture, as FLIR's radiometric files do; give it by `vis`"
         )
     try:
         block = path.read_bytes() if kind == "FFF" else from_segments(_segments(path).get(_APP1, []))
@@ -137,7 +137,7 @@ def read_embedded(path: Path, size: tuple[int, int], orientation: int = 1) -> Pi
         optical, place = records.embedded(), records.place()
     except (ValueError, struct.error, IndexError) as error:
         raise InputError(
-            f"{path} embeds no visible picture that can be read ({error}); give it by --vis"
+            f"{path} embeds no visible picture that can be read ({error}); give it by `vis`"
         ) from error
     height, width = size
     scale = np.array((width, height)) / np.array(optical.shape[1::-1]) * place.wider

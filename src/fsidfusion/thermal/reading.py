@@ -60,7 +60,7 @@ class Thermal:
         if self.range_celsius is None:
             return parse_gain(self.agc)
         if self.agc != "auto":
-            raise InputError("a range in degrees is a gain control; leave --agc or --range-celsius out")
+            raise InputError("a range in degrees is a gain control; leave `agc` or `range_celsius` out")
         return parse_gain(f"window:{self.range_celsius.removesuffix('C')}C")
 
     def threshold(self) -> Threshold | None:
@@ -76,7 +76,7 @@ class Thermal:
     def check(self) -> None:
         """Raises InputError for an option that cannot be read."""
         if self.unit == "SUV":
-            raise InputError("the unit SUV is for PET volumes; leave out --unit SUV")
+            raise InputError("the unit SUV is for PET volumes; leave out `unit` SUV")
         self.gain()
         self.threshold()
         self.geometry()
@@ -162,16 +162,16 @@ def show(name: str, scene: Scene, picture: Picture, thermal: Thermal, temperatur
     """
     gain, threshold = thermal.gain(), thermal.threshold()
     asked = {
-        "--temperature": temperature,
-        f"--agc {thermal.agc}": gain.celsius,
-        f"--highlight {thermal.highlight}": threshold is not None and threshold.unit == "C",
+        "`temperature`": temperature,
+        f"`agc` {thermal.agc}": gain.celsius,
+        f"`highlight` {thermal.highlight}": threshold is not None and threshold.unit == "C",
     }
     option = next((name for name, wanted in asked.items() if wanted), None)
     if option and scene.celsius is None:
         reason = f" ({scene.note})" if scene.note else ""
         raise InputError(
             f"{name} holds no temperatures{reason}, but {option} asks for them;"
-            " leave it out, or say by --unit what the numbers are"
+            " leave it out, or say by `unit` what the numbers are"
         )
     try:
         pixels, note = control(scene, gain)
@@ -214,7 +214,7 @@ def read_scene(
         return scene, picture
     if geometry.holds_words:
         raise InputError(
-            f"{path}: --ir-crop {geometry.crop} is for videos of such a camera; give a rectangle"
+            f"{path}: `ir_crop` {geometry.crop} is for videos of such a camera; give a rectangle"
         )
     alpha = None if picture.alpha is None else geometry(picture.alpha)
     return scene.cut(geometry), replace(picture, pixels=geometry(picture.pixels), alpha=alpha)
@@ -280,7 +280,7 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str, validity: Validity | 
     """
     if pixels.ndim == 3 and not is_gray(pixels):
         if thermal.unit not in ("auto", "counts"):
-            raise InputError(f"{name} is in colour, and holds no {thermal.unit}; leave --unit out")
+            raise InputError(f"{name} is in colour, and holds no {thermal.unit}; leave `unit` out")
         return _without_colours(pixels, thermal.palette)
     notes = []
     gray = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
@@ -319,10 +319,10 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str, validity: Validity | 
         return Scene(levels, None, "; ".join(filter(None, notes)), validity)
     if celsius is not None:
         if thermal.unit == "auto":
-            notes.append(f"its floats were taken for {_WORDS[unit]} (--unit says otherwise)")
+            notes.append(f"its floats were taken for {_WORDS[unit]} (`unit` says otherwise)")
         return Scene(celsius, celsius, "; ".join(filter(None, notes)), validity, numbers=True)
     if thermal.unit == "auto":
-        notes.append("its numbers are of no known unit: they were taken as counts (--unit says otherwise)")
+        notes.append("its numbers are of no known unit: they were taken as counts (`unit` says otherwise)")
     note = "; ".join(filter(None, notes))
     return Scene(-levels if turned else levels, None, note, validity, numbers=True)
 
@@ -350,13 +350,13 @@ def settle_gain(scene: Scene, gain: Gain) -> tuple[Gain, str]:
     """What ``auto`` means for a scene, with a note where it means anything."""
     if gain.mode == "off" and scene.numbers:
         what = "temperatures have" if scene.degrees else "numbers outside 0..1 have"
-        raise InputError(f"{what} no picture without gain control; leave --agc off out")
+        raise InputError(f"{what} no picture without gain control; leave `agc` off out")
     if gain.mode != "auto":
         return gain, ""
     if scene.degrees:
         return Gain("plateau"), ""
     if scene.numbers or is_raw(scene.levels, scene.validity.valid):
-        return Gain("plateau"), "raw counts went through plateau gain control (--agc off: as they are)"
+        return Gain("plateau"), "raw counts went through plateau gain control (`agc` off: as they are)"
     return Gain("off"), ""
 
 
@@ -397,7 +397,7 @@ def without_match(pixels: Pixels, match: Match | None) -> Scene:
         return Scene(
             pixels,
             note="its false colours are unknown and were taken for brightness: warm things may be dark;"
-            " say what the colours are by --palette",
+            " say what the colours are by `palette`",
         )
     levels, confidence = palettes.levels_of(pixels, match)
     note = f"false colours ({match.name}, {confidence:.0%} of the pixels fit) were turned into levels"
@@ -405,14 +405,14 @@ def without_match(pixels: Pixels, match: Match | None) -> Scene:
         near = f"near {match.near}" if match.near else "of an unknown palette"
         note = f"false colours {near} were ordered along the line that they form"
         if not match.near:
-            note += ", its darker end taken for cold: check it, or say --palette"
+            note += ", its darker end taken for cold: check it, or say `palette`"
     elif confidence < _SUREST:
-        note += ", which is not sure: check it, or say --palette"
+        note += ", which is not sure: check it, or say `palette`"
     overlay = find_overlay(levels, pixels)
     drawn = ""
     if overlay is not None:
         drawn = f"; text or a bar drawn over {np.count_nonzero(overlay)} pixels was not taken for heat"
-    return Scene(levels, note=f"{note} (--palette none: kept){drawn}", validity=Validity(overlay))
+    return Scene(levels, note=f"{note} (`palette` none: kept){drawn}", validity=Validity(overlay))
 
 
 def _without_colours(pixels: Pixels, name: str) -> Scene:

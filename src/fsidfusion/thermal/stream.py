@@ -142,7 +142,7 @@ class ThermalStream:
             levels = self._of_one_polarity(palettes.luma_levels(pixels), seconds)
             return Scene(~levels if self._asked.palette == "black-hot" else levels)
         if self._asked.unit not in ("auto", "counts"):
-            raise InputError(f"{self._name} is in colour, and holds no {self._asked.unit}; leave --unit out")
+            raise InputError(f"{self._name} is in colour, and holds no {self._asked.unit}; leave `unit` out")
         if self._asked.palette != "auto":
             self._palette = self._palette or _Palette(Match(self._asked.palette, 1.0), True)
         elif self._palette is None or not self._same_palette(pixels, coloured):
@@ -221,13 +221,13 @@ class ThermalStream:
         self._gain, note = settle_gain(scene, self._asked.gain())
         wanted = self._asked.threshold()
         for option, celsius in (
-            (f"--agc {self._asked.agc}", self._gain.celsius),
-            (f"--highlight {self._asked.highlight}", wanted is not None and wanted.unit == "C"),
+            (f"`agc` {self._asked.agc}", self._gain.celsius),
+            (f"`highlight` {self._asked.highlight}", wanted is not None and wanted.unit == "C"),
         ):
             if celsius and scene.celsius is None:
                 raise InputError(
                     f"{self._name} holds no temperatures, but {option} asks for them;"
-                    " leave it out, or say by --unit what the numbers are"
+                    " leave it out, or say by `unit` what the numbers are"
                 )
         self._steady = None if self._gain.mode == "off" else SteadyGain(self._gain)
         for each in (scene.note, note):
@@ -265,7 +265,7 @@ def read_frame(path: Path, thermal: Thermal) -> Pixels:
     if scene.temperatures is not None:
         return scene.temperatures
     if scene.numbers:
-        raise InputError(f"{path} holds numbers of no known unit; say by --unit what they are")
+        raise InputError(f"{path} holds numbers of no known unit; say by `unit` what they are")
     return quantise(scene.levels, np.dtype(np.uint16)) if scene.levels.dtype.kind == "f" else scene.levels
 
 

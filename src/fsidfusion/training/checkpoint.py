@@ -149,7 +149,7 @@ def open_run(
             raise InputError(f"{path} holds checkpoints of an earlier version; choose another folder")
         if run.newest and not resume:
             raise InputError(
-                f"{path} holds a run already; resume it with --resume auto or choose another folder"
+                f"{path} holds a run already; resume it with `resume` auto or choose another folder"
             )
         if run.newest:
             begun = _noted(run.newest, "identity")

@@ -193,8 +193,8 @@ class CropSampler:
         if unknown:
             raise InputError(
                 f"set_weights names {', '.join(sorted(unknown))}; the cache holds {', '.join(self.by_set)}: "
-                "name these (--set 'set_weights={name: share}'), or take all items equally often: "
-                "--set 'set_weights={}'"
+                "name these (set_weights={name: share}), or take all items equally often: "
+                "set_weights={}"
             )
         self.set_weights = set_weights
         self.positions = positions

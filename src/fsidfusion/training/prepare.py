@@ -74,7 +74,7 @@ def prepare(
         ) from error
     raise InputError(
         f"no patch of {settings.patch} x {settings.patch} pixels with enough contrast was found; the "
-        "pictures may be smaller: take a smaller --patch or --min-contrast, or --patch 0 for whole pictures"
+        "pictures may be smaller: take a smaller `patch` or `min_contrast`, or `patch` 0 for whole pictures"
     )
 
 

@@ -46,7 +46,7 @@ def source_pairs(
         InputError: when nothing is found, or both or neither way of naming the pairs is used.
     """
     if (root is None) == (not infrared and not visible):
-        raise InputError("name the pairs in one way: a folder of sets (--data), or --ir with --vis")
+        raise InputError("name the pairs in one way: a folder of sets (`data`), or `ir` with `vis`")
     if root is not None:
         sets = training_sets(root)[0]
     else:

@@ -34,7 +34,7 @@ def test_two_patients():
     assert note == (
         "mr and pet are of two patients by their headers (number, sex differ): check what is fused"
     )
-    with pytest.raises(InputError, match=r"two patients .*--keep-patient is refused"):
+    with pytest.raises(InputError, match=r"two patients .*`keep_patient` is refused"):
         check_one_patient(ours, theirs)
 
 

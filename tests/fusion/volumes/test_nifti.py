@@ -138,7 +138,7 @@ def test_a_volume_of_a_4d_file(tmp_path):
     assert np.allclose(mean.voxels, values.mean((3, 4)), atol=1e-6)
     assert mean.notes == (f"{path} is the mean of 6 volumes",)
     for frame in ("0", "7", "x"):
-        with pytest.raises(FusionError, match=f"--frame {frame} is none of the 6 volumes"):
+        with pytest.raises(FusionError, match=f"`frame` {frame} is none of the 6 volumes"):
             read_nifti(path, frame)
 
 

@@ -94,7 +94,7 @@ def test_unrelated_volumes_are_refused_with_their_score():
 
 def test_what_is_no_transform(tmp_path):
     mri, ct = pair()
-    with pytest.raises(InputError, match=r"--register .*t.tfm does not exist; give rigid"):
+    with pytest.raises(InputError, match=r"`register` .*t.tfm does not exist; give rigid"):
         place(mri, ct, str(tmp_path / "t.tfm"))
     (tmp_path / "t.tfm").write_text("hello")
     with pytest.raises(InputError, match="is no transform of ITK"):

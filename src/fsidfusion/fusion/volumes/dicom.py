@@ -150,18 +150,18 @@ def _chosen(path: Path, volumes: list[list[Frame]], frame: str | None) -> list[l
     if frame == "mean":
         if volumes[0][0].rgb and len(volumes) > 1:
             raise InputError(
-                f"{path} holds colours, of which there is no mean; give --frame 1..{len(volumes)}"
+                f"{path} holds colours, of which there is no mean; give `frame` 1..{len(volumes)}"
             )
         return volumes
     if frame is None and len(volumes) > 1:
         raise InputError(
             f"{path} holds {len(volumes)} volumes of {len(volumes[0])} slices (times, echoes, 4-D);"
-            f" take one with --frame 1..{len(volumes)}, or --frame mean"
+            f" take one with `frame` 1..{len(volumes)}, or `frame` mean"
         )
     number = 1 if frame is None else int(frame) if frame.isdigit() else 0
     if not 1 <= number <= len(volumes):
         raise InputError(
-            f"--frame {frame} is none of the {len(volumes)} volumes of {path}; give 1 to that, or mean"
+            f"`frame` {frame} is none of the {len(volumes)} volumes of {path}; give 1 to that, or mean"
         )
     return [volumes[number - 1]]
 

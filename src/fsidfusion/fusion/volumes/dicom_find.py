@@ -177,7 +177,7 @@ def choose_series(path: Path, found: Sequence[Series], series: str | None, role:
         ]
         if not exact and len(ending) != 1 and len(found) > 1:
             raise InputError(
-                f"--series {series} names {len(ending)} of the {len(found)} series in {path}: {listed};"
+                f"`series` {series} names {len(ending)} of the {len(found)} series in {path}: {listed};"
                 " give the UID of one"
             )
         return (exact or ending or found)[0]
@@ -185,7 +185,7 @@ def choose_series(path: Path, found: Sequence[Series], series: str | None, role:
         return found[0]
     fitting = [one for one in found if ROLES.get(one.modality) == role]
     if role is None or len(fitting) != 1:
-        raise InputError(f"{path} holds {len(found)} series: {listed}; choose one with --series UID")
+        raise InputError(f"{path} holds {len(found)} series: {listed}; choose one with `series` UID")
     note = f"of the {len(found)} series in {path} the one of modality {fitting[0].modality} is taken"
     return Series(fitting[0].uid, fitting[0].images, note)
 

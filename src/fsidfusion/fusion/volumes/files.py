@@ -169,7 +169,7 @@ def fuse_volume_files(
     if request.keep_patient:
         if not hasattr(base.header, "SeriesInstanceUID"):
             raise InputError(
-                f"{request.base.path} is no DICOM series and holds no patient data; leave out --keep-patient"
+                f"{request.base.path} is no DICOM series and holds no patient data; leave out `keep_patient`"
             )
         check_one_patient(base, other)
     labels = None if request.labels is None else read_labels(request.labels, base)
@@ -206,14 +206,14 @@ def _check_paths(request: Request) -> None:
         raise InputError(f"output {output} is no volume; give .nii, .nii.gz, or a folder for a DICOM series")
     if request.keep_patient and nifti:
         raise InputError(
-            f"output {output} is NIfTI, which holds no patient; give a folder, or leave out --keep-patient"
+            f"output {output} is NIfTI, which holds no patient; give a folder, or leave out `keep_patient`"
         )
     extra = ((request.views, ".png"), (request.report, ".html"), (request.transform, ".tfm"))
     for path, suffix in extra:
         if path is not None and path.suffix.lower() != suffix:
             raise InputError(f"{path} must end in {suffix}")
     if request.transform is not None and request.register is None:
-        raise InputError(f"--transform {request.transform} is written by --register; give that too")
+        raise InputError(f"`transform` {request.transform} is written by `register`; give that too")
     sources = [request.base.path, request.other.path, *([request.labels] if request.labels else [])]
     if request.register not in (None, "rigid"):
         sources.append(Path(request.register))
@@ -226,7 +226,7 @@ def _check_paths(request: Request) -> None:
         if path.is_file() and path is output and not nifti:
             raise InputError(f"output {path} is a file; give a folder for a DICOM series, or .nii or .nii.gz")
         if path.exists() and not request.overwrite and not (path.is_dir() and not any(path.iterdir())):
-            raise InputError(f"{path} exists; give another name, or --overwrite")
+            raise InputError(f"{path} exists; give another name, or `overwrite`")
     if output.is_dir():
         check_replaceable(output)
 

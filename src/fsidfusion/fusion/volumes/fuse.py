@@ -91,26 +91,26 @@ def check_options(base: Modality, modality: Modality, options: Options) -> None:
         if window is not None:
             parse_window(window)
     if base not in ("mri", "ct"):
-        raise InputError(f"the base is {base.upper()}, expected an MRI or a CT; give --mri or --ct too")
+        raise InputError(f"the base is {base.upper()}, expected an MRI or a CT; give `mri` or `ct` too")
     if options.window in WINDOWS and modality != "ct":
         raise InputError(
-            f"the window {options.window} is for CT, given {modality.upper()}; give --window=LOW..HIGH"
+            f"the window {options.window} is for CT, given {modality.upper()}; give `window`=LOW..HIGH"
         )
     if options.colormap is not None and modality not in UPTAKE:
         raise InputError(
-            f"a colour map is for PET, SPECT and dose, given {modality.upper()}; leave out --colormap"
+            f"a colour map is for PET, SPECT and dose, given {modality.upper()}; leave out `colormap`"
         )
     if options.colormap is not None:
         color_table(options.colormap)
     if options.unit is not None and (options.unit.upper() not in ("SUV", SUV.upper()) or modality != "pet"):
         raise InputError(
-            f"the unit {options.unit} is not known for {modality.upper()}; --unit SUV is for PET"
+            f"the unit {options.unit} is not known for {modality.upper()}; `unit` SUV is for PET"
         )
     if options.style not in get_args(Style):
         raise InputError(f"style {options.style!r} is unknown; choose one of {', '.join(get_args(Style))}")
     coloured = modality in UPTAKE and options.colormap != "gray" and not options.gray
     if options.bits == 16 and coloured:
-        raise InputError("a volume in colour has 8 bits; give --colormap gray for one of 16, or --bits 8")
+        raise InputError("a volume in colour has 8 bits; give `colormap` gray for one of 16, or `bits` 8")
 
 
 def fuse_volumes(
@@ -157,7 +157,7 @@ def fuse_volumes(
                 f"{volume.name} holds RGB colours, expected the values of the {kind.upper()}; give those"
             )
     if other.is_rgb and (options.colormap is not None or options.window is not None):
-        raise InputError(f"{other.name} holds RGB colours already; leave out --colormap and --window")
+        raise InputError(f"{other.name} holds RGB colours already; leave out `colormap` and `window`")
     share = overlap(base, other)
     if options.unit is not None:
         other = to_suv(other)
@@ -176,7 +176,7 @@ def fuse_volumes(
     if level is not None and not theirs.any():
         raise InputError(
             f"{other.name} shows nothing on the grid of {base.name} in {level}; check that they show one"
-            " patient, or give --window=LOW..HIGH"
+            " patient, or give `window`=LOW..HIGH"
         )
     colormap = (options.colormap or "hot") if modality in UPTAKE and not other.is_rgb else None
     colormap = None if colormap == "gray" or options.gray else colormap
@@ -306,7 +306,7 @@ def _notes(base: Volume, other: Volume, modality: Modality, options: Options, sh
     if options.window in WINDOWS and not is_hounsfield(other):
         notes.append(
             f"{other.name} holds {other.voxels.min():g}..{other.voxels.max():g}, which does not look like"
-            f" Hounsfield units, for which the window {options.window} is meant; --window=LOW..HIGH takes its"
+            f" Hounsfield units, for which the window {options.window} is meant; `window`=LOW..HIGH takes its"
             " own"
         )
     return notes

@@ -32,7 +32,7 @@ def cross_check(base: Volume, other: Volume, base_modality: Modality, modality: 
     if len(frames) > 1:
         notes.append(
             "the two series have different frames of reference, and nothing is registered: look whether they"
-            " lie on each other (--register)"
+            " lie on each other (`register`)"
         )
     return notes
 
@@ -57,7 +57,7 @@ def check_one_patient(base: Volume, other: Volume) -> None:
     if differing:
         raise InputError(
             f"{base.name} and {other.name} are of two patients by their headers ({', '.join(differing)}"
-            " differ); --keep-patient is refused: leave it out, or correct the headers"
+            " differ); `keep_patient` is refused: leave it out, or correct the headers"
         )
 
 

@@ -66,7 +66,7 @@ def read_itk(path: Path, frame: str | None = None) -> Volume:
     if dimension == 4:
         array, notes = _frame(path, array, frame)
     elif frame not in (None, "1", "mean"):
-        raise InputError(f"--frame {frame} is given, but {path} holds one volume; leave it out")
+        raise InputError(f"`frame` {frame} is given, but {path} holds one volume; leave it out")
     order = (2, 1, 0, 3)[: array.ndim]
     voxels = np.ascontiguousarray(array.transpose(order), None if parts == 3 else np.float32)
     affine = np.eye(4)
@@ -123,5 +123,5 @@ def _frame(path: Path, array: Any, frame: str | None) -> tuple[Any, list[str]]:
         return array.mean(axis=0, dtype=np.float32), [f"{path} is the mean of {count} volumes"]
     number = (1 if count == 1 else 0) if frame is None else int(frame) if frame.isdigit() else 0
     if not 1 <= number <= count:
-        raise InputError(f"{path} holds {count} volumes; take one with --frame 1..{count}, or --frame mean")
+        raise InputError(f"{path} holds {count} volumes; take one with `frame` 1..{count}, or `frame` mean")
     return array[number - 1], []

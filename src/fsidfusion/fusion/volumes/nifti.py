@@ -106,14 +106,14 @@ def _frames(path: Path, shape: tuple[int, ...], frame: str | None) -> list[tuple
     if frame is None and count > 1:
         raise InputError(
             f"{path} has the shape {'x'.join(map(str, shape))}, which is {count} volumes; take one with"
-            f" --frame 1..{count}, or --frame mean"
+            f" `frame` 1..{count}, or `frame` mean"
         )
     numbers = range(1, count + 1) if frame == "mean" else [1]
     if frame not in (None, "mean"):
         numbers = [int(frame) if frame.isdigit() else 0]
     if not 1 <= numbers[0] <= count:
         raise InputError(
-            f"--frame {frame} is none of the {count} volumes of {path}; give 1..{count}, or mean"
+            f"`frame` {frame} is none of the {count} volumes of {path}; give 1..{count}, or mean"
         )
     return [
         tuple(int(n) for n in np.unravel_index(number - 1, shape[3:] or (1,), "F"))[: len(shape) - 3]

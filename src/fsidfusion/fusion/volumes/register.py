@@ -73,7 +73,7 @@ def place(base: Volume, other: Volume, how: str) -> Registered:
     for volume in (base, other):
         if volume.is_rgb:
             raise InputError(
-                f"{volume.name} holds RGB colours, which cannot be registered; leave --register out"
+                f"{volume.name} holds RGB colours, which cannot be registered; leave `register` out"
             )
     before = score(base, other)
     if how != "rigid":
@@ -92,7 +92,7 @@ def place(base: Volume, other: Volume, how: str) -> Registered:
         raise InputError(
             f"{other.name} cannot be registered to {base.name}: normalised mutual information {after:.4f},"
             f" {before:.4f} as they lie, {chance:.4f} at random; check that they show one patient, or leave"
-            " out --register"
+            " out `register`"
         )
     return Registered(replace(other, affine=transform @ other.affine), transform, before, after, "rigid")
 
@@ -246,16 +246,16 @@ def _read(path: Path) -> Affine:
     """A rigid transform of ITK as (4, 4), from where the other volume lay to where it lies, RAS+."""
     sitk = simpleitk()
     if not path.is_file():
-        raise InputError(f"--register {path} does not exist; give rigid, or the .tfm file of a transform")
+        raise InputError(f"`register` {path} does not exist; give rigid, or the .tfm file of a transform")
     try:
         read: Any = sitk.ReadTransform(str(path))
         read = read if not isinstance(read, sitk.CompositeTransform) else read.GetBackTransform()
         points = np.vstack([np.zeros(3), np.eye(3)])
         moved = np.array([read.TransformPoint(point.tolist()) for point in points])
     except RuntimeError as error:
-        raise InputError(f"{path} is no transform of ITK; give one that --transform wrote") from error
+        raise InputError(f"{path} is no transform of ITK; give one that `transform` wrote") from error
     lps = np.eye(4)
     lps[:3, :3], lps[:3, 3] = (moved[1:] - moved[0]).T, moved[0]
     if np.abs(lps[:3, :3].T @ lps[:3, :3] - np.eye(3)).max() > 1e-6 or np.linalg.det(lps[:3, :3]) < 0:
-        raise InputError(f"{path} is no rigid transform; give one that --transform wrote")
+        raise InputError(f"{path} is no rigid transform; give one that `transform` wrote")
     return np.asarray(_FLIP @ np.linalg.inv(lps) @ _FLIP, np.float64)

@@ -55,7 +55,7 @@ def write_series(
     source = grid.header if hasattr(grid.header, "SeriesInstanceUID") else None
     if keep_patient and source is None:
         raise InputError(
-            f"{grid.name} is no DICOM series and holds no patient data; leave out --keep-patient"
+            f"{grid.name} is no DICOM series and holds no patient data; leave out `keep_patient`"
         )
     affine = grid.affine
     if source is None:

@@ -85,7 +85,7 @@ def find_pairs(root: Path) -> tuple[list[Pair], list[Outcome]]:
         InputError: no folder, or nothing in it.
     """
     if not root.is_dir():
-        raise InputError(f"--studies {root} is no folder; give one that holds a folder for each patient")
+        raise InputError(f"`studies` {root} is no folder; give one that holds a folder for each patient")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     loose = any(path.is_file() and not path.name.startswith(".") for path in root.iterdir())
     pairs: list[Pair] = []
@@ -104,7 +104,7 @@ def find_pairs(root: Path) -> tuple[list[Pair], list[Outcome]]:
                 message = f"no pair: found {have}, expected MRI or CT and another modality"
                 failed.append(Outcome(patient, "", "failed", None, (message,)))
     if not pairs and not failed:
-        raise InputError(f"--studies {root} holds no volumes; give a folder that holds one for each patient")
+        raise InputError(f"`studies` {root} holds no volumes; give a folder that holds one for each patient")
     return pairs, failed
 
 

@@ -27,11 +27,11 @@ def to_suv(volume: Volume) -> Volume:
         return volume
     if not hasattr(header, "SeriesInstanceUID"):
         raise InputError(
-            f"{volume.name} is no DICOM series, so its header holds no dose for --unit SUV; leave it out"
+            f"{volume.name} is no DICOM series, so its header holds no dose for `unit` SUV; leave it out"
         )
     if volume.unit != "Bq/ml":
         raise InputError(
-            f"{volume.name} is in {header.get('Units') or 'no unit'}, expected BQML for --unit SUV; leave it"
+            f"{volume.name} is in {header.get('Units') or 'no unit'}, expected BQML for `unit` SUV; leave it"
             " out"
         )
     factor = _factor(volume.name, header)
@@ -57,7 +57,7 @@ def _factor(name: str, header: "Dataset") -> float:
         values["Series Time"] = started
     missing = [label for label, value in values.items() if not value]
     if missing:
-        raise InputError(f"{name} states no {', no '.join(missing)}; --unit SUV needs it: leave it out")
+        raise InputError(f"{name} states no {', no '.join(missing)}; `unit` SUV needs it: leave it out")
     dose = float(values["Radionuclide Total Dose"])
     weight = 1000 * float(values["Patient's Weight"])
     if injected is not None and started is not None:
@@ -66,11 +66,11 @@ def _factor(name: str, header: "Dataset") -> float:
             waited += 86400
         if not 0 <= waited < 86400:
             raise InputError(
-                f"{name} was injected {waited / 3600:.1f} h before the scan; leave out --unit SUV"
+                f"{name} was injected {waited / 3600:.1f} h before the scan; leave out `unit` SUV"
             )
         dose *= math.exp2(-waited / float(values["Radionuclide Half Life"]))
     if not (dose > 0 and weight > 0):
-        raise InputError(f"{name} states a dose or a weight that is not positive; leave out --unit SUV")
+        raise InputError(f"{name} states a dose or a weight that is not positive; leave out `unit` SUV")
     return weight / dose
 
 

@@ -63,8 +63,8 @@ def parse_window(window: str) -> tuple[float, float]:
         low, high = 0.0, -1.0
     if not (np.isfinite([low, high]).all() and low < high):
         raise InputError(
-            f"window {window!r} is unknown; give brain, bone, LOW..HIGH such as --window=0..8, or width and"
-            " level such as --window 400,40"
+            f"window {window!r} is unknown; give brain, bone, LOW..HIGH such as `window`=0..8, or width and"
+            " level such as `window` 400,40"
         )
     return low, high
 
@@ -86,7 +86,7 @@ def choose_level(volume: Volume, modality: Modality, window: str | None = None) 
         if most <= low or least >= high:
             raise InputError(
                 f"the window {window} shows {low:g}..{high:g}, but {volume.name} holds {least:g}..{most:g};"
-                " give --window LOW..HIGH in its own units, or leave it out"
+                " give `window` LOW..HIGH in its own units, or leave it out"
             )
         level = Level(low, high, unit, f"window {window}" if window in WINDOWS else "as asked")
         return level, [] if modality == "ct" else _clipped(volume, level)
@@ -104,7 +104,7 @@ def choose_level(volume: Volume, modality: Modality, window: str | None = None) 
     if 0 < high * FAR < top:
         notes.append(
             f"the {modality.upper()} is shown from 0 to its peak {number(top)}, {top / high:.0f} times the"
-            f" {HIGH_PERCENTILE} % percentile; --window=0..{number(high)} shows more of the rest"
+            f" {HIGH_PERCENTILE} % percentile; `window`=0..{number(high)} shows more of the rest"
         )
     if most > 1.5 * top:
         notes.append(

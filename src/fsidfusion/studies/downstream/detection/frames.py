@@ -101,7 +101,7 @@ def open_detection_set(
         train, test = sides
         split = f"the folders {names[0]} and {names[1]}"
         if train.classes != test.classes:
-            raise InputError(f"{root}: {names[0]} and {names[1]} name different classes; give --classes")
+            raise InputError(f"{root}: {names[0]} and {names[1]} name different classes; give `classes`")
         shared = {pair.name for pair in train.pairs} & {pair.name for pair in test.pairs}
         if shared:
             raise InputError(
@@ -115,7 +115,7 @@ def open_detection_set(
     bad = tuple(dict.fromkeys(bad for side in (train, test) for found in side.labels for bad in found.bad))
     if bad and bad_labels == "refuse":
         more = f" ({len(bad)} bad labels in all)" if len(bad) > 1 else ""
-        raise InputError(f"{bad[0]}{more}; correct it, or leave it out with --bad-labels skip")
+        raise InputError(f"{bad[0]}{more}; correct it, or leave it out with `bad_labels` skip")
     if part == "validation":
         held = {pair.name for pair in train.pairs[::VALIDATION_EVERY]}
         train, test = train.only(lambda name: name not in held), train.only(held.__contains__)
@@ -181,5 +181,5 @@ def _labels_place(root: Path, split: str, given: Path | None) -> Path:
     places = [*folders, *listings, root / "annotations.json", root / "labels.json"]
     found = next((place for place in places if place.exists()), None)
     if found is None:
-        raise InputError(f"{root} has no labels: expected labels/*.txt or annotations.json, or give --labels")
+        raise InputError(f"{root} has no labels: expected labels/*.txt or annotations.json, or give `labels`")
     return found

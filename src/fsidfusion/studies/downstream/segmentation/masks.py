@@ -106,7 +106,7 @@ def open_labelled(
         on_mask()
     if bad and on_bad == "refuse":
         raise InputError(
-            f"{bad[0]}; {count_bad(bad)} of {len(found.pairs)} pairs: mend them, or --bad-labels skip"
+            f"{bad[0]}; {count_bad(bad)} of {len(found.pairs)} pairs: mend them, or `bad_labels` skip"
         )
     if not pairs:
         raise InputError(f"no pair of {root / split} has a usable mask; the first: {bad[0]}")
