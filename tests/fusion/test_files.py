@@ -232,7 +232,7 @@ def test_raw_counts_are_noticed_and_go_through_a_gain(tmp_path, fuser):
     write_picture(tmp_path / "vis.png", Picture(image(40, 50, 3) // 4))
     pairs = [Pair("a", tmp_path / "ir.png", tmp_path / "vis.png")]
     (dull,) = fuse_pairs(fuser, pairs, [tmp_path / "a.png"], Plan(thermal=Thermal(agc="off")))
-    assert "--agc linear" in dull.message
+    assert "`agc` linear" in dull.message
     (automatic,) = fuse_pairs(fuser, pairs, [tmp_path / "b.png"])
     assert "plateau" in automatic.message
     (linear,) = fuse_pairs(fuser, pairs, [tmp_path / "c.png"], Plan(thermal=Thermal(agc="linear")))
@@ -246,7 +246,7 @@ def test_raw_counts_of_the_visible_place_go_through_a_gain_on_request(tmp_path, 
     write_picture(tmp_path / "vis.png", Picture(image(40, 50, 3, dtype=np.uint16) // 20))
     pairs = [Pair("a", tmp_path / "ir.png", tmp_path / "vis.png")]
     (dull,) = fuse_pairs(fuser, pairs, [tmp_path / "a.png"])
-    assert "--agc-vis linear" in dull.message
+    assert "`agc_visible` linear" in dull.message
     (bright,) = fuse_pairs(fuser, pairs, [tmp_path / "b.png"], Plan(agc_visible="linear"))
     assert bright.message == ""
     assert read_picture(dull.output).pixels.mean() < read_picture(bright.output).pixels.mean()

@@ -144,9 +144,9 @@ def test_raw_counts_have_a_gain_but_no_temperature(tmp_path):
     off = read_thermal(path, Thermal(agc="off"))
     np.testing.assert_array_equal(off.picture.pixels, counts)
     for thermal, temperature, option in (
-        (Thermal(agc="window:20..40C"), False, "--agc window:20..40C"),
-        (Thermal(highlight="35C"), False, "--highlight 35C"),
-        (Thermal(), True, "--temperature"),
+        (Thermal(agc="window:20..40C"), False, "`agc` window:20..40C"),
+        (Thermal(highlight="35C"), False, "`highlight` 35C"),
+        (Thermal(), True, "`temperature`"),
     ):
         with pytest.raises(FusionError, match=f"no temperatures.*{option}.*`unit`"):
             read_thermal(path, thermal, temperature=temperature)

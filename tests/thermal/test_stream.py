@@ -131,8 +131,8 @@ def test_percent_is_steady_while_a_hot_object_comes():
 def test_what_does_not_fit_the_frames_is_named():
     counts = (7000 + 100 * warm_scene()).astype(np.uint16)
     for thermal, words in (
-        (Thermal(agc="window:20..40C"), "cam 0 holds no temperatures.*--agc"),
-        (Thermal(highlight="35C"), "cam 0 holds no temperatures.*--highlight"),
+        (Thermal(agc="window:20..40C"), "cam 0 holds no temperatures.*`agc`"),
+        (Thermal(highlight="35C"), "cam 0 holds no temperatures.*`highlight`"),
         (Thermal(agc="window:1..2"), "cam 0: window"),
     ):
         with pytest.raises(FusionError, match=words):

@@ -200,7 +200,7 @@ def test_mixed_series_are_listed(mixed):
         read_series(mixed)
     assert str(caught.value) == (
         f"{mixed} holds 2 series: 1.2.3.111 (number 3, MR t1, 4 files);"
-        " 1.2.3.222 (number 8, CT bone, 3 files); choose one with --series UID"
+        " 1.2.3.222 (number 8, CT bone, 3 files); choose one with `series` UID"
     )
 
 

@@ -56,7 +56,7 @@ def test_when_it_was_injected(tmp_path, tags, agent, hours):
 @pytest.mark.parametrize(
     ("tags", "agent", "message"),
     [
-        ({"PatientWeight": None}, AGENT, "states no Patient's Weight; --unit SUV needs it"),
+        ({"PatientWeight": None}, AGENT, "states no Patient's Weight; `unit` SUV needs it"),
         (
             {},
             None,

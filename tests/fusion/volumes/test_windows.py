@@ -55,7 +55,7 @@ def test_uptake_begins_at_zero_and_tells_hot_lesions_apart(modality):
     assert [float(shown[place].max()) for place in places] == [0.25, 0.5, 1.0]
     assert shown[15, 5, 5] == 0.125
     assert notes == [
-        f"the {modality.upper()} is shown from 0 to its peak 8, 4 times the 99.5 % percentile; --window=0..2"
+        f"the {modality.upper()} is shown from 0 to its peak 8, 4 times the 99.5 % percentile; `window`=0..2"
         " shows more of the rest"
     ]
 
