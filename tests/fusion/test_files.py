@@ -191,8 +191,8 @@ def test_what_is_in_flight_is_bounded(tmp_path, monkeypatch):
             most[0] = max(most[0], len(held))
         return read_picture(path, *args)
 
-    def write(path, picture):
-        note = write_picture(path, picture)
+    def write(path, picture, *how):
+        note = write_picture(path, picture, *how)
         with lock:
             held.discard(path.stem)
         return note

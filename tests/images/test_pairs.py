@@ -108,10 +108,10 @@ def test_layouts_of_the_named_sets(tmp_path):
     touch(tmp_path / "MSRS/test", "ir/2.png", "vi/2.png")
     touch(tmp_path / "MRI_PET", "MRI/11.png", "PET/11.png")
     msrs = open_set(tmp_path / "MSRS", "train")
-    assert (msrs.name, msrs.colour, msrs.pairs[0].labels.name) == ("MSRS/train", "visible", "1.png")
+    assert (msrs.name, msrs.task, msrs.pairs[0].labels.name) == ("MSRS/train", "thermal", "1.png")
     assert open_set(tmp_path / "MSRS", "test").pairs[0].labels is None
     pet = open_set(tmp_path / "MRI_PET")
-    assert (pet.name, pet.colour) == ("MRI_PET", "infrared")
+    assert (pet.name, pet.task) == ("MRI_PET", "medical")
     assert pet.pairs[0].infrared.parent.name == "PET"
     assert [found.name for found in find_sets(tmp_path)] == ["MRI_PET", "MSRS/test", "MSRS/train"]
 
@@ -134,8 +134,8 @@ def test_public_layouts_of_roadscene_llvip_and_the_harvard_sets(tmp_path):
     assert (pair.infrared.parent.name, pair.visible.parent.name) == ("cropinfrared", "crop_LR_visible")
     harvard = touch(tmp_path / "Harvard", "CT-MRI/CT/1.png", "CT-MRI/MRI/1.png", "PET-MRI/PET/2.png")
     touch(harvard, "PET-MRI/MRI/2.png", "SPECT-MRI/SPECT/3.png", "SPECT-MRI/MRI/3.png")
-    assert [(found.name, found.colour) for found in find_sets(harvard)] == [
-        (name, "infrared") for name in ("CT-MRI", "PET-MRI", "SPECT-MRI")
+    assert [(found.name, found.task) for found in find_sets(harvard)] == [
+        (name, "medical") for name in ("CT-MRI", "PET-MRI", "SPECT-MRI")
     ]
     llvip = touch(tmp_path / "LLVIP", "infrared/train/1.jpg", "visible/train/1.jpg")
     touch(llvip, "infrared/test/2.jpg", "visible/test/2.jpg")
@@ -204,5 +204,5 @@ def test_the_real_sets(data_root):
     detect = open_set(data_root / "detect/msrs")
     assert len(detect.pairs) == 361
     assert all(pair.labels is not None and pair.labels.stem == pair.name for pair in detect.pairs)
-    assert open_set(data_root / "train/PET-MRI").colour == "infrared"
+    assert open_set(data_root / "train/PET-MRI").task == "medical"
     assert len(open_set(data_root / "misaligned").pairs) == 12

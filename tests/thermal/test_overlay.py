@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from fsidfusion.images.files import Picture, write_picture
-from fsidfusion.thermal.overlay import find_overlay
+from fsidfusion.thermal.overlay import find_gray_bar, find_overlay
 from fsidfusion.thermal.palettes import colour
 from fsidfusion.thermal.reading import Thermal, read_thermal
 
@@ -42,3 +42,26 @@ def test_text_and_logo_are_found_and_no_heat(levels, tmp_path):
     np.testing.assert_array_equal(reading.scene.known, ~found)
     kept = read_thermal(tmp_path / "a.png", Thermal(palette="none"))
     assert kept.scene.known is None
+
+
+@pytest.mark.parametrize("black_is_hot", [False, True])
+def test_a_gray_bar_tells_whether_black_is_hot(levels, tmp_path, black_is_hot):
+    drawn = 255 - levels if black_is_hot else levels.copy()
+    ramp = np.linspace(255, 0, 160).astype(np.uint8)
+    drawn[40:200, 300:308] = (255 - ramp if black_is_hot else ramp)[:, None]
+    assert find_gray_bar(drawn).black_is_hot == black_is_hot
+    write_picture(tmp_path / "a.png", Picture(drawn))
+    reading = read_thermal(tmp_path / "a.png")
+    assert ("black is hot" in reading.note) == black_is_hot
+    np.testing.assert_array_equal(reading.picture.pixels[:, :280], levels[:, :280])
+    assert not reading.scene.known[45:195, 302:306].any()
+    assert reading.scene.known[:, :280].all()
+    kept = read_thermal(tmp_path / "a.png", Thermal(palette="white-hot"))
+    np.testing.assert_array_equal(kept.picture.pixels, drawn)
+    assert kept.scene.known is None
+
+
+def test_gradients_of_scenes_are_no_bars(levels):
+    assert find_gray_bar(levels) is None
+    sky = np.repeat(np.linspace(0, 255, 240).astype(np.uint8)[:, None], 320, 1)
+    assert find_gray_bar(sky) is None

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -117,6 +118,21 @@ def test_black_and_white_that_are_exchanged_are_turned_back():
     for levels in shown:
         np.testing.assert_array_equal(levels, LEVELS)
     assert "from 0.1 s on black and white are exchanged" in note
+
+
+def test_a_colour_bar_of_a_gray_video_tells_its_polarity():
+    noise = np.random.default_rng(0).normal(0, 1, (240, 320)).astype(np.float32)
+    scene = cv2.GaussianBlur(noise, (0, 0), 15)
+    scene = ((scene - scene.min()) / np.ptp(scene) * 170 + 20).astype(np.uint8)
+    frame = 255 - scene
+    frame[40:200, 300:308] = np.linspace(0, 255, 160).astype(np.uint8)[:, None]  # black at its top
+    for pixels in (frame, np.repeat(frame[..., None], 3, axis=2)):
+        stream = ThermalStream(Thermal(), "ir")
+        for index in range(3):
+            shown = stream(pixels, index / 25)[0]
+            np.testing.assert_array_equal(shown[:, :290], scene[:, :290])
+            assert not stream.known[60:180, 302:306].any()
+        assert "black is hot by it" in stream.note
 
 
 def test_percent_is_steady_while_a_hot_object_comes():

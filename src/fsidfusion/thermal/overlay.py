@@ -4,6 +4,7 @@ Text is a row of thin figures of one height in white, or in the colour of the pa
 of the picture; a bar is a strip at an edge along which the levels run evenly through most of the palette.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -20,6 +21,7 @@ _FIGURES = 3  # of a word, at least
 _BAR_LENGTH, _BAR_WIDTH = 0.22, 0.12  # of a side: the least length and the largest width
 _BAR_SPAN = 150  # levels through which a bar runs, at least
 _BAR_BEND = 26.0  # levels by which it may leave an even run
+_GRAY_SPAN, _GRAY_BEND, _GRAY_ALIKE = 215, 12.0, 4.0  # levels: of a gray bar, which a scene may look like
 _BAR_LINES = 3  # side by side that run alike
 
 
@@ -33,6 +35,65 @@ def find_overlay(levels: NDArray[np.uint8], rgb: NDArray[np.uint8]) -> Mask | No
     bar = _bars(levels)
     found = _text(rgb) | bar
     return found if found.any() else None
+
+
+@dataclass(frozen=True)
+class GrayBar:
+    """A gray colour bar at the side of a picture."""
+
+    mask: Mask  # of it and of what is written near the edges
+    black_is_hot: bool  # it is black at its top, where cameras draw what is hottest
+
+
+def find_gray_bar(levels: NDArray[np.uint8]) -> GrayBar | None:
+    """A bar at the left or right edge of a gray picture (H, W); None where there is no such, strictly told.
+
+    From black to white or back, even to a few levels, alike across its width, and unlike what is beside it.
+    """
+    height, width = levels.shape
+    rim = max(_BAR_LINES, round(_RIM * width))
+    for begin, end in ((0, rim), (width - rim, width)):
+        likely = _like_bars(levels[:, begin:end])
+        column = begin
+        while column < end:
+            if not likely[column - begin]:
+                column += 1
+                continue
+            run = _even_run(levels[:, column], round(_BAR_LENGTH * height))
+            last = column + 1
+            while run and last < end and _same_column(levels, column, last, run):
+                last += 1
+            if run and _is_gray_bar(levels[run[0] : run[1], column:last], width):
+                mask = np.zeros(levels.shape, bool)
+                mask[max(0, run[0] - 2) : run[1] + 2, max(0, column - 2) : last + 2] = True
+                mask |= _text(np.repeat(levels[..., None], 3, axis=2))
+                ramp = levels[run[0] : run[1], column:last].mean(1)
+                return GrayBar(mask, bool(ramp[: len(ramp) // 4].mean() < ramp[-len(ramp) // 4 :].mean()))
+            column = max(last, column + 1)
+    return None
+
+
+def _like_bars(part: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which columns are, for as long as a bar is, alike the one after the next, and hold black and white."""
+    height, width = part.shape
+    apart = np.full((height, width), 255, np.uint8)
+    apart[:, : -(_BAR_LINES - 1)] = cv2.absdiff(part[:, : -(_BAR_LINES - 1)], part[:, _BAR_LINES - 1 :])
+    alike = (apart <= 3 * _GRAY_ALIKE).astype(np.uint8)
+    long = cv2.erode(alike, np.ones((round(_BAR_LENGTH * height), 1), np.uint8), borderValue=0)
+    return long.any(0) & (part.max(0).astype(int) - part.min(0) > _GRAY_SPAN)
+
+
+def _same_column(levels: NDArray[np.uint8], first: int, other: int, run: tuple[int, int]) -> bool:
+    apart = levels[run[0] : run[1], first].astype(int) - levels[run[0] : run[1], other]
+    return float(np.abs(apart).mean()) < _GRAY_ALIKE
+
+
+def _is_gray_bar(part: NDArray[np.uint8], width: int) -> bool:
+    if not _BAR_LINES <= part.shape[1] <= max(_BAR_LINES, _BAR_WIDTH * width / 2):
+        return False
+    ramp = part.astype(np.float64).mean(1)
+    even = np.linspace(ramp[0], ramp[-1], len(ramp))
+    return float(abs(ramp[-1] - ramp[0])) > _GRAY_SPAN and float(np.abs(ramp - even).max()) < _GRAY_BEND
 
 
 def _bars(levels: NDArray[np.uint8]) -> Mask:

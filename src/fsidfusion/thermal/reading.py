@@ -15,7 +15,7 @@ from fsidfusion.thermal import palettes
 from fsidfusion.thermal.gain import Gain, Levels, apply_gain, apply_mapping, find_mapping, is_raw, parse_gain
 from fsidfusion.thermal.geometry import Flip, Geometry, Turn
 from fsidfusion.thermal.highlight import Threshold, parse_threshold
-from fsidfusion.thermal.overlay import find_overlay
+from fsidfusion.thermal.overlay import find_gray_bar, find_overlay
 from fsidfusion.thermal.palettes import Match
 from fsidfusion.thermal.radiometric import Kind, find_kind, read_embedded, read_fff, read_measurement
 from fsidfusion.thermal.temperature import Celsius, Unit, guess_unit, to_celsius
@@ -285,8 +285,15 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str, validity: Validity | 
     notes = []
     gray = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
     if gray.dtype == np.uint8:
-        shown = ~pixels if thermal.palette == "black-hot" else pixels
-        return Scene(shown, to_celsius(gray, thermal.unit))
+        bar = find_gray_bar(gray) if thermal.palette == "auto" else None
+        turned = thermal.palette == "black-hot" or (bar is not None and bar.black_is_hot)
+        shown = ~pixels if turned else pixels
+        if bar is None:
+            return Scene(shown, to_celsius(gray, thermal.unit))
+        note = "a colour bar and text drawn over it were not taken for heat"
+        if bar.black_is_hot:
+            note = f"by its colour bar black is hot, and was turned (--palette white-hot: not); {note}"
+        return Scene(shown, to_celsius(gray, thermal.unit), note, Validity(bar.mask))
     if gray.dtype == np.uint16 and is_swapped(gray):
         gray = gray.byteswap()
         validity = None

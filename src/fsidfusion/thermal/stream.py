@@ -17,6 +17,7 @@ from fsidfusion.images.pixels import Luma, Pixels, quantise
 from fsidfusion.thermal import palettes
 from fsidfusion.thermal.gain import Gain, Levels, SteadyGain
 from fsidfusion.thermal.highlight import Threshold
+from fsidfusion.thermal.overlay import GrayBar, find_gray_bar
 from fsidfusion.thermal.palettes import Match
 from fsidfusion.thermal.radiometric import find_kind
 from fsidfusion.thermal.reading import (
@@ -65,6 +66,8 @@ class ThermalStream:
         self._palette: _Palette | None = None
         self._before: Luma | None = None  # a small picture of the gray frame before
         self._is_turned = False  # black is hot
+        self._bar: GrayBar | None = None  # drawn over gray frames
+        self._looked = -1e9  # seconds at which it was looked for
         self._unlike = 0  # frames in a row that do not fit
         self._empty = 0
         self._notes: dict[str, None] = {}
@@ -124,9 +127,11 @@ class ThermalStream:
             return replace(scene, note="")
         if pixels.ndim == 3 and pixels.dtype == np.uint8 and self._asked.palette != "none":
             return self._without_colours(pixels, seconds)
-        if pixels.dtype == np.uint8 and self._asked.palette == "auto":
-            pixels = self._of_one_polarity(pixels, seconds)
         thermal = self._thermal
+        if pixels.dtype == np.uint8 and self._asked.palette == "auto" and pixels.ndim == 2:
+            gray = self._gray(pixels, seconds)
+            scene = interpret(gray.levels, replace(thermal, palette="none"), self._name)
+            return replace(scene, validity=gray.validity)
         if pixels.dtype == np.uint16 and thermal.unit == "auto":
             thermal = replace(thermal, unit=guess_unit(pixels, validity))  # kept once it is settled
         scene = interpret(pixels, thermal, self._name, validity)
@@ -139,7 +144,9 @@ class ThermalStream:
         coloured = palettes.is_coloured(pixels)
         if not coloured and (self._palette is None or not self._palette.coloured):
             self._palette = self._palette or _Palette(None, False)
-            levels = self._of_one_polarity(palettes.luma_levels(pixels), seconds)
+            levels = palettes.luma_levels(pixels)
+            if self._asked.palette == "auto":
+                return self._gray(levels, seconds)
             return Scene(~levels if self._asked.palette == "black-hot" else levels)
         if self._asked.unit not in ("auto", "counts"):
             raise InputError(f"{self._name} is in colour, and holds no {self._asked.unit}; leave `unit` out")
@@ -159,7 +166,7 @@ class ThermalStream:
         assert self._palette is not None
         palette = self._palette
         if palette.match is None and not palette.coloured:
-            return Scene(palettes.luma_levels(pixels))
+            return self._gray(palettes.luma_levels(pixels), seconds)
         if palette.match is None:
             scene = without_match(pixels, None)
         elif seconds - palette.looked >= _OVERLAY_SECONDS:
@@ -180,10 +187,21 @@ class ThermalStream:
             return not self._palette.coloured or _fit(pixels, self._palette.match) >= _FITS_GRAY
         return self._palette.coloured and _fit(pixels, self._palette.match) >= _FITS
 
+    def _gray(self, levels: Pixels, seconds: float) -> Scene:
+        """Gray 8-bit levels (H, W) with white for hot, as far as a colour bar and the frame before tell."""
+        if seconds - self._looked >= _OVERLAY_SECONDS:
+            bar, self._looked = find_gray_bar(levels), seconds
+            self._bar = bar
+            if bar is not None:
+                if bar.black_is_hot != self._is_turned:
+                    self._is_turned, self._before = bar.black_is_hot, None
+                hot = "black is hot by it, and was turned; " if bar.black_is_hot else ""
+                self._say(f"a colour bar was drawn over the frames: {hot}it was not taken for heat")
+        levels = self._of_one_polarity(levels, seconds)
+        return Scene(levels, validity=Validity(None if self._bar is None else self._bar.mask))
+
     def _of_one_polarity(self, levels: Pixels, seconds: float) -> Pixels:
         """Gray 8-bit levels, turned back where the camera's user exchanged black and white."""
-        if levels.ndim == 3:
-            return levels
         small = cv2.resize(levels, _SMALL, interpolation=cv2.INTER_AREA).astype(np.float32)
         small -= small.mean()
         before, spread = self._before, float(small.std())
