@@ -14,7 +14,7 @@ import pytest
 from fsidfusion.cli import main
 from fsidfusion.fusion.volumes.dicom import read_series
 from fsidfusion.images.files import Picture, read_picture, write_picture
-from volume_files import head, oblique, write_dicom_series, write_dose, write_nifti_file
+from volume_files import head, item, oblique, write_dicom_series, write_dose, write_nifti_file
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 MAXIMUM = ("--model", "maximum")
@@ -112,6 +112,25 @@ def test_a_window_in_the_unit_and_slices_as_acquired(pair, capsys):
     said = capsys.readouterr().out
     assert "24x28x20 voxels, axial slices" in said
     assert "MRI 0..900 (as asked)  CT -100..300 HU (as asked)" in said
+
+
+def test_a_window_in_suv(pair, capsys):
+    agent = item(
+        RadionuclideTotalDose=350e6, RadionuclideHalfLife=6586.2, RadiopharmaceuticalStartTime="090000"
+    )
+    tags = {"Modality": "PT", "Units": "BQML", "PatientWeight": 70, "DecayCorrection": "ADMIN"}
+    tags["RadiopharmaceuticalInformationSequence"] = [agent]
+    write_dicom_series(pair / "pet", head(affine=oblique(), high=20000), **tags)
+    line = ["fuse", "--mri", f"{pair}/mr", "--pet", f"{pair}/pet", "-o", f"{pair}/fused.nii", *MAXIMUM]
+    assert main([*line, "--window", "0..8", "--unit", "SUV"]) == 0
+    assert "PET 0..8 SUVbw (as asked)" in capsys.readouterr().out
+    assert b"PET 0..8 SUVbw" in bytes(nibabel.load(pair / "fused.nii").header["descrip"])
+
+
+def test_what_may_show_a_name_is_said(pair, capsys):
+    write_dicom_series(pair / "shot", head(affine=oblique()), Modality="CT", BurnedInAnnotation="YES")
+    assert fuse(pair, mri="mr", ct="shot", output="fused") == 0
+    assert "note: the pixels of shot may show a name, which the output says" in capsys.readouterr().err
 
 
 def test_a_folder_of_one_study_a_dose_and_outlines(pair, capsys):

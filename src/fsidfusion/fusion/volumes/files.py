@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.errors import InputError, MissingDependency, NotEnoughMemory
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.volumes.fuse import DESCRIPTION, Fused, Options, check_options, fuse_volumes
 from fsidfusion.fusion.volumes.grid import Axis, Volume, describe_grid
@@ -178,14 +178,34 @@ def fuse_volume_files(
         registered = place(base, other, request.register)
         other = replace(registered.volume, notes=(*other.notes, registered.describe()))
     fuser = None if options.style == "overlay" else load()
-    fused = fuse_volumes(
-        fuser, base, other, request.other.modality, options, report, request.base.modality, labels
-    )
+    try:
+        fused = fuse_volumes(
+            fuser, base, other, request.other.modality, options, report, request.base.modality, labels
+        )
+    except MemoryError as error:
+        size = "x".join(map(str, base.shape))
+        raise NotEnoughMemory(
+            f"{request.base.path} ({size} voxels) and {request.other.path} do not fit into memory together:"
+            " crop or resample the first, whose grid the result has, or take a larger machine"
+        ) from error
+    fused = replace(fused, notes=(*fused.notes, *_may_show_names(request, base, other)))
     _write(request, base, other, fused, registered)
     names = _names(request)
     levels = {names[0]: str(fused.base_level), names[1]: str(fused.level or "its own colours")}
     seconds = time.perf_counter() - start
     return Written(base.shape, base.spacing, fused.axis, fused.overlap, levels, seconds, fused.notes)
+
+
+def _may_show_names(request: Request, base: Volume, other: Volume) -> list[str]:
+    """A note where the pixels of a source may name the patient, for results that claim nothing of it else."""
+    from fsidfusion.fusion.volumes.nifti import is_nifti
+    from fsidfusion.fusion.volumes.secondary_capture import may_show_a_name
+
+    shown = [volume.name for volume in (base, other) if may_show_a_name(volume)]
+    if not shown:
+        return []
+    said = "" if is_nifti(request.output) else ", which the output says (Burned In Annotation YES)"
+    return [f"the pixels of {' and '.join(shown)} may show a name{said}: look before you pass the result on"]
 
 
 def _names(request: Request) -> tuple[str, str]:
