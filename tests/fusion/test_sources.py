@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import tifffile
 
 from fsidfusion.alignment.transform import Alignment
 from fsidfusion.errors import FusionError, InputError
@@ -420,3 +421,23 @@ def test_frames_alone_go_with_heat_and_an_alignment(tmp_path, visible):
     )
     assert summary.frames == 50
     assert 17 <= summary.alone <= 20
+
+
+def test_frames_that_show_nothing_move_no_range(tmp_path):
+    """The shutter is closed at first: from then on all is as if it had not been."""
+    random = np.random.default_rng(2)
+    scene = [np.rint(7000 + 60 * warm_scene((48, 64)) + random.normal(0, 3, (48, 64))) for _ in range(10)]
+    seen = [TEXTURE // 3 + 10] * 10
+    visible = write(tmp_path / "v.mkv", seen)
+    fused = []
+    for name in ("clean", "closed"):
+        for index, counts in enumerate(scene):
+            frame = np.full((48, 64), 8000) if name == "closed" and index < 3 else counts
+            folder = tmp_path / name
+            folder.mkdir(exist_ok=True)
+            tifffile.imwrite(folder / f"{index}.tif", frame.astype(np.uint16))
+        fuse_video(str(tmp_path / name), visible, tmp_path / f"{name}.mkv", fuser=Fuser("maximum"))
+        with av.open(str(tmp_path / f"{name}.mkv")) as container:
+            fused.append([f.to_ndarray(format="rgb24").astype(int) for f in container.decode(video=0)])
+    for clean, after in zip(fused[0][3:], fused[1][3:]):
+        assert np.abs(clean - after).mean() < 5

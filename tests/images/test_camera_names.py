@@ -1,7 +1,7 @@
 import pytest
 
 from fsidfusion.images.camera_names import nearest, pair_shots, shot_of
-from fsidfusion.images.pairs import match_pairs
+from fsidfusion.images.pairs import match_pairs, open_set
 
 
 def touch(folder, names):
@@ -49,6 +49,9 @@ def test_makers_pairs_in_two_folders_or_in_one(tmp_path, thermal, visible):
     matches = match_pairs([together], [together])
     assert names_of(matches) == [(thermal, visible)]
     assert matches.alone == ()
+    assert [(pair.infrared.name, pair.visible.name) for pair in open_set(together).pairs] == [
+        (thermal, visible)
+    ]
 
 
 def test_names_of_no_camera_are_left_to_their_stems(tmp_path):

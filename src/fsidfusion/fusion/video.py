@@ -86,6 +86,7 @@ class Flow:
         self.thermal = ThermalStream(plan.infrared, name)
         self.alignment = AlignmentStream(plan.align)
         self._range = SmoothRange(lambda fused: find_range(fused, range_mode))
+        self._range_alone = SmoothRange(lambda fused: find_range(fused, range_mode))
         self._heat_range = SmoothRange(heat_range)
 
     @property
@@ -134,10 +135,14 @@ class Flow:
     def range(self, fusion: Fusion) -> Range:
         """The output range, smoothed."""
         assert fusion.luma is not None
-        return self._range(fusion.luma, fusion.seconds)
+        is_alone = fusion.is_alone or (fusion.known is not None and not fusion.known.any())
+        smooth = self._range_alone if is_alone else self._range  # two kinds of picture, each steady
+        return smooth(fusion.luma, fusion.seconds)
 
     def heat_range(self, contrast: Luma, weight: Luma | None, seconds: float) -> Range:
         """The levels of heat, smoothed."""
+        if weight is not None and not weight.any():  # nothing glows, and nothing is learnt
+            return heat_range(contrast, weight)
         return self._heat_range(contrast, seconds, weight)
 
     def learnt(self, frames: Iterator[Fusion]) -> Iterator[Fusion]:

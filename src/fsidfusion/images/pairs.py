@@ -189,7 +189,7 @@ def open_set(folder: str | Path, split: Split | None = None) -> PairSet:
         raise InputError(f"{root} is not a folder; expected a set of pairs such as one that holds ir and vi")
     sets = _sets_in(root / split if split and (root / split).is_dir() else root)
     sets = [found for found in sets if split in (None, found.split)] if len(sets) > 1 else sets
-    sets = sets or _scenes_in(root)
+    sets = sets or _scenes_in(root) or _shots_in(root)
     if len(sets) != 1:
         found = "several sets" if sets else "no set"
         splits = [name for name in _SPLITS if _sets_in(root / name)] or [s.split for s in sets if s.split]
@@ -274,6 +274,14 @@ def _scenes_in(root: Path) -> list[PairSet]:
             if name in visible:
                 pairs.append(_pair((place / (name or folder.name)).as_posix(), path, visible[name]))
     return [PairSet(_name(root), tuple(pairs), "thermal", _split(root))] if pairs else []
+
+
+def _shots_in(root: Path) -> list[PairSet]:
+    """The set of a folder as a thermal camera fills it, told by the names that it gives."""
+    files = sorted(path for path in root.iterdir() if _is_picture(path.relative_to(root)) and path.is_file())
+    shots = pair_shots(files, files) or []
+    pairs = tuple(Pair(infrared.stem, infrared, visible) for infrared, visible in shots)
+    return [PairSet(_name(root), pairs, "thermal", _split(root))] if pairs else []
 
 
 def _side(stem: str) -> Place | None:
