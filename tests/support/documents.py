@@ -4,14 +4,13 @@ import os
 import re
 import shlex
 from dataclasses import dataclass
-from functools import wraps
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from fsidfusion.cli import COMMANDS
+from fsidfusion.cli import COMMANDS, parsing
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.studies.scenes import render_scene
 from radiometric_files import (
@@ -31,7 +30,17 @@ SIZE, SHIFT = (160, 208), 5
 SETS = ("MSRS/train", "DATA/train/one", "DATA/TNO")
 QUICK = {"fuse", "video", "align", "evaluate", "models", "data prepare", "data check"}  # the others: parsed
 INPUTS = {"--ir", "--vis", "--mri", "--ct", "--pet", "--spect", "--dose", "--label", "--labels", "--fused"}
-INPUTS |= {"--data", "--align", "--model", "--hdf5", "--pairs", "--points", "--alignment", "--ir-times"}
+INPUTS |= {
+    "--data",
+    "--align",
+    "--model",
+    "--hdf5",
+    "--pairs",
+    "--studies",
+    "--points",
+    "--alignment",
+    "--ir-times",
+}
 OUTPUTS = {"-o", "--output", "--temperature", "--report", "--views", "--sheet", "--transform", "--table"}
 
 
@@ -79,16 +88,9 @@ def _is_open(text: str) -> bool:
 
 def parse(command: str, words: list[str]) -> None:
     """Read the words by the real parser, and call nothing; SystemExit where they are no call."""
-    import tyro
-
     module, name = COMMANDS[command][0].rsplit(".", 1)
     function = getattr(import_module(f"fsidfusion.cli.{module}"), name)
-
-    @wraps(function)
-    def nothing(*_: object, **__: object) -> None:
-        """Only the parser is asked."""
-
-    tyro.cli(nothing, args=words, prog=f"fsidfusion {command}")
+    parsing.parse(function, words, f"fsidfusion {command}")
 
 
 def is_runnable(words: list[str], folder: Path) -> bool:
