@@ -3,11 +3,13 @@
 import sys
 
 from fsidfusion.cli import main
+from fsidfusion.cli.guard import open_streams
 from fsidfusion.cli.watchdog import STOPPED, watch
 
 
 def run() -> int:
     """The command of this process; see :func:`fsidfusion.cli.main`."""
+    open_streams()
     try:
         watch(sys.argv[1] if sys.argv[1:] else "")
         return main()

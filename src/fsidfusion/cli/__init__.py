@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status that :mod:`fsidfusion.cli.guard` tells of."""
     open_streams()
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    return guarded("fsidfusion", partial(_command, argv))
+    return guarded("fsidfusion", partial(_command, argv), debug="--debug" in argv)
 
 
 def _command(argv: list[str]) -> int:
@@ -64,14 +64,12 @@ def _command(argv: list[str]) -> int:
     if argv[0] in ("-V", "--version"):
         print(f"fsidfusion {__version__}")
         return 0
-    if argv[0] == "--print-completion":
-        return _print_completion("fsidfusion", _everything(), argv[1:])
+    if "--print-completion" in argv:  # of all commands, after whichever it stands
+        return _print_completion(argv[argv.index("--print-completion") + 1 :])
     name, rest = argv[0], argv[1:]
     if name not in COMMANDS:
         warn(f"fsidfusion: unknown command {name!r}; the commands are {', '.join(COMMANDS)}")
         return 2
-    if rest[:1] == ["--print-completion"]:
-        return _print_completion(f"fsidfusion {name}", _load(name), rest[1:])
     debug = "--debug" in rest
     rest = [word for word in rest if word != "--debug"]
     run = partial(_run, name, rest)
@@ -96,10 +94,11 @@ def _everything() -> object:
     return Union[tuple(commands)]  # noqa: UP007
 
 
-def _print_completion(program: str, commands: object, words: list[str]) -> int:
+def _print_completion(words: list[str]) -> int:
+    """The script for a shell that completes commands, tasks and options, by tyro."""
     import tyro
 
     if len(words) != 1 or words[0] not in SHELLS:
         raise InputError(f"--print-completion {' '.join(words)}: expected one of {', '.join(SHELLS)}")
-    tyro.cli(commands, args=["--tyro-print-completion", words[0]], prog=program)  # type: ignore[call-overload]
+    tyro.cli(_everything(), args=["--tyro-print-completion", words[0]], prog="fsidfusion")  # type: ignore[call-overload]
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from fsidfusion.cli.messages import as_options, print_json, say, warn
+from fsidfusion.cli.messages import as_options, plain, print_json, say, warn
 from fsidfusion.cli.options import Inputs, Output, Placement, Run, Volumes
 from fsidfusion.cli.progress import progress
 from fsidfusion.cli.volumes import fuse_volumes, names_volumes
@@ -186,6 +186,6 @@ def _entry(outcome: "Outcome") -> dict[str, object]:
         "width": outcome.width,
         "height": outcome.height,
         "seconds": round(outcome.seconds, 4),
-        "message": as_options(outcome.message),
+        "message": as_options(plain(outcome.message)),
         **({"temperatures": asdict(outcome.measures)} if outcome.measures else {}),
     }

@@ -94,7 +94,7 @@ def _print_json(reason: str) -> None:
     from json import dumps
 
     with suppress(OSError):
-        print(dumps({"status": 2, "error": plain(as_options(reason))}), flush=True)
+        print(dumps({"status": 2, "error": as_options(plain(reason))}), flush=True)
 
 
 def _silence() -> None:

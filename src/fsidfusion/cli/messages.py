@@ -34,13 +34,13 @@ def plain(text: str) -> str:
 
 def say(text: str) -> None:
     """Print a line on standard output."""
-    print(plain(as_options(text)))
+    print(as_options(plain(text)))
 
 
 def warn(text: str) -> None:
     """Print a line on standard error, if that can be written."""
     with suppress(OSError):
-        print(plain(as_options(text)), file=sys.stderr, flush=True)
+        print(as_options(plain(text)), file=sys.stderr, flush=True)
 
 
 def print_json(content: object) -> None:
