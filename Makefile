@@ -5,7 +5,7 @@ FAST := tests/test_rooms.py tests/images tests/metrics tests/thermal tests/repor
 	tests/fusion/test_plan.py tests/fusion/test_scheduler.py tests/alignment/test_transform.py \
 	tests/cli/test_cli.py::test_one_line_gives_one_picture
 
-.PHONY: fuzz demo test fast lint docs hooks bench train-smoke clean
+.PHONY: onnx fuzz demo test fast lint docs hooks bench train-smoke clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -48,7 +48,14 @@ bench: $(VENV)/.installed-test  ## time the metrics and the networks; ratios wit
 	$(BIN)/python scripts/bench_metrics.py
 	$(BIN)/python -m fsidfusion benchmark speed --quick
 
-train-smoke: $(VENV)/.installed  ## prepare the example pairs and train the light network on them for a minute
+$(VENV)/.installed-torch: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[torch]'
+	touch $@
+
+onnx: $(VENV)/.installed-torch  ## write the ONNX files beside the shipped weights again, after these were replaced
+	$(BIN)/python -m fsidfusion.runtime.export
+
+train-smoke: $(VENV)/.installed-torch  ## prepare the example pairs and train the light network on them for a minute
 	rm -rf out/smoke
 	$(BIN)/python -m fsidfusion data prepare --ir examples/ir --vis examples/vis --patch 0 -o out/smoke/cache
 	$(BIN)/python -m fsidfusion train --data out/smoke/cache -o out/smoke/run --preset light \

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from fsidfusion.fusion.fuser import Fuser
     from fsidfusion.fusion.plan import Plan
     from fsidfusion.fusion.video import fuse_video
-    from fsidfusion.network.checkpoint import load_model, models
+    from fsidfusion.network.checkpoint import load_model
+    from fsidfusion.network.names import models
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -72,10 +73,8 @@ __getattr__, __dir__ = lazily(
         "fusion.plan": ("Plan",),
         "fusion.video": ("fuse_video",),
         "evaluation.evaluate": ("evaluate",),
-        "network.checkpoint": (
-            "models",
-            "load_model",
-        ),
+        "network.checkpoint": ("load_model",),
+        "network.names": ("models",),
         "errors": (
             "FusionError",
             "InputError",

@@ -20,6 +20,13 @@ def lazily(
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        try:
+            return getattr(import_module(f"{package}.{homes[name]}"), name)
+        except ModuleNotFoundError as error:
+            from fsidfusion.errors import is_optional, missing
+
+            if not is_optional(error.name or ""):
+                raise
+            raise missing(error.name or "", f"{package}.{name}") from error
 
     return get, lambda: sorted((*homes, *also))

@@ -3,6 +3,34 @@
 The command line prints that line and exits with status 2; in Python they are raised as they are.
 """
 
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+_EXTRAS = {
+    # module: the extra of this package that brings it
+    "torch": "torch",
+    "safetensors": "torch",
+    "onnx": "torch",
+    "yaml": "torch",
+    "openvino": "openvino",
+    "onnxruntime": "",  # of every installation
+    "av": "video",
+    "nibabel": "medical",
+    "pydicom": "medical",
+    "scipy": "medical",
+    "SimpleITK": "align",
+    "pywt": "baselines",
+    "h5py": "hdf5",
+    "tensorboard": "tensorboard",
+    "pycocotools": "downstream",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+    "multipart": "serve",
+    "ray": "ray",
+}
+
 
 class FusionError(ValueError):
     """Anything that this package raises on purpose."""
@@ -22,3 +50,36 @@ class MissingDependency(FusionError):
 
 class NotEnoughMemory(FusionError):
     """The memory limit does not hold what was asked for."""
+
+
+def required(module: str, what: str) -> Any:
+    """Import an optional module that ``what`` needs.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise missing(str(error.name or module), what) from error
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported, as far as can be told without doing so."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # barred, or half imported
+        return False
+
+
+def missing(module: str, what: str) -> MissingDependency:
+    """The one line for a module that is not there: ``what`` needs it, and how it is installed."""
+    root = module.partition(".")[0]
+    extra = _EXTRAS.get(root)
+    install = root if extra is None else f"'fsidfusion[{extra}]'" if extra else "fsidfusion"
+    return MissingDependency(f"{what} needs {root}, which is not installed: pip install {install}")
+
+
+def is_optional(module: str) -> bool:
+    """Whether a module belongs to an extra."""
+    return module.partition(".")[0] in _EXTRAS

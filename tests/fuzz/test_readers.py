@@ -25,7 +25,8 @@ from fsidfusion.errors import FusionError
 from fsidfusion.evaluation.labels import read_labels
 from fsidfusion.images.files import decode_picture, read_header
 from fsidfusion.images.pairs import match_pairs
-from fsidfusion.network.checkpoint import WEIGHTS, import_published, load_model
+from fsidfusion.network.checkpoint import import_published, load_model
+from fsidfusion.network.names import WEIGHTS
 from fsidfusion.studies.downstream.segmentation.classes import MSRS, load_classes
 from fsidfusion.thermal.reading import Thermal, read_thermal, read_visible
 from fsidfusion.training.presets import TrainConfig, load_config

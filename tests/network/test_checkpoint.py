@@ -10,18 +10,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fsidfusion.errors import FusionError
-from fsidfusion.network import checkpoint
+from fsidfusion.network import names
 from fsidfusion.network.checkpoint import (
     from_published,
     import_published,
     load_model,
     published_names,
     save_weights,
-    shipped_models,
     to_bytes,
     to_published,
 )
 from fsidfusion.network.fsidfusion import FSIDFusion
+from fsidfusion.network.names import shipped_models
 from network_reference import pair, reference_checkpoint
 
 
@@ -115,11 +115,11 @@ def test_names_shipped_networks_and_the_closest(monkeypatch, small, tmp_path) ->
     save_weights(tmp_path / "fsidfusion-msrs.safetensors", small)
     (tmp_path / "fsidfusion-msrs.json").write_text('{"licence": "MIT"}')
     save_weights(tmp_path / "light.safetensors", small)
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(names, "WEIGHTS", tmp_path)
     assert shipped_models() == ["fsidfusion-msrs", "light"]
     assert isinstance(load_model("light"), FSIDFusion)
-    assert checkpoint.model_card("fsidfusion-msrs") == {"licence": "MIT"}
-    assert checkpoint.model_card("light") == {}
+    assert names.model_card("fsidfusion-msrs") == {"licence": "MIT"}
+    assert names.model_card("light") == {}
     with pytest.raises(
         FusionError, match=r"did you mean 'fsidfusion-msrs'.*shipped networks: fsidfusion-msrs, light"
     ):
@@ -129,11 +129,11 @@ def test_names_shipped_networks_and_the_closest(monkeypatch, small, tmp_path) ->
 def test_second_weights_of_a_network_are_found_for_mri(monkeypatch, small, tmp_path) -> None:
     for name in ("light", "light-medical", "alone-medical", "plain"):
         save_weights(tmp_path / f"{name}.safetensors", small)
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
-    assert checkpoint.shipped_networks() == ["alone-medical", "light", "plain"]
-    assert checkpoint.suited("light", medical=True) == "light-medical"
+    monkeypatch.setattr(names, "WEIGHTS", tmp_path)
+    assert names.shipped_networks() == ["alone-medical", "light", "plain"]
+    assert names.suited("light", medical=True) == "light-medical"
     for name, medical in (("light", False), ("light-medical", True), ("plain", True), ("maximum", True)):
-        assert checkpoint.suited(name, medical) == name
+        assert names.suited(name, medical) == name
 
 
 def test_every_shipped_network_loads_and_fuses() -> None:

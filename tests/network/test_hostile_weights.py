@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from fsidfusion.errors import FusionError, ModelError
-from fsidfusion.network.checkpoint import WEIGHTS, import_published, load_model, to_published
+from fsidfusion.network.checkpoint import import_published, load_model, to_published
 from fsidfusion.network.fsidfusion import FSIDFusion
+from fsidfusion.network.names import WEIGHTS
 from memory_peak import growth_below
 
 NAME = "DIDF_Encoder"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fsidfusion.cli import main
-from fsidfusion.network import checkpoint
+from fsidfusion.network import names
 from fsidfusion.network.checkpoint import load_model, save_weights
 from network_reference import pair, reference_checkpoint, reference_network
 
@@ -109,7 +109,7 @@ def test_lists_a_card_in_lines(small, tmp_path, capsys, monkeypatch) -> None:
     save_weights(tmp_path / "tiny.safetensors", small)
     card = {"licence": "MIT", "parameters": 12345, "scores": {"MSRS": {"EN": 6.71}, "TNO": {"EN": 7.1}}}
     (tmp_path / "tiny.json").write_text(json.dumps(card))
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(names, "WEIGHTS", tmp_path)
     assert main(["models"]) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == ["tiny"]

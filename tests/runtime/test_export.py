@@ -106,6 +106,6 @@ def test_wrong_outputs_are_said(name, words, light, tmp_path):
 
 
 def test_a_missing_package_names_the_extra(light, tmp_path, monkeypatch):
-    monkeypatch.setattr("fsidfusion.runtime.export.find_spec", lambda name: None)
-    with pytest.raises(FusionError, match=r"pip install 'fsidfusion\[export\]'"):
+    monkeypatch.setattr("fsidfusion.runtime.export.is_installed", lambda name: False)
+    with pytest.raises(FusionError, match=r"pip install 'fsidfusion\[torch\]'"):
         export(light, tmp_path / "light.onnx")

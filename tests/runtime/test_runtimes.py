@@ -1,6 +1,5 @@
-"""Runtimes agree with torch in fp32, and the choice among them is measured once."""
+"""Runtimes agree with torch in fp32, and a rule chooses among them."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,21 +9,20 @@ import torch
 from fsidfusion.errors import FusionError
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.images.pixels import luma
-from fsidfusion.network.checkpoint import WEIGHTS, load_model, save_weights
+from fsidfusion.network.checkpoint import load_model, save_weights
 from fsidfusion.network.light import LightFusion
+from fsidfusion.network.names import WEIGHTS
 from fsidfusion.runtime import runtimes
-from fsidfusion.runtime.runtimes import CompiledRuntime, fastest_runtime, installed_runtimes, load_runtime
+from fsidfusion.runtime.compiled import CompiledRuntime
+from fsidfusion.runtime.export import EmphasisForm, onnx_bytes
+from fsidfusion.runtime.interface import Traits
+from fsidfusion.runtime.onnx_model import OnnxModel
+from fsidfusion.runtime.runtimes import chosen_runtime, installed_runtimes, load_runtime, onnx_model
 from fsidfusion.runtime.torch_runtime import TorchRuntime
 from fsidfusion.studies.scenes import render_scene
 from stand_ins import LocalNetwork
 
 OTHERS = ("openvino", "onnxruntime")
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "fsidfusion" / "runtimes.json"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +45,7 @@ def pair():
 @pytest.mark.parametrize("name", OTHERS)
 def test_fp32_is_that_of_torch(name, light, pair):
     pytest.importorskip(name)
-    runtime = CompiledRuntime(light, name, "fp32")
+    runtime = CompiledRuntime(onnx_model(light), name, "fp32")
     assert runtime.precision == "fp32"
     for image in (slice(None), slice(0, 64)):  # sizes and batches are free
         batch = [np.concatenate((one[:, image], one[:, image] * 0.5)) for one in pair]
@@ -61,7 +59,11 @@ def test_bf16_stays_within_two_grey_levels(name, light, monkeypatch):
     pytest.importorskip(name)
     monkeypatch.setattr("fsidfusion.runtime.device.has_native_bf16", lambda device: True)
     exact = TorchRuntime(light, "cpu", "fp32")
-    runtime = TorchRuntime(light, "cpu", "bf16") if name == "torch" else CompiledRuntime(light, name, "bf16")
+    runtime = (
+        TorchRuntime(light, "cpu", "bf16")
+        if name == "torch"
+        else CompiledRuntime(onnx_model(light), name, "bf16")
+    )
     assert runtime.precision == "bf16"
     for seed, time_of_day in ((3, "night"), (4, "day"), (5, "dusk")):
         scene = render_scene(seed, (160, 216), time_of_day=time_of_day)
@@ -73,18 +75,20 @@ def test_bf16_stays_within_two_grey_levels(name, light, monkeypatch):
 
 def test_bf16_that_is_not_faithful_gives_way_to_fp32(light, monkeypatch):
     pytest.importorskip("openvino")
-    monkeypatch.setattr(CompiledRuntime, "_compile", lambda self: lambda infrared, visible: visible)
+    monkeypatch.setattr(
+        CompiledRuntime, "_compile", lambda self, precision: lambda infrared, visible: visible
+    )
     monkeypatch.setattr("fsidfusion.runtime.device.has_native_bf16", lambda device: True)
     monkeypatch.setattr(CompiledRuntime, "_difference", lambda self: 3 / 255)
-    assert CompiledRuntime(light, "openvino", "auto").precision == "fp32"
+    assert CompiledRuntime(onnx_model(light), "openvino", "auto").precision == "fp32"
     with pytest.raises(FusionError, match=r"3\.0 grey levels"):
-        CompiledRuntime(light, "openvino", "bf16")
+        CompiledRuntime(onnx_model(light), "openvino", "bf16")
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_several_threads_may_share_a_runtime(name, light):
     pytest.importorskip(name)
-    runtime = CompiledRuntime(light, name, "fp32")
+    runtime = CompiledRuntime(onnx_model(light), name, "fp32")
     random = np.random.default_rng(0)
     pairs = [random.random((2, 1, 32, 32 + 2 * (i % 3)), np.float32) for i in range(12)]
     expected = [runtime(*pair) for pair in pairs]
@@ -102,48 +106,55 @@ def test_tiles_fuse_as_the_whole(light):
     np.testing.assert_allclose(tiled, whole, atol=1e-4)
 
 
-def test_the_fastest_is_measured_once(light, cache, monkeypatch):
-    monkeypatch.setattr(runtimes, "installed_runtimes", lambda: ["torch", "onnxruntime"])
-    pytest.importorskip("onnxruntime")
-    times = {"torch": 2.0, "onnxruntime": 1.0}
-    measured = []
-
-    def seconds(candidates):
-        measured.extend(runtime.name for runtime in candidates)
-        return {runtime.name: times[runtime.name] for runtime in candidates}
-
-    monkeypatch.setattr(runtimes, "_seconds", seconds)
-    assert fastest_runtime(light) == "onnxruntime"
-    times["torch"] = 0.5  # the cache does not look again
-    assert fastest_runtime(light) == "onnxruntime"
-    assert measured == ["torch", "onnxruntime"]
-    assert list(json.loads(cache.read_text()).values()) == ["onnxruntime"]
-    assert fastest_runtime(light, "fp32") == "torch"  # another question
+@pytest.mark.parametrize(
+    "installed, is_local, has_onnx, precision, expected",
+    [
+        ("torch openvino onnxruntime", True, True, "auto", "openvino"),
+        ("torch openvino onnxruntime", False, False, "auto", "torch"),
+        ("torch onnxruntime", True, True, "auto", "onnxruntime"),
+        ("torch onnxruntime", True, True, "bf16", "torch"),
+        ("torch onnxruntime", True, False, "auto", "torch"),
+        ("onnxruntime", True, True, "auto", "onnxruntime"),
+        ("onnxruntime", True, True, "bf16", "onnxruntime"),
+    ],
+)
+def test_a_rule_takes_the_runtime(installed, is_local, has_onnx, precision, expected, monkeypatch):
+    monkeypatch.setattr(runtimes, "is_installed", lambda name: name in installed.split())
+    assert chosen_runtime(is_local, has_onnx, precision) == expected
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{broken", '{"key": 3}'])
-def test_an_unreadable_cache_is_ignored(content, light, cache, monkeypatch):
-    cache.parent.mkdir()
-    cache.write_text(content)
-    monkeypatch.setattr(runtimes, "installed_runtimes", lambda: ["torch", "openvino"])
-    monkeypatch.setattr(runtimes, "CompiledRuntime", lambda *_: 1 / 0)  # a runtime that fails is not taken
-    assert fastest_runtime(light) == "torch"
-    assert list(json.loads(cache.read_text()).values()) == ["torch"]
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(light, cache, monkeypatch):
-    cache.parent.write_text("a file where the folder should be")
-    monkeypatch.setattr(runtimes, "installed_runtimes", lambda: ["torch", "openvino"])
-    monkeypatch.setattr(runtimes, "CompiledRuntime", lambda *_: 1 / 0)
-    assert fastest_runtime(light) == "torch"
-
-
-def test_a_network_that_is_given_stays_in_torch(cache, tmp_path):
+def test_a_network_that_is_given_stays_in_torch(tmp_path):
     assert Fuser(LocalNetwork(), device="cpu").runtime == "torch"
-    assert not cache.exists()
     save_weights(tmp_path / "light.safetensors", LightFusion())
     assert Fuser(tmp_path / "light.safetensors", device="cpu", runtime="torch").runtime == "torch"
-    assert not cache.exists()
+
+
+def test_weights_from_a_file_run_in_every_runtime(tmp_path, pair):
+    torch.manual_seed(1)
+    network = LightFusion(channels=4, width=4, blocks=1, overview=4)
+    torch.nn.init.normal_(network.overview.answer.weight, std=0.2)
+    save_weights(tmp_path / "mine.safetensors", network)
+    for emphasis in (0.0, 1.0):
+        fused = [
+            load_runtime(tmp_path / "mine.safetensors", name, "cpu", "fp32", 1, emphasis)(*pair)
+            for name in ("torch", *OTHERS)
+        ]
+        for other in fused[1:]:
+            np.testing.assert_allclose(other, fused[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_emphasis_of_a_compiled_network_can_be_chosen(name, pair):
+    torch.manual_seed(1)
+    network = LightFusion(channels=4, width=4, blocks=1, overview=4).eval()
+    torch.nn.init.normal_(network.overview.answer.weight, std=0.2)
+    model = OnnxModel(onnx_bytes(EmphasisForm(network)), Traits.of(network), 300, lambda: network)
+    fused = []
+    for emphasis in (0.0, 0.5, 1.0):
+        network.emphasis = emphasis
+        fused.append(CompiledRuntime(model, name, "fp32", 1, emphasis)(*pair))
+        np.testing.assert_allclose(fused[-1], TorchRuntime(network, "cpu", "fp32")(*pair), atol=1e-5)
+    assert np.abs(fused[2] - fused[0]).max() > 0.01
 
 
 @pytest.mark.parametrize(
@@ -160,7 +171,7 @@ def test_wrong_choices_are_said(options, words, monkeypatch):
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):
-    monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == "openvino" else object())
+    monkeypatch.setattr(runtimes, "is_installed", lambda name: name != "openvino")
     assert "openvino" not in installed_runtimes()
     with pytest.raises(FusionError, match=r"pip install 'fsidfusion\[openvino\]'"):
         load_runtime(LocalNetwork(), "openvino", "cpu")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from fsidfusion.runtime.interface import Traits
 from fsidfusion.runtime.torch_runtime import HIDDEN_BYTES, TorchRuntime
 from stand_ins import GlobalNetwork, LocalNetwork
 
@@ -24,15 +25,8 @@ def test_arrays_go_through_the_network_as_they_are():
 
 
 def test_the_traits_of_the_network_are_kept():
-    runtime = TorchRuntime(LocalNetwork(), "cpu")
-    traits = (
-        runtime.size_multiple,
-        runtime.minimum_size,
-        runtime.tile_overlap,
-        runtime.has_global_statistics,
-    )
-    assert traits == (2, 8, 8, False)
-    assert TorchRuntime(nn.Identity(), "cpu").tile_overlap is None
+    assert TorchRuntime(LocalNetwork(), "cpu").traits == Traits(2, 8, 8, False)
+    assert TorchRuntime(nn.Identity(), "cpu").traits.tile_overlap is None
 
 
 def test_bf16_does_not_quantise_the_picture(monkeypatch):

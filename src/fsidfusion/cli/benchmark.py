@@ -140,7 +140,7 @@ class Speed:
     def run(self) -> None:
         """Measure, print and write."""
         from fsidfusion.images.atomic import write_text
-        from fsidfusion.network.checkpoint import shipped_networks
+        from fsidfusion.network.names import shipped_networks
         from fsidfusion.report.plots import as_file
         from fsidfusion.runtime.runtimes import installed_runtimes
         from fsidfusion.studies.speed import networks as speed

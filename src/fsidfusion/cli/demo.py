@@ -38,7 +38,7 @@ def demo(output: OutputFolder = Path("out/demo"), run: Run = Run()) -> int:
     for found in find_sets(EXAMPLES) or _render_examples(output / "sources"):
         other = found.pairs[0].infrared.parent.name  # ir, ct or pet
         medical = found.task == "medical"
-        fuser = run.load(pairs=1, task=found.task)  # so few that nothing is worth compiling
+        fuser = run.load(found.task)
         model = f"{run.name(found.task)} on {fuser.device} in {fuser.precision}"
         if model not in said:
             say(model)

@@ -33,7 +33,8 @@ def export(
         range: output range of the form with --rgb.
         output: the file; .onnx, .xml (OpenVINO, with a .bin beside it) or .pt (TorchScript).
     """
-    from fsidfusion.network.checkpoint import load_model, model_card, shipped_models
+    from fsidfusion.network.checkpoint import load_model
+    from fsidfusion.network.names import model_card, shipped_models
     from fsidfusion.runtime.export import export as write
 
     start = time.perf_counter()

@@ -120,7 +120,7 @@ def fuse(
         measuring=measuring,
         max_pixels=int(picture.max_megapixels * 1e6),
     )
-    fuser = run.load(len(paths), task)
+    fuser = run.load(task)
     with progress("pairs", len(paths), shown=not output.json) as bar:
         outcomes = fuse_pairs(fuser, matches.pairs, paths, plan, bar.step, warm)
     if measuring.table:

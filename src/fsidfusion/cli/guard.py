@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from fsidfusion.cli.messages import as_options, plain, warn
-from fsidfusion.errors import FusionError
+from fsidfusion.errors import FusionError, is_optional, missing
 
 READER_GONE = 141
 _stopped_by = signal.SIGINT
@@ -57,7 +57,7 @@ def guarded(name: str, run: Callable[[], int | None], debug: bool = False, json:
     except Exception as error:
         if debug:
             raise
-        reason = _reason(error)
+        reason = _reason(name, error)
         if json:
             _print_json(reason)
         warn(f"{name}: {reason}")
@@ -80,9 +80,11 @@ def open_streams() -> None:
             getattr(sys, stream).reconfigure(errors="backslashreplace")  # names that are no Unicode
 
 
-def _reason(error: Exception) -> str:
+def _reason(name: str, error: Exception) -> str:
     if isinstance(error, FusionError):
         return str(error)
+    if isinstance(error, ModuleNotFoundError) and is_optional(error.name or ""):
+        return str(missing(error.name or "", name))
     if isinstance(error, MemoryError):
         return "not enough memory; try a smaller `tile` or `memory`"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:

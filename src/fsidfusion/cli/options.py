@@ -13,8 +13,6 @@ from fsidfusion.images.pairs import Matches, Pair, Task, files_by_stem, match_pa
 if TYPE_CHECKING:
     from fsidfusion.fusion.fuser import Fuser
 
-FEW_PAIRS = 4  # another runtime than torch takes a second or more to compile, which fewer do not earn
-
 # What --help leaves out and --advanced-help shows, of all commands.
 SELDOM = frozenset(
     (
@@ -47,7 +45,8 @@ Precision = Annotated[
 Runtime = Annotated[
     Literal["auto", "torch", "openvino", "onnxruntime"],
     tyro.conf.arg(
-        help="what computes networks; auto is the fastest that is installed, and torch for a few pairs"
+        help="what computes networks; auto is openvino where it is installed, else onnxruntime, and torch for"
+        " the published network and on a GPU"
     ),
 ]
 Threads = Annotated[int | None, tyro.conf.arg(metavar="N", help="threads of the CPU; by default all")]
@@ -134,18 +133,16 @@ class Run:
 
     def name(self, task: Task = "thermal") -> str:
         """The model whose weights suit the pairs."""
-        from fsidfusion.network.checkpoint import suited
+        from fsidfusion.network.names import suited
 
         return suited(self.model, task == "medical")
 
-    def load(self, pairs: int | None = None, task: Task = "thermal") -> "Fuser":
-        """The fuser, for so many pairs if known; InputError for what is unknown or not available."""
+    def load(self, task: Task = "thermal") -> "Fuser":
+        """The fuser; InputError for what is unknown or not available."""
         from fsidfusion.fusion.fuser import Fuser
         from fsidfusion.runtime.allocator import keep_large_blocks
 
-        few = self.runtime == "auto" and pairs is not None and pairs < FEW_PAIRS
-        chosen = {"task": task, "runtime": "torch" if few else self.runtime}
-        fuser = Fuser(**{**asdict(self), **chosen})
+        fuser = Fuser(**{**asdict(self), "task": task})
         if fuser.device == "cpu":
             keep_large_blocks()
         return fuser
@@ -153,12 +150,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where networks compute, for measuring: fp32 on torch gives the same scores on every machine."""
+    """Where networks compute, for measuring: fp32 gives the same scores on every machine, to the rounding of
+    single pixels between runtimes; auto is torch where it is installed."""
 
     device: Device = "auto"
     precision: Precision = "fp32"
     threads: Threads = None
-    runtime: Runtime = "torch"
+    runtime: Runtime = "auto"
 
 
 @dataclass(frozen=True)
@@ -173,11 +171,10 @@ class Machine:
         import torch
 
         from fsidfusion.runtime.allocator import keep_large_blocks
+        from fsidfusion.runtime.device import check_threads
 
         keep_large_blocks()
-        if self.threads is not None:
-            if self.threads < 1:
-                raise InputError(f"`threads` {self.threads}: expected 1 or more, or none to use all")
+        if check_threads(self.threads) is not None:
             torch.set_num_threads(self.threads)
 
 

@@ -29,9 +29,9 @@ def import_weights(
 
 def models(json: Json = False) -> None:
     """List the shipped networks; their whole cards with --json."""
-    from fsidfusion.network import checkpoint
+    from fsidfusion.network import names
 
-    cards = checkpoint.models()
+    cards = names.models()
     if json:
         print_json(cards)
         return

@@ -4,11 +4,11 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
-from fsidfusion.errors import InputError
+from fsidfusion.errors import InputError, is_installed
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.pipeline import Fusion, Pipeline, Still
 from fsidfusion.fusion.plan import Plan
@@ -17,9 +17,7 @@ from fsidfusion.images.files import Picture, read_picture
 from fsidfusion.images.output_range import RangeMode
 from fsidfusion.images.pairs import Pair, Task, files_by_stem
 from fsidfusion.images.pixels import Luma, Pixels
-
-if TYPE_CHECKING:
-    from torch import nn
+from fsidfusion.network.names import is_name, shipped_file, suited
 
 SECOND_WEIGHTS = "NAME-medical are the weights with which the network NAME fuses MRI pairs: one row for both."
 _WORN = {"visible": "+color", "heat": "+heat"}
@@ -92,7 +90,7 @@ class Model:
         ranges: Sequence[str] = (),
         device: str = "auto",
         precision: str = "fp32",
-        runtime: str = "torch",
+        runtime: str = "auto",
         colors: Sequence[str] = ("gray",),
     ) -> None:
         """Load it.
@@ -103,8 +101,8 @@ class Model:
                 ``percentile``.
             device: see :class:`fsidfusion.fusion.fuser.Fuser`.
             precision: see there; fp32 by default, so that scores are the same on every machine.
-            runtime: see there; in fp32 all agree to the rounding of single pixels.
-
+            runtime: see there; in fp32 all agree to the rounding of single pixels. ``auto`` is torch where it
+                is installed, which the published scores were measured with.
             colors: rows for pictures in ``gray``, in the colours of the visible one (``visible``) and in
                 ``heat`` colours; their luma, and so their scores, are alike, but not what is to be seen.
 
@@ -116,11 +114,10 @@ class Model:
             ("none", "percentile") if self.is_baseline else ("percentile",)
         )
         self.name = Path(model).stem if model.endswith(".safetensors") else model
-        network: str | nn.Module = model
-        self.weights: str | None = None
-        if not self.is_baseline:
-            network, self.weights = _load_network(model)
-        self.fuser = Fuser(network, device=device, precision=precision, runtime=runtime)
+        if runtime == "auto" and is_installed("torch"):
+            runtime = "torch"
+        self.fuser = Fuser(model, device=device, precision=precision, runtime=runtime)
+        self.weights = None if self.is_baseline else _weights_hash(model)
         self.plans = tuple(Plan(color=color) for color in dict.fromkeys(colors))
         self.rows = tuple(
             row_name(self.name, mode, self.is_baseline) + _WORN.get(plan.color, "")
@@ -202,17 +199,10 @@ def some(names: Sequence[str], number: int = 3) -> str:
 
 
 def _second_weights(model: str) -> str | None:
-    from fsidfusion.network.checkpoint import suited
-
     name = suited(model, medical=True)
     return None if name == model else name
 
 
-def _load_network(model: str) -> "tuple[nn.Module, str]":
-    """A network and the sha256 of its file; given to the Fuser loaded, it runs in PyTorch itself."""
-    from fsidfusion.network.checkpoint import WEIGHTS, load_model
-
-    network = load_model(model)
-    path = Path(model)
-    shipped = path.suffix != ".safetensors" and not path.exists()
-    return network, file_hash(WEIGHTS / f"{model}.safetensors" if shipped else path)
+def _weights_hash(model: str) -> str:
+    """The sha256 of the weights of a network, shipped or in a file."""
+    return file_hash(shipped_file(model) if is_name(model) else Path(model))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,8 +18,10 @@ from fsidfusion.fusion.rules import RULES, fuse_stack
 from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import RangeMode
 from fsidfusion.images.pixels import Luma, Pixels, PixelsLike, as_pixels
+from fsidfusion.network.names import suited
 from fsidfusion.runtime import passes
 from fsidfusion.runtime.device import (
+    check_threads,
     format_bytes,
     free_memory,
     parse_bytes,
@@ -27,13 +29,14 @@ from fsidfusion.runtime.device import (
     resident_memory,
 )
 from fsidfusion.runtime.passes import LumaFuser, tiled, whole
+from fsidfusion.runtime.runtimes import load_runtime
 from fsidfusion.runtime.tiles import Frame, smallest_tile
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fsidfusion.alignment.transform import Alignment
-    from fsidfusion.runtime.torch_runtime import TorchRuntime
+    from fsidfusion.runtime.interface import Runtime
 
 Emphasis = Literal["targets", "natural"]
 
@@ -94,9 +97,9 @@ class Fuser:
             memory: most memory to take: of this process on a CPU, of the device elsewhere ("2GiB" or bytes).
                 Half of what is free is the default.
             threads: threads of the CPU for the whole process; all is the default.
-            runtime: ``torch``, ``openvino``, ``onnxruntime``, or ``auto`` for the one that is fastest on this
-                machine for a network that is named (:mod:`fsidfusion.runtime.runtimes`); a network that is
-                given stays in torch.
+            runtime: ``torch``, ``openvino``, ``onnxruntime``, or ``auto`` for the one that a fixed rule takes
+                for a network that is named (:mod:`fsidfusion.runtime.runtimes`); a network that is given
+                stays in torch.
 
         Raises:
             InputError: an unknown model, device, precision, range, emphasis, tile, memory or runtime, or one
@@ -112,16 +115,17 @@ class Fuser:
         self.range: RangeMode = range
         self._tile = _parse_tile(tile)
         self._memory = None if memory is None else parse_bytes(memory)
-        self._runtime: TorchRuntime | None = None
+        check_threads(threads)
+        self._runtime: Runtime | None = None
         self._rule: LumaFuser | None = None
         if isinstance(model, str) and model in RULES:
             self._rule = partial(fuse_stack, model)
         elif isinstance(model, str | Path) or _is_network(model):
             if isinstance(model, str):
-                from fsidfusion.network.checkpoint import suited
-
                 model = suited(model, task == "medical")
-            self._runtime = _load_runtime(model, emphasis, device, precision, threads, runtime)
+            self._runtime = load_runtime(
+                model, runtime, device, precision, threads, float(emphasis == "targets")
+            )
         elif callable(model):
             self._rule = model
         else:
@@ -143,7 +147,7 @@ class Fuser:
     @property
     def device(self) -> str:
         """Where the model runs."""
-        return str(self._runtime.device) if self._runtime else "cpu"
+        return self._runtime.device if self._runtime else "cpu"
 
     @property
     def precision(self) -> str:
@@ -160,7 +164,7 @@ class Fuser:
         """The memory limit in bytes; without one given, what is held already and half of what is free."""
         if self._memory is not None:
             return self._memory
-        if self._runtime and self._runtime.device.type == "cuda":
+        if self._runtime and self._runtime.device.startswith("cuda"):
             return int(_DEFAULT_SHARE * self._runtime.memory())
         return resident_memory() + int(_DEFAULT_SHARE * free_memory())
 
@@ -267,10 +271,10 @@ class Fuser:
             self._runtime.use_threads(number)
 
     def _through_network(
-        self, runtime: "TorchRuntime", infrared: Sequence[Pixels], visible: Sequence[Pixels]
+        self, runtime: "Runtime", infrared: Sequence[Pixels], visible: Sequence[Pixels]
     ) -> list[Luma]:
         height, width = infrared[0].shape[:2]
-        frame = Frame.around(height, width, runtime.size_multiple, runtime.minimum_size)
+        frame = Frame.around(height, width, runtime.traits.size_multiple, runtime.traits.minimum_size)
         budget = self._pass_bytes(runtime, 4 * height * width * len(infrared))
         if frame.pixels * _SAFE_PASS > budget:
             runtime.peak_bytes(frame.pixels)  # measures, and so loads what every pass holds on to
@@ -283,35 +287,35 @@ class Fuser:
                     batch = min(self.batch_size(height, width), int(budget / (frame.pixels * _SAFE_PASS)))
                     return whole(runtime, frame, infrared, visible, max(1, batch))
                 sampled = 0
-                if runtime.has_global_statistics:
+                if runtime.traits.has_global_statistics:
                     sampled = self._sampled_pixels(runtime, frame, side, budget)
                 return [tiled(runtime, frame, side, sampled, *pair) for pair in zip(infrared, visible)]
             except MemoryError:  # more was needed than foreseen
                 side = (side or max(frame.framed_height, frame.framed_width)) // 2
                 budget /= 2
-                least = smallest_tile(runtime.tile_overlap or 0, runtime.size_multiple)
-                if self._tile != "auto" or runtime.tile_overlap is None or side < least:
+                least = smallest_tile(runtime.traits.tile_overlap or 0, runtime.traits.size_multiple)
+                if self._tile != "auto" or runtime.traits.tile_overlap is None or side < least:
                     raise
 
-    def _tile_side(self, runtime: "TorchRuntime", frame: Frame, budget: float) -> int | None:
+    def _tile_side(self, runtime: "Runtime", frame: Frame, budget: float) -> int | None:
         """The side of the tiles to use, None for the image as a whole; MemoryError where no tile fits."""
         longest = max(frame.framed_height, frame.framed_width)
         if isinstance(self._tile, int):
             return self._tile if self._tile < longest else None
-        if self._tile == "off" or runtime.tile_overlap is None:
+        if self._tile == "off" or runtime.traits.tile_overlap is None:
             if frame.pixels * _SAFE_PASS > budget and runtime.peak_bytes(frame.pixels) > runtime.memory():
                 raise MemoryError
             return None
-        most = max(MAX_LOCAL_TILE, MAX_OVERLAPS * runtime.tile_overlap)
-        side = longest if runtime.has_global_statistics else min(longest, most)
-        least = min(smallest_tile(runtime.tile_overlap, runtime.size_multiple), longest)
+        most = max(MAX_LOCAL_TILE, MAX_OVERLAPS * runtime.traits.tile_overlap)
+        side = longest if runtime.traits.has_global_statistics else min(longest, most)
+        least = min(smallest_tile(runtime.traits.tile_overlap, runtime.traits.size_multiple), longest)
         while frame.tile_pixels(side) * _SAFE_PASS > budget < runtime.peak_bytes(frame.tile_pixels(side)):
             side = side * 15 // 16
             if side < least:
                 raise MemoryError
         return side if side < longest else None
 
-    def _sampled_pixels(self, runtime: "TorchRuntime", frame: Frame, side: int, budget: float) -> int:
+    def _sampled_pixels(self, runtime: "Runtime", frame: Frame, side: int, budget: float) -> int:
         """How many pixels the statistics of a tiled image are taken from: as many as fit into one pass."""
         pixels = min(frame.pixels, passes.MAX_SAMPLED)
         while pixels * _SAFE_PASS > budget < runtime.peak_bytes(pixels):
@@ -320,9 +324,9 @@ class Fuser:
                 return frame.tile_pixels(side)
         return pixels
 
-    def _pass_bytes(self, runtime: "TorchRuntime", fused_bytes: int) -> float:
+    def _pass_bytes(self, runtime: "Runtime", fused_bytes: int) -> float:
         """What one pass of the network may take, next to all that is held already."""
-        if runtime.device.type == "cuda":
+        if runtime.device.startswith("cuda"):
             return float(self.memory)
         return self.memory * (1 - _RESERVE) - resident_memory() - fused_bytes
 
@@ -380,28 +384,6 @@ def _parse_tile(tile: str | int) -> Literal["auto", "off"] | int:
     return int(tile)
 
 
-def _load_runtime(
-    model: Any, emphasis: Emphasis, device: str, precision: str, threads: int | None, runtime: str
-) -> "TorchRuntime":
-    import torch
-
-    from fsidfusion.runtime.runtimes import load_runtime
-
-    if threads is not None:
-        if threads < 1:
-            raise InputError(f"{threads} threads cannot compute; give 1 or more, or none to use all")
-        torch.set_num_threads(threads)
-    if isinstance(model, str | Path):
-        from fsidfusion.network.checkpoint import load_model
-
-        model = load_model(model)
-        if getattr(model, "overview", None) is not None:
-            model.emphasis = float(emphasis == "targets")
-    elif runtime == "auto":
-        runtime = "torch"
-    return load_runtime(model, runtime, device, precision)
-
-
-def _is_network(model: object) -> bool:
+def _is_network(model: object) -> "TypeGuard[nn.Module]":
     torch = sys.modules.get("torch")  # whoever holds a network has imported it
     return torch is not None and isinstance(model, torch.nn.Module)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fsidfusion.errors import required
 from fsidfusion.images.pixels import Luma
 
 LEVELS = 4  # of the pyramid and of the wavelet transform, where the image is large enough
@@ -61,7 +62,7 @@ def wavelet(infrared: Luma, visible: Luma) -> Luma:
     Li, Manjunath and Mitra, "Multisensor image fusion using the wavelet transform", 1995, without the
     consistency check.
     """
-    import pywt
+    pywt = required("pywt", "model wavelet")
 
     levels = min(LEVELS, pywt.dwtn_max_level(infrared.shape, WAVELET))
     (base, *details), (other_base, *other_details) = (

@@ -8,7 +8,6 @@ import math
 
 import cv2
 import numpy as np
-from scipy import fft
 
 from fsidfusion.metrics.gray import Float, GrayImage, ImageLike, as_triple
 
@@ -73,7 +72,7 @@ def _frequency(shape: tuple[int, ...]) -> Float:
 
 def _filter(field: Float, response: Float) -> Float:
     """Multiply the spectrum of a periodic (H, W) field with a real response."""
-    return np.asarray(fft.irfft2(fft.rfft2(field) * response, s=field.shape))
+    return np.asarray(np.fft.irfft2(np.fft.rfft2(field) * response, s=field.shape))
 
 
 def _masked_contrast(image: GrayImage) -> Float:

@@ -10,19 +10,10 @@ from typing import TYPE_CHECKING
 from fsidfusion._lazy import lazily
 
 if TYPE_CHECKING:
-    from fsidfusion.network.checkpoint import (
-        build_model,
-        import_published,
-        load_model,
-        model_card,
-        models,
-        save_weights,
-        shipped_models,
-        shipped_networks,
-        suited,
-    )
+    from fsidfusion.network.checkpoint import build_model, import_published, load_model, save_weights
     from fsidfusion.network.fsidfusion import FSIDFusion
     from fsidfusion.network.light import LightFusion
+    from fsidfusion.network.names import model_card, models, shipped_models, shipped_networks, suited
 
 __all__ = [
     "FSIDFusion",
@@ -40,18 +31,9 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     __name__,
     {
-        "checkpoint": (
-            "build_model",
-            "import_published",
-            "load_model",
-            "model_card",
-            "models",
-            "save_weights",
-            "shipped_models",
-            "shipped_networks",
-            "suited",
-        ),
+        "checkpoint": ("build_model", "import_published", "load_model", "save_weights"),
         "fsidfusion": ("FSIDFusion",),
         "light": ("LightFusion",),
+        "names": ("model_card", "models", "shipped_models", "shipped_networks", "suited"),
     },
 )

@@ -10,9 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib import import_module
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,54 +19,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from fsidfusion import DEFAULT_MODEL
 from fsidfusion.errors import FusionError, InputError, ModelError
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.budget import regular_file
 from fsidfusion.network.fsidfusion import FSIDFusion
+from fsidfusion.network.names import is_name, shipped_file
 
 ARCHITECTURES = {
     # architecture: its class, imported when it is asked for
     "fsidfusion": "fsidfusion.network.fsidfusion.FSIDFusion",
     "fsidfusion-light": "fsidfusion.network.light.LightFusion",
 }
-WEIGHTS = Path(str(files("fsidfusion"))) / "weights"
-MEDICAL = "-medical"  # ends the name of the weights of a network that are for MRI with CT, PET or SPECT
 Shape = tuple[int, ...]
 _FLOATS = ("F32", "F16", "BF16", "F64")
 _SMALL = 64  # options up to this are taken without tensors that bear them out
 _LARGEST = 1e9  # of a weight or a running variance; beyond it, nothing that is computed is sound
 _DEPTH = 3  # of dicts within dicts in a published checkpoint
 PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
-
-
-def shipped_models() -> list[str]:
-    """The names that ``load_model`` knows."""
-    return sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
-
-
-def shipped_networks() -> list[str]:
-    """The shipped names, the default one first, each network once: without what ``suited`` finds."""
-    names = shipped_models()
-    second = {name + MEDICAL for name in names}
-    networks = [name for name in names if name not in second]
-    return sorted(networks, key=lambda name: name != DEFAULT_MODEL)
-
-
-def suited(name: str, medical: bool) -> str:
-    """The weights to take for MRI pairs: NAME-medical where a NAME is shipped with such, else ``name``."""
-    return name + MEDICAL if medical and name + MEDICAL in shipped_models() else name
-
-
-def model_card(name: str) -> dict[str, Any]:
-    """The card of a shipped network (recipe, data, scores, licence). InputError for an unknown name."""
-    card = _shipped_file(name).with_suffix(".json")
-    return json.loads(card.read_text("utf-8")) if card.exists() else {}
-
-
-def models() -> dict[str, dict[str, Any]]:
-    """The shipped networks: the card (recipe, data, scores, licence) by the name that ``model`` takes."""
-    return {name: model_card(name) for name in shipped_models()}
 
 
 def build_model(architecture: str, options: Mapping[str, Any] | None = None) -> nn.Module:
@@ -96,8 +63,8 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
             f"{path} is a pickled checkpoint, which is never loaded as it is; convert it once: "
             f"fsidfusion import-weights {path} -o {path.with_suffix('.safetensors').name}"
         )
-    if path.suffix != ".safetensors" and not path.exists():
-        path = _shipped_file(str(name_or_path))
+    if is_name(path):
+        path = shipped_file(str(name_or_path))
     metadata, claimed = _read_header(path)
     architecture, config = _described(path, metadata, claimed)
     what = f"{path} does not fit the {architecture} network that it names"
@@ -106,6 +73,11 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     model = _build(path, architecture, config)
     _load(model, _read(path), what)
     return model.eval().to(device)
+
+
+def architecture_of(path: Path) -> str:
+    """The architecture that a safetensors file names; ModelError where it is none of ours."""
+    return _described(path, *_read_header(path))[0]
 
 
 def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
@@ -143,16 +115,6 @@ def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> byte
     header["__metadata__"] = dict(sorted(metadata.items()))
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     return b"".join((content[:8], text.ljust(end - 8), content[end:]))
-
-
-def _shipped_file(name: str) -> Path:
-    names = shipped_models()
-    if name in names:
-        return WEIGHTS / f"{name}.safetensors"
-    close = get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    known = ", ".join(names) or "none in this installation"
-    raise ModelError(f"no network or file is named {name!r}{hint} (shipped networks: {known})")
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], dict[str, Shape]]:

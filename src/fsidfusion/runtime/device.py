@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+import psutil
+
 from fsidfusion.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "fp32", "bf16"]
 
+MAX_THREADS = 256  # or as many as there are processors, if there are more
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -38,7 +41,7 @@ def choose_device(name: str = "auto") -> "torch.device":
     return torch.device(name)
 
 
-def choose_precision(precision: str, device: "torch.device") -> Literal["fp32", "bf16"]:
+def choose_precision(precision: str, device: "torch.device | str") -> Literal["fp32", "bf16"]:
     """``auto`` takes bf16 where the device computes in it natively.
 
     Raises:
@@ -53,22 +56,53 @@ def choose_precision(precision: str, device: "torch.device") -> Literal["fp32", 
     native = has_native_bf16(device)
     if precision == "bf16" and not native:
         raise InputError(
-            f"bf16 is not native on this {device.type}, so it would only be slow; use auto or fp32"
+            f"bf16 is not native on this {str(device).partition(':')[0]}, so it would only be slow;"
+            " use auto or fp32"
         )
     return "bf16" if native else "fp32"
 
 
-def has_native_bf16(device: "torch.device") -> bool:
+def has_native_bf16(device: "torch.device | str") -> bool:
     """Whether the device computes in bf16: CUDA from capability 8.0, a CPU with AVX512_BF16 or AMX."""
-    import torch
+    kind = str(device).partition(":")[0]
+    if kind == "cuda":
+        import torch
 
-    if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     cpuinfo = Path("/proc/cpuinfo")
-    if device.type != "cpu" or not cpuinfo.exists():
+    if kind != "cpu" or not cpuinfo.exists():
         return False
     flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE)
     return bool(flags and {"avx512_bf16", "amx_bf16"} & set(flags[1].split()))
+
+
+def may_have_gpu() -> bool:
+    """Whether the system shows signs of a GPU that torch may know; to import torch for it else is waste."""
+    if sys.platform == "darwin":
+        return True
+    if sys.platform == "win32":
+        return (Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "nvcuda.dll").exists()
+    return any(Path(place).exists() for place in ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/kfd"))
+
+
+def default_threads() -> int:
+    """One thread for each core of the CPU that this process may use."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
+
+
+def check_threads(threads: int | None) -> int | None:
+    """The same number, where so many threads can compute; None is none given.
+
+    Raises:
+        InputError: below 1, or so many that they only take memory.
+    """
+    most = max(MAX_THREADS, os.cpu_count() or 1)
+    if threads is not None and not 1 <= threads <= most:
+        raise InputError(
+            f"`threads` {threads}: expected 1 to {most} on this machine, or none to use all cores"
+        )
+    return threads
 
 
 def parse_bytes(text: str | int) -> int:
@@ -90,16 +124,8 @@ def format_bytes(size: float) -> str:
 
 
 def resident_memory() -> int:
-    """Bytes of memory that this process holds now (its peak, where the system does not tell the present)."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Bytes of memory that this process holds now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def release_free_blocks() -> None:
@@ -112,13 +138,7 @@ def release_free_blocks() -> None:
 
 def free_memory() -> int:
     """Bytes that this process could still take: what the system has left, and its control group allows."""
-    free = 4 * 1024**3  # where the system does not tell
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        available = re.search(r"^MemAvailable:\s*(\d+) kB", meminfo.read_text(), re.MULTILINE)
-        free = int(available[1]) * 1024 if available else free
-    elif hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = int(psutil.virtual_memory().available)
     group = Path("/sys/fs/cgroup")
     try:
         limit = (group / "memory.max").read_text().strip()

@@ -11,7 +11,7 @@ import errno
 import io
 import json
 import warnings
-from importlib.util import find_spec
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,9 +22,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fsidfusion import __version__
-from fsidfusion.errors import InputError, MissingDependency
-from fsidfusion.images.atomic import is_written, put_in_place, scratch_folder
+from fsidfusion.errors import InputError, is_installed, missing
+from fsidfusion.images.atomic import is_written, put_in_place, scratch_folder, whole_file
 from fsidfusion.images.output_range import LOW_PERCENTILE, MAX_GAIN, RangeMode
+from fsidfusion.network.checkpoint import load_model
+from fsidfusion.network.names import model_card, shipped_file, shipped_models
+from fsidfusion.runtime.interface import Traits
+from fsidfusion.runtime.libraries import import_onnxruntime, import_openvino
+from fsidfusion.runtime.onnx_model import weights_hash, write_claims
+from fsidfusion.runtime.torch_runtime import TorchRuntime
 
 Format = Literal["onnx", "openvino", "torchscript"]
 
@@ -32,7 +38,7 @@ EXTENSIONS: dict[str, Format] = {".onnx": "onnx", ".xml": "openvino", ".pt": "to
 MAX_DIFFERENCE = 1e-3  # of a float32 pass of the file from torch, of the range 0..1
 OPSET = 17
 _INPUTS, _OUTPUT = ("infrared", "visible"), "fused"
-_NEEDS = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",), "torchscript": ()}
+_NEEDS = {"onnx": ("onnx",), "openvino": ("onnx", "openvino"), "torchscript": ()}
 _SEEN = ((2, 33, 40), (1, 70, 51))  # batches on which the file is compared
 
 
@@ -56,6 +62,19 @@ class LumaForm(nn.Module):
             return image
         height, width = ((side + more) // self.multiple * self.multiple for side in image.shape[2:])
         return F.pad(image, (0, more, 0, more), mode="reflect")[:, :, :height, :width]
+
+
+class EmphasisForm(nn.Module):
+    """A network with an overview, whose emphasis of targets is an input."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, infrared: Tensor, visible: Tensor, emphasis: Tensor) -> Tensor:
+        """(B, 1, H, W) each and (), to (B, 1, H, W)."""
+        self.network.emphasis = emphasis
+        return self.network(infrared, visible)
 
 
 class ColourForm(nn.Module):
@@ -139,10 +158,9 @@ def export(
         )
     if format == "openvino" and path.suffix != ".xml":
         raise InputError(f"output {path}: OpenVINO reads .xml files; give such a name")
-    missing = [name for name in _NEEDS[format] if not find_spec(name)]
-    if missing:
-        extra = "openvino" if format == "openvino" else "export"
-        raise MissingDependency(f"{format} needs {', '.join(missing)}: pip install 'fsidfusion[{extra}]'")
+    for name in _NEEDS[format]:
+        if not is_installed(name):
+            raise missing(name, f"format {format}")
     if not path.parent.is_dir():
         raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
     form = (ColourForm(network, mode) if colour else LumaForm(network)).eval()
@@ -191,16 +209,17 @@ def onnx_bytes(form: nn.Module, colour: bool = False, opset: int = OPSET) -> byt
     form = copy.deepcopy(form).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     rows, columns = (1, 2) if colour else (2, 3)
     axes = {name: {0: "batch", rows: "height", columns: "width"} for name in (*_INPUTS, _OUTPUT)}
+    more = {"emphasis": torch.tensor(1.0)} if isinstance(form, EmphasisForm) else {}
     stream = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of the tracer: sizes are free all the same, as the comparison shows
         torch.onnx.export(
             form,
-            example(colour),
+            (*example(colour), *more.values()),
             stream,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=opset,
-            input_names=list(_INPUTS),
+            input_names=[*_INPUTS, *more],
             output_names=[_OUTPUT],
             dynamic_axes=axes,
         )
@@ -227,11 +246,8 @@ def _write_onnx(form: nn.Module, path: Path, metadata: dict[str, str]) -> None:
 
 
 def _write_openvino(form: nn.Module, path: Path, metadata: dict[str, str]) -> None:
-    import openvino
-
-    from fsidfusion.runtime.openvino_engine import convert
-
-    model = convert(form, example(isinstance(form, ColourForm)))
+    openvino = import_openvino("the OpenVINO format")
+    model = openvino.Core().read_model(onnx_bytes(form, isinstance(form, ColourForm)))
     for name, text in metadata.items():
         model.set_rt_info(text, ["fsidfusion", name])
     try:
@@ -257,13 +273,11 @@ def run_file(path: Path, format: Format, pair: tuple[Tensor, Tensor]) -> NDArray
     """What an exported file makes of a pair, in float32 in the runtime it is for."""
     infrared, visible = (image.numpy() for image in pair)
     if format == "onnx":
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime("a comparison with the file")
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         return np.asarray(session.run([_OUTPUT], {"infrared": infrared, "visible": visible})[0])
     if format == "openvino":
-        import openvino
-
+        openvino = import_openvino()
         compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         return np.array(compiled([infrared, visible])[0])
     with torch.inference_mode(), warnings.catch_warnings():
@@ -283,3 +297,43 @@ def _difference(form: nn.Module, path: Path, format: Format, shape: tuple[int, i
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return float("inf")
     return float(np.abs(found.astype(np.float32) - expected).max()) / (255 if colour else 1)
+
+
+def pass_bytes(network: nn.Module) -> int:
+    """Memory that a pass of the network takes for a pixel, measured on two small ones."""
+    runtime = TorchRuntime(network, "cpu", "fp32")
+    return (runtime.peak_bytes(2_000_000) - runtime.peak_bytes(1_000_000)) // 1_000_000
+
+
+def write_shipped(name: str) -> Path | None:
+    """Write the ONNX form of a shipped network beside its weights; see :mod:`fsidfusion.runtime.onnx_model`.
+
+    None, and nothing done, for networks with statistics of the whole image: they need torch for tiles.
+    """
+    import onnx
+
+    weights = shipped_file(name)
+    network = load_model(name)
+    traits = Traits.of(network)
+    if traits.has_global_statistics:
+        return None
+    has_overview = getattr(network, "overview", None) is not None
+    form = EmphasisForm(network) if has_overview else network
+    model = onnx.load_from_string(onnx_bytes(form))
+    claims = {
+        "weights_sha256": weights_hash(weights),
+        "traits": asdict(traits),
+        "pass_bytes": pass_bytes(load_model(name)),
+    }
+    said = describe(network, False, "none", {"name": name, **model_card(name)})
+    onnx.helper.set_model_props(model, {**said, "claims": write_claims(claims)})
+    path = weights.with_suffix(".onnx")
+    with whole_file(path) as stream:
+        stream.write(model.SerializeToString(deterministic=True))
+    return path
+
+
+if __name__ == "__main__":  # after a training that replaced shipped weights
+    for name in shipped_models():
+        if (written := write_shipped(name)) is not None:
+            print(written)

@@ -1,33 +1,37 @@
 """A network compiled by OpenVINO for the CPU."""
 
-import copy
-import warnings
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
-import openvino
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from fsidfusion.network.light import LightFusion
+from fsidfusion.runtime.libraries import import_openvino
+
+_HINTS = {"bf16": "bf16", "fp32": "f32"}
 
 
 class OpenVinoEngine:
     """Fuse batches, (B, H, W) float32 each, to (B, H, W) float32; safe to call from several threads."""
 
-    def __init__(self, network: nn.Module, precision: str, threads: int) -> None:
-        """Convert and compile in memory, for batches and sizes of any kind."""
-        hint = {"bf16": "bf16", "fp32": "f32"}[precision]
-        if precision == "bf16" and isinstance(network, LightFusion):
-            network, hint = MixedLight(network), "f32"  # it says itself what is bf16
+    def __init__(self, model: bytes, precision: str, threads: int, emphasis: float = 1.0) -> None:
+        """Compile a network from the content of an ONNX file, for batches and sizes of any kind.
+
+        ``emphasis``: of targets, where the network takes such.
+        """
+        openvino = import_openvino()
+        core = openvino.Core()
+        graph = core.read_model(model)
+        # a light network says itself what is bf16
+        hint = "fp32" if precision == "bf16" and decode_in_bf16(graph) else precision
         options = {
-            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_PRECISION_HINT": _HINTS[hint],
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",  # a pass takes all threads; callers take turns
         }
-        self._compiled = openvino.Core().compile_model(convert(network), "CPU", options)
+        names = [port.any_name for port in graph.inputs]
+        self._given = [np.array(emphasis, np.float32)] if "emphasis" in names else []
+        self._compiled = core.compile_model(graph, "CPU", options)
         self._idle: SimpleQueue[Any] = SimpleQueue()  # requests with their buffers, for the next caller
 
     def __call__(self, infrared: NDArray[np.float32], visible: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -38,7 +42,7 @@ class OpenVinoEngine:
             request = self._compiled.create_infer_request()
         pair = [np.ascontiguousarray(image)[:, None] for image in (infrared, visible)]
         try:
-            result = request.infer(pair, share_inputs=True, share_outputs=True)
+            result = request.infer([*pair, *self._given], share_inputs=True, share_outputs=True)
             fused: NDArray[np.float32] = result[0][:, 0].copy()  # the buffer serves the next pass
         except RuntimeError as error:
             if "alloc" in str(error).lower() or "memory" in str(error).lower():
@@ -48,37 +52,45 @@ class OpenVinoEngine:
         return fused
 
 
-class MixedLight(nn.Module):
-    """A light network that decodes in bf16 and does the rest in float32, as torch does under autocast.
+def decode_in_bf16(graph: Any) -> bool:
+    """Let a light network decode in bf16 and do the rest in float32, as torch does under autocast.
 
     With the hint bf16 OpenVINO would compute in it from the pixels on, which costs up to 7 grey levels.
+
+    False, and nothing done, where the graph is none of a light network: it is known by names of its parts.
     """
+    operations = import_openvino().opset13
+    nodes = {node.get_friendly_name(): node for node in graph.get_ops()}
+    start, end = (_convolution(nodes, part) for part in ("merge", "output"))
+    if start is None or end is None:
+        return False
+    behind = list(end.output(0).get_target_inputs())
+    reduced = operations.convert(start, "bf16")
+    seen, waiting = {start.get_friendly_name()}, [end]
+    while waiting:
+        node = waiting.pop()
+        if node.get_friendly_name() in seen:
+            continue
+        seen.add(node.get_friendly_name())
+        for port in node.inputs():
+            source = port.get_source_output()
+            before = source.get_node()
+            if before.get_friendly_name() == start.get_friendly_name():
+                port.replace_source_output(reduced.output(0))
+            elif before.get_type_name() != "Constant":
+                waiting.append(before)
+            elif source.get_element_type().get_type_name() == "f32":
+                port.replace_source_output(operations.convert(source, "bf16").output(0))
+    exact = operations.convert(end, "f32")
+    for port in behind:
+        port.replace_source_output(exact.output(0))
+    graph.validate_nodes_and_infer_types()
+    return True
 
-    def __init__(self, network: LightFusion) -> None:
-        super().__init__()
-        self.network = network
-        self.reduced = copy.deepcopy(network).bfloat16()
 
-    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """(B, 1, H, W) each, in and out."""
-        merged, pair, seen = self.network.merged(infrared, visible)
-        return self.network.compose(self.reduced.decode(merged.bfloat16()).float(), pair, seen)
-
-
-def convert(network: nn.Module, example: tuple[Tensor, Tensor] | None = None) -> openvino.Model:
-    """A network as an OpenVINO model with the inputs ``infrared`` and ``visible`` and the output ``fused``.
-
-    ``example``: of the inputs, (1, 1, 64, 64) by default. Batch and sizes are free; channels stay.
-    """
-    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    pair = example or (torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64))
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the tracer, about sizes: they are free all the same
-        traced = torch.jit.trace(network, pair, check_trace=False)
-    # a copy of the weights: shared ones in bf16 are freed under the model, and overwritten
-    model = openvino.convert_model(traced, example_input=pair, share_weights=False)
-    shapes = [[size if size in (1, 3) and i else -1 for i, size in enumerate(image.shape)] for image in pair]
-    model.reshape({i: openvino.PartialShape(shape) for i, shape in enumerate(shapes)})
-    for port, name in zip((*model.inputs, *model.outputs), ("infrared", "visible", "fused")):
-        port.get_tensor().set_names({name})
-    return model
+def _convolution(nodes: dict[str, Any], part: str) -> Any:
+    """The convolution of a part of a light network, with the addition of its bias; None: there is no such."""
+    names = [f"{above}/{part}/Conv{end}" for above in ("", "/network") for end in ("", "/WithoutBiases")]
+    node = next((nodes[name] for name in names if name in nodes), None)
+    targets = [port.get_node() for port in node.output(0).get_target_inputs()] if node else []
+    return targets[0] if len(targets) == 1 and targets[0].get_type_name() == "Add" else node

@@ -11,7 +11,7 @@ from fsidfusion.images.pixels import Luma, Pixels
 from fsidfusion.runtime.tiles import Frame, sample_places
 
 if TYPE_CHECKING:
-    from fsidfusion.runtime.torch_runtime import TorchRuntime
+    from fsidfusion.runtime.interface import Runtime
 
 # The statistics of an image that does not go through as a whole are taken from crops. The edges of crops
 # falsify them more than what lies between crops: in 1024x1024 pixels, crops of 256 that cover the image give
@@ -45,7 +45,7 @@ def whole(
 
 
 def tiled(
-    runtime: "TorchRuntime", frame: Frame, side: int, sampled: int, infrared: Pixels, visible: Pixels
+    runtime: "Runtime", frame: Frame, side: int, sampled: int, infrared: Pixels, visible: Pixels
 ) -> Luma:
     """Fuse one image tile by tile.
 
@@ -61,14 +61,14 @@ def tiled(
         (H, W).
     """
     statistics = None
-    if runtime.has_global_statistics:
+    if runtime.traits.has_global_statistics:
         everything = sampled >= frame.pixels
         crop = frame.pixels if everything else max(MIN_CROP, math.isqrt(sampled // MIN_CROPS))
         height, width, places = sample_places(frame, crop, sampled)
         crops = [np.stack([frame.cut(p, *at, height, width) for at in places]) for p in (infrared, visible)]
         statistics = runtime.record(*crops)
     fused = np.zeros((frame.height, frame.width), np.float32)
-    for down, across in frame.tiles(side, runtime.tile_overlap or 0):
+    for down, across in frame.tiles(side, runtime.traits.tile_overlap or 0):
         place = (down.start, across.start, down.stop - down.start, across.stop - across.start)
         tile = runtime(frame.cut(infrared, *place)[None], frame.cut(visible, *place)[None], statistics)[0]
         tile *= down.weights[:, None]

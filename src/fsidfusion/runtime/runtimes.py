@@ -1,208 +1,145 @@
-"""The software that computes a network: PyTorch, or OpenVINO and ONNX Runtime where they are installed.
+"""The software that computes a network: ONNX Runtime, OpenVINO or PyTorch, and which of them by itself.
 
-``auto`` takes the one that was fastest for this kind of network on this machine. That is measured once, and
-remembered in the user's cache folder.
+The choice follows a rule, so that the same installation gives the same pixels at every run. The rule is what
+was measured (docs/results.md, speed): of a 640x480 pair with a local network OpenVINO computes 58 a second in
+bf16 and 40 in fp32, PyTorch 46 and 34, ONNX Runtime 36, which is there a second sooner than PyTorch; the
+published network is fastest under PyTorch.
 """
 
-import json
-import math
-import os
 import platform
-import time
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
+from fsidfusion.errors import InputError, is_installed, missing, required
+from fsidfusion.network.names import is_name, shipped_file
+from fsidfusion.runtime.compiled import CompiledRuntime
+from fsidfusion.runtime.device import check_threads, default_threads, may_have_gpu
+from fsidfusion.runtime.interface import Runtime as RunningNetwork
+from fsidfusion.runtime.onnx_model import OnnxModel, shipped_onnx
 
-from fsidfusion.errors import InputError, MissingDependency
-from fsidfusion.images.atomic import whole_file
-from fsidfusion.network.statistics import Statistics
-from fsidfusion.runtime.device import choose_device
-from fsidfusion.runtime.torch_runtime import TorchRuntime
+if TYPE_CHECKING:
+    from torch import nn
 
 Runtime = Literal["auto", "torch", "openvino", "onnxruntime"]
-Engine = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
-
-MAX_DIFFERENCE = 2 / 255  # of a bf16 pass from the fp32 one, at any pixel
-PROBE_SIDE = 64  # of the image that is compared
-MEASURED_SIDES = {False: 256, True: 96}  # of the image that is timed; with global statistics: a slow network
-TURNS = 5  # of which the fastest counts
-# Memory a pixel of the published network, which goes through whole.
-PEAK_BYTES = {"openvino": 12 * 1024, "onnxruntime": 26 * 1024}
 
 
 def load_runtime(
-    network: nn.Module, runtime: str = "auto", device: str = "auto", precision: str = "auto"
-) -> TorchRuntime:
-    """Make a network ready to run.
+    model: "str | Path | nn.Module",
+    runtime: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    emphasis: float = 1.0,
+) -> RunningNetwork:
+    """Make a network ready to run; torch is only imported where it computes, or has to read the network.
 
     Args:
-        network: see :class:`TorchRuntime`.
-        runtime: ``torch`` runs everywhere, ``openvino`` and ``onnxruntime`` on CPUs; ``auto`` is the fastest
-            that is installed.
+        model: the name of a shipped network, a .safetensors file, or a network in torch.
+        runtime: ``torch`` runs everywhere, ``openvino`` and ``onnxruntime`` on CPUs. ``auto`` is, on a CPU,
+            for a network by name or from a file :func:`chosen_runtime`; torch for one that is given, and on
+            a GPU.
         device: see :func:`fsidfusion.runtime.device.choose_device`.
         precision: ``auto`` and ``bf16`` never differ from fp32 by over two grey levels of 8 bits; where
             bf16 would, ``auto`` stays with fp32.
+        threads: of the CPU; one for each of its cores by default.
+        emphasis: of targets, 0..1, of a network with an overview.
 
     Raises:
-        InputError: a runtime that is unknown, not installed, or does not go with device or precision.
+        InputError: a runtime that is unknown or does not go with device or precision; too many threads.
+        MissingDependency: a runtime that is not installed, or a network that needs torch.
+        ModelError: an unknown name, or a file that holds no network.
     """
     if runtime not in get_args(Runtime):
         raise InputError(f"runtime {runtime!r} is unknown; choose one of {', '.join(get_args(Runtime))}")
-    if device == "auto" and runtime not in ("auto", "torch"):
-        device = "cpu"
-    on_cpu = choose_device(device).type == "cpu"
+    if runtime not in ("auto", "torch") and not is_installed(runtime):
+        raise missing(runtime, f"runtime {runtime}")
+    threads = check_threads(threads)
+    shipped = shipped_onnx(model) if isinstance(model, str | Path) else None
+    on_cpu = _is_cpu(device, runtime)
     if runtime == "auto":
-        runtime = fastest_runtime(network, precision) if on_cpu else "torch"
-    if runtime == "torch":
-        return TorchRuntime(network, device, precision)
-    if not on_cpu:
+        runtime = "torch"
+        if isinstance(model, str | Path) and on_cpu:
+            has_onnx = shipped is not None
+            runtime = chosen_runtime(has_onnx or _is_local(model), has_onnx, precision)
+    if runtime != "torch" and not on_cpu:
         raise InputError(
             f"runtime {runtime} computes on the CPU, not on {device}; use torch, or `device` cpu"
         )
-    return CompiledRuntime(network, runtime, precision)
+    if runtime != "torch" and shipped is not None:
+        return CompiledRuntime(shipped, runtime, precision, threads or default_threads(), emphasis)
+    return _through_torch(model, runtime, device, precision, threads, emphasis)
 
 
-class CompiledRuntime(TorchRuntime):
-    """A network compiled for the CPU by OpenVINO or ONNX Runtime; safe to call from several threads.
+def chosen_runtime(is_local: bool, has_onnx: bool, precision: str = "auto") -> str:
+    """What ``auto`` takes on a CPU.
 
-    Whole images and the tiles of local networks go through the compiled form. Tiles that replay the
-    statistics of their image go through torch.
+    Args:
+        is_local: the network has no statistics of the whole image.
+        has_onnx: it is shipped as ONNX, so that it runs without torch.
+        precision: ``bf16`` rules out ONNX Runtime.
     """
-
-    def __init__(self, network: nn.Module, name: str, precision: str = "auto") -> None:
-        """Compile for all threads of torch.
-
-        Raises:
-            InputError: not installed, or bf16 that cannot be had faithfully.
-        """
-        super().__init__(network, "cpu", precision)
-        self.name = name
-        if name not in installed_runtimes():
-            raise MissingDependency(
-                f"runtime {name} is not installed: pip install 'fsidfusion[{name}]', or use `runtime` torch"
-            )
-        if name == "onnxruntime" and precision == "bf16":
-            raise InputError("runtime onnxruntime computes in fp32; use `precision` fp32, or another runtime")
-        if name == "onnxruntime":
-            self.precision = "fp32"
-        self._engine = self._compile()
-        if self.precision == "bf16" and (difference := self._difference()) > MAX_DIFFERENCE:
-            if precision == "bf16":
-                raise InputError(
-                    f"bf16 under {name} differs from fp32 by {255 * difference:.1f} grey levels"
-                    " for this network; use `precision` fp32, or `runtime` torch"
-                )
-            self.precision = "fp32"
-            self._engine = self._compile()
-
-    def __call__(
-        self,
-        infrared: NDArray[np.float32],
-        visible: NDArray[np.float32],
-        statistics: Statistics | None = None,
-    ) -> NDArray[np.float32]:
-        """Fuse a batch, (B, H, W) each in 0..1, to (B, H, W); see :meth:`TorchRuntime.__call__`."""
-        if statistics is not None:
-            return super().__call__(infrared, visible, statistics)
-        return self._engine(infrared, visible)
-
-    def peak_bytes(self, pixels: int) -> int:
-        """About the most memory that a pass over ``pixels`` pixels takes."""
-        return PEAK_BYTES[self.name] * pixels if self.has_global_statistics else super().peak_bytes(pixels)
-
-    def _compile(self) -> Engine:
-        if self.name == "openvino":
-            from fsidfusion.runtime.openvino_engine import OpenVinoEngine
-
-            return OpenVinoEngine(self.network, self.precision, self.threads)
-        from fsidfusion.runtime.onnx_engine import OnnxEngine
-
-        return OnnxEngine(self.network, self.threads)
-
-    def _difference(self) -> float:
-        """The largest difference of a pass from torch in fp32, for a picture with edges and slopes."""
-        side = -(-PROBE_SIDE // self.size_multiple) * self.size_multiple
-        y, x = np.mgrid[:side, :side].astype(np.float32) / side
-        infrared = np.where((x - 0.5) ** 2 + (y - 0.4) ** 2 < 0.08, np.float32(0.9), 0.2 + 0.3 * y)[None]
-        visible = (0.5 + 0.45 * np.sin(12 * x) * np.cos(9 * y))[None]
-        with torch.inference_mode():
-            exact = self.network(*(torch.from_numpy(image)[:, None] for image in (infrared, visible)))
-        return float(np.abs(self._engine(infrared, visible) - exact[:, 0].numpy()).max())
+    if is_local and is_installed("openvino"):
+        return "openvino"
+    if has_onnx and (precision != "bf16" or not is_installed("torch")):
+        return "onnxruntime"
+    return "torch"
 
 
 def installed_runtimes() -> list[str]:
     """The runtimes that can be used on the CPU of this machine."""
-    needed = {"torch": ("torch",), "openvino": ("openvino",), "onnxruntime": ("onnxruntime", "onnx")}
-    return [name for name, modules in needed.items() if all(map(find_spec, modules))]
+    return [name for name in get_args(Runtime) if name != "auto" and is_installed(name)]
 
 
-def fastest_runtime(network: nn.Module, precision: str = "auto") -> str:
-    """The fastest installed runtime for networks of this architecture on the CPU.
+def _is_cpu(device: str, runtime: str) -> bool:
+    """Whether a network is to run on the CPU; asks torch only where it could know of more."""
+    if device == "cpu" or (device == "auto" and runtime in ("openvino", "onnxruntime")):
+        return True
+    if device == "auto" and not (may_have_gpu() and is_installed("torch")):
+        return True
+    required("torch", f"device {device}")
+    from fsidfusion.runtime.device import choose_device
 
-    Measured on a few short passes, unless the cache tells. Speed does not depend on the weights, so the cache
-    goes by architecture, its options, precision, threads, processor and versions.
-    """
-    names = installed_runtimes()
-    if precision == "bf16" or getattr(network, "has_global_statistics", False):  # fp32 only, and much memory
-        names = [name for name in names if name != "onnxruntime"]
-    if names == ["torch"]:
-        return "torch"
-    key = _cache_key(network, precision, names)
-    known = _read_cache()
-    if known.get(key) in names:
-        return known[key]
-    candidates = []
-    for name in names:
-        try:
-            torch_only = name == "torch"
-            candidates.append(
-                TorchRuntime(network, "cpu", precision)
-                if torch_only
-                else CompiledRuntime(network, name, precision)
-            )
-        except Exception:  # a runtime that cannot take this network, whatever it raises, is not the fastest
-            if torch_only:
-                raise
-    seconds = _seconds(candidates)
-    fastest = min(seconds, key=lambda name: seconds[name])
-    _write_cache({**known, key: fastest})
-    return fastest
+    return choose_device(device).type == "cpu"
 
 
-def cache_folder() -> Path:
-    """Where measurements are remembered: $XDG_CACHE_HOME/fsidfusion, by default ~/.cache/fsidfusion."""
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(root) if Path(root).is_absolute() else Path.home() / ".cache") / "fsidfusion"
+def _is_local(model: str | Path) -> bool:
+    """Whether the file of a network says that it is no published one, which has global statistics."""
+    required("torch", f"network {str(model)[:80]!r}")
+    from fsidfusion.network.checkpoint import architecture_of
+
+    return architecture_of(shipped_file(str(model)) if is_name(model) else Path(model)) != "fsidfusion"
 
 
-def _seconds(candidates: list[TorchRuntime]) -> dict[str, float]:
-    """The shortest pass of each; they take turns, so that what else runs on the machine slows all alike."""
-    side = MEASURED_SIDES[candidates[0].has_global_statistics]
-    image = np.linspace(0, 1, side * side, dtype=np.float32).reshape(1, side, side)
-    best = dict.fromkeys((runtime.name for runtime in candidates), math.inf)
-    for turn in range(TURNS + 1):  # the first prepares
-        for runtime in candidates:
-            start = time.perf_counter()
-            runtime(image, image)
-            if turn:
-                best[runtime.name] = min(best[runtime.name], time.perf_counter() - start)
-    return best
+def _through_torch(
+    model: "str | Path | nn.Module",
+    runtime: str,
+    device: str,
+    precision: str,
+    threads: int | None,
+    emphasis: float,
+) -> RunningNetwork:
+    torch = required("torch", f"network {str(model)[:80]!r}")
+    from fsidfusion.network.checkpoint import load_model
+    from fsidfusion.runtime.torch_runtime import TorchRuntime
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    network = load_model(model) if isinstance(model, str | Path) else model
+    if getattr(network, "overview", None) is not None and isinstance(model, str | Path):
+        network.emphasis = emphasis  # type: ignore[assignment]
+    if runtime == "torch":
+        return TorchRuntime(network, device, precision)
+    return CompiledRuntime(onnx_model(network), runtime, precision, torch.get_num_threads())
 
 
-def _cache_key(network: nn.Module, precision: str, names: list[str]) -> str:
-    config = json.dumps(getattr(network, "config", None), sort_keys=True)
-    architecture = getattr(network, "architecture", type(network).__name__)
-    versions = [f"{name} {version_of(name)}" for name in names]
-    return "; ".join(
-        (f"{architecture} {config}", precision, f"{torch.get_num_threads()} threads", processor(), *versions)
-    )
+def onnx_model(network: "nn.Module") -> OnnxModel:
+    """A network in torch as ONNX, in memory. MissingDependency where ``onnx`` is not installed."""
+    required("onnx", "a network of your own in another runtime than torch")
+    from fsidfusion.runtime.export import onnx_bytes, pass_bytes
+    from fsidfusion.runtime.interface import Traits
+
+    return OnnxModel(onnx_bytes(network), Traits.of(network), pass_bytes(network), lambda: network)
 
 
 def processor() -> str:
@@ -222,21 +159,3 @@ def version_of(name: str) -> str:
         return version(name)
     except PackageNotFoundError:  # another distribution of the same module
         return "of unknown version"
-
-
-def _read_cache() -> dict[str, str]:
-    try:
-        known = json.loads((cache_folder() / "runtimes.json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return {k: v for k, v in known.items() if isinstance(v, str)} if isinstance(known, dict) else {}
-
-
-def _write_cache(known: dict[str, str]) -> None:
-    """Remember, where the folder can be written; else the next run measures again."""
-    try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with whole_file(cache_folder() / "runtimes.json") as stream:
-            stream.write(json.dumps(known, indent=1).encode())
-    except OSError:
-        pass

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fsidfusion.network.statistics import Statistics
 from fsidfusion.runtime.device import choose_device, choose_precision, free_memory
+from fsidfusion.runtime.interface import Traits
 
 # What a pass takes beyond the tensors that can be seen: the copies that convolution libraries make.
 HIDDEN_SHARE = 1.25
@@ -20,7 +21,7 @@ HIDDEN_BYTES = 96 * 1024**2
 
 
 class TorchRuntime:
-    """Run a fusion network on luma arrays; safe to call from several threads.
+    """A :class:`fsidfusion.runtime.interface.Runtime` of PyTorch, on a CPU or a GPU.
 
     The network is moved to the device and keeps its weights. Under bf16 its convolutions run in bf16, while
     the sum with the skip image stays in float32: the picture is not quantised.
@@ -33,15 +34,13 @@ class TorchRuntime:
             InputError: a device or precision that is unknown or not available.
         """
         self.name = "torch"
-        self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
-        network = network.eval().to(self.device)
+        self._device = choose_device(device)
+        self.device = str(self._device)
+        self.precision: str = choose_precision(precision, self._device)
+        network = network.eval().to(self._device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.threads = torch.get_num_threads()
-        self.size_multiple = int(getattr(network, "size_multiple", 1))
-        self.minimum_size = int(getattr(network, "minimum_size", 1))
-        self.tile_overlap: int | None = getattr(network, "tile_overlap", None)  # None: only whole images
-        self.has_global_statistics = bool(getattr(network, "has_global_statistics", False))
+        self.traits = Traits.of(network)
 
     def __call__(
         self,
@@ -49,13 +48,7 @@ class TorchRuntime:
         visible: NDArray[np.float32],
         statistics: Statistics | None = None,
     ) -> NDArray[np.float32]:
-        """Fuse a batch, (B, H, W) each in 0..1, to (B, H, W).
-
-        Args:
-            infrared: infrared, CT, PET or SPECT.
-            visible: visible or MRI.
-            statistics: what :meth:`record` took from the image of which these are tiles.
-        """
+        """See :class:`fsidfusion.runtime.interface.Runtime`."""
         extra = () if statistics is None else (statistics.replay(),)
         return self._forward(infrared, visible, *extra)[:, 0].float().cpu().numpy()
 
@@ -67,8 +60,8 @@ class TorchRuntime:
 
     def memory(self) -> int:
         """Bytes free on the device."""
-        if self.device.type == "cuda":
-            return int(torch.cuda.mem_get_info(self.device)[0])
+        if self._device.type == "cuda":
+            return int(torch.cuda.mem_get_info(self._device)[0])
         return free_memory()
 
     def peak_bytes(self, pixels: int) -> int:
@@ -92,7 +85,10 @@ class TorchRuntime:
         results = []
         self.use_threads(1)
         for least in (96, 192):
-            side = -(-max(least, self.minimum_size) // self.size_multiple) * self.size_multiple
+            side = (
+                -(-max(least, self.traits.minimum_size) // self.traits.size_multiple)
+                * self.traits.size_multiple
+            )
             image = np.zeros((1, side, side), np.float32)
             start = time.perf_counter()
             with _LiveBytes() as live:
@@ -104,8 +100,8 @@ class TorchRuntime:
     def _forward(self, infrared: NDArray[np.float32], visible: NDArray[np.float32], *extra: Any) -> Tensor:
         bf16 = self.precision == "bf16"
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                pair = (torch.from_numpy(image)[:, None].to(self.device) for image in (infrared, visible))
+            with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
+                pair = (torch.from_numpy(image)[:, None].to(self._device) for image in (infrared, visible))
                 return self.network(*pair, *extra)
         except torch.OutOfMemoryError as error:
             raise MemoryError(str(error)) from error

@@ -6,7 +6,7 @@ as in the ordering of curves by geodesics (Tenenbaum, de Silva and Langford, Sci
 fills a volume instead of a line, and is told by that.
 """
 
-from typing import Any
+from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,20 +38,16 @@ def estimate_curve(pixels: NDArray[np.integer]) -> NDArray[np.uint8] | None:
     nodes, weights = _nodes(pixels)
     if len(nodes) < 8 or len(nodes) > _MOST_NODES:
         return None
-    from scipy.sparse import csgraph
-
-    dijkstra: Any = csgraph.dijkstra
-
-    graph: Any = _graph(nodes)
+    graph = _graph(nodes)
     heaviest = int(weights.argmax())
-    first = dijkstra(graph, directed=False, indices=heaviest)
+    first = _ways(graph, heaviest)
     reached = np.isfinite(first)
     if weights[reached].sum() < 0.9 * weights.sum():
         return None
     start = int(np.where(reached, first, -1).argmax())
-    ahead = dijkstra(graph, directed=False, indices=start)
+    ahead = _ways(graph, start)
     end = int(np.where(reached, ahead, -1).argmax())
-    back = dijkstra(graph, directed=False, indices=end)
+    back = _ways(graph, end)
     length = float(ahead[end])
     if length < _LEAST_LENGTH:
         return None
@@ -76,15 +72,35 @@ def _nodes(pixels: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np
     return mean[enough], number[enough].astype(np.float64)
 
 
-def _graph(nodes: NDArray[np.float64]) -> Any:
-    from scipy.sparse import csr_matrix
-    from scipy.spatial import cKDTree
+def _graph(nodes: NDArray[np.float64]) -> list[list[tuple[int, float]]]:
+    """Of each node those it is joined to, with their distances: its nearest ones, and whose nearest it is."""
+    graph: list[list[tuple[int, float]]] = [[] for _ in nodes]
+    number = min(_NEIGHBOURS, len(nodes) - 1)
+    for one, place in enumerate(nodes):
+        steps = nodes - place
+        distance = np.sqrt((steps * steps).sum(1))
+        distance[one] = np.inf
+        for other in np.argpartition(distance, number - 1)[:number]:
+            if distance[other] <= _GAP:
+                graph[one].append((int(other), float(distance[other])))
+                graph[int(other)].append((one, float(distance[other])))
+    return graph
 
-    tree: Any = cKDTree(nodes)
-    distance, index = tree.query(nodes, k=min(_NEIGHBOURS + 1, len(nodes)))
-    rows = np.repeat(np.arange(len(nodes)), distance.shape[1])
-    near = (distance.ravel() <= _GAP) & (distance.ravel() > 0)
-    return csr_matrix((distance.ravel()[near], (rows[near], index.ravel()[near])), shape=(len(nodes),) * 2)
+
+def _ways(graph: list[list[tuple[int, float]]], start: int) -> NDArray[np.float64]:
+    """The length of the shortest way from a node to each, infinite where there is none (Dijkstra, 1959)."""
+    length = np.full(len(graph), np.inf)
+    length[start] = 0.0
+    waiting = [(0.0, start)]
+    while waiting:
+        reached, node = heappop(waiting)
+        if reached > length[node]:
+            continue
+        for other, step in graph[node]:
+            if reached + step < length[other]:
+                length[other] = reached + step
+                heappush(waiting, (reached + step, other))
+    return length
 
 
 def _is_folded(nodes: NDArray[np.float64], share: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:

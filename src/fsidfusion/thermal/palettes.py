@@ -8,7 +8,6 @@ maker draws its own. Where none of them fits, the line is estimated from the pic
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,9 +15,6 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.pixels import Pixels, luma, quantise
-
-if TYPE_CHECKING:
-    from scipy.spatial import cKDTree
 
 STEPS = 256  # colours of a palette
 TOLERANCE = 36.0  # largest distance in RGB (0..255) of a pixel that counts as of a palette's colour
@@ -40,6 +36,7 @@ _SOME_COLOURED = 0.002  # share of them that no noise of coding makes
 _LEAST_GRAY = 0.3  # share of gray pixels where colour marks only what is hottest or coldest
 _MARKED_SPREAD = 60.0  # standard deviation of the levels of gray around marked parts, at most
 _SAMPLED = 1 << 14  # pixels are enough to tell
+_AT_ONCE = 1 << 14  # pixels that are compared with all colours: 16 MiB
 
 _COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "white-hot": ((0, 0, 0), (255, 255, 255)),
@@ -189,7 +186,7 @@ def find_palette(rgb: Pixels) -> Match | None:
     coloured, gray = float(np.mean(spread >= _COLOURED)), float(np.mean(spread < _GRAY))
     if coloured < _SOME_COLOURED:
         return None
-    distances = {name: _nearest(pixels, name)[1] for name in PALETTES if name not in GRAY_PALETTES}
+    distances = {name: _nearest(pixels, palette(name))[1] for name in PALETTES if name not in GRAY_PALETTES}
     shares = {name: float(np.mean(away <= TOLERANCE)) for name, away in distances.items()}
     least = CONFIDENCE if coloured >= _LEAST_COLOURED else _CERTAIN
     fitting = [name for name in shares if shares[name] >= least and coloured >= _FEW_COLOURED]
@@ -203,7 +200,7 @@ def find_palette(rgb: Pixels) -> Match | None:
         from fsidfusion.thermal.colour_curve import estimate_curve
 
         curve = estimate_curve(pixels)
-        share = 0.0 if curve is None else float(np.mean(_distances(pixels, curve) <= TOLERANCE))
+        share = 0.0 if curve is None else float(np.mean(_nearest(pixels, curve)[1] <= TOLERANCE))
         if share >= CONFIDENCE:
             candidates.append(Match(ESTIMATED, share, fitting[0] if fitting else "", curve))
     # a wrong order of colours tears apart what lies side by side
@@ -240,10 +237,13 @@ def levels_of(rgb: Pixels, palette: str | Match) -> tuple[NDArray[np.uint8], flo
     packed = rgb.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     unique, inverse, number = np.unique(packed, return_inverse=True, return_counts=True)
     colours = np.stack((unique >> 16, unique >> 8 & 255, unique & 255), -1)
-    tree = _tree(match.name) if match.colours is None else _tree_of(match.colours)
-    distance, index = tree.query(colours.astype(np.float64))
+    index, distance = _nearest(colours, _colours_of(match))
     confidence = float(number[distance <= TOLERANCE].sum() / max(1, number.sum()))
-    return np.asarray(index).astype(np.uint8)[inverse].reshape(rgb.shape[:2]), confidence
+    return index.astype(np.uint8)[inverse].reshape(rgb.shape[:2]), confidence
+
+
+def _colours_of(match: Match) -> NDArray[np.uint8]:
+    return palette(match.name) if match.colours is None else match.colours
 
 
 def luma_levels(rgb: Pixels) -> NDArray[np.uint8]:
@@ -284,22 +284,16 @@ def _sample(rgb: Pixels) -> Pixels:
     return rgb[::step, ::step].reshape(-1, 3)
 
 
-def _nearest(pixels: NDArray[np.integer], name: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """For (N, 3) pixels the index of the nearest colour, and the distance to it."""
-    distance, index = _tree(name).query(pixels.astype(np.float64))
-    return np.asarray(index), np.asarray(distance)
-
-
-def _distances(pixels: NDArray[np.integer], colours: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return np.asarray(_tree_of(colours).query(pixels.astype(np.float64))[0])
-
-
-@lru_cache
-def _tree(name: str) -> "cKDTree":
-    return _tree_of(palette(name))
-
-
-def _tree_of(colours: NDArray[np.uint8]) -> "cKDTree":
-    from scipy.spatial import cKDTree
-
-    return cKDTree(colours.astype(np.float64))
+def _nearest(
+    pixels: NDArray[np.integer], colours: NDArray[np.uint8]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """For (N, 3) pixels the index of the nearest of (M, 3) colours, and the distance to it."""
+    # |p - c|^2 = |p|^2 - 2 p.c + |c|^2, exact in float32 for whole numbers this small
+    lines = colours.astype(np.float32)
+    half = (lines * lines).sum(1) / 2
+    index = np.empty(len(pixels), np.intp)
+    for start in range(0, len(pixels), _AT_ONCE):
+        some = pixels[start : start + _AT_ONCE].astype(np.float32)
+        index[start : start + _AT_ONCE] = (half - some @ lines.T).argmin(1)
+    steps = pixels.astype(np.float64) - colours[index]
+    return index, np.sqrt((steps * steps).sum(1))

@@ -83,7 +83,7 @@ def test_any_model_may_wear_heat_colours(pairs, tmp_path):
 def test_two_files_of_one_name_are_refused(tmp_path):
     from shutil import copy
 
-    from fsidfusion.network.checkpoint import WEIGHTS
+    from fsidfusion.network.names import WEIGHTS
 
     for folder in "xy":
         (tmp_path / folder).mkdir()

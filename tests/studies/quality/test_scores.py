@@ -98,13 +98,13 @@ def test_a_network_is_scored_anew_with_new_weights(sets, tmp_path):
 
 def test_mri_is_scored_with_the_second_weights_of_a_network(sets, tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
-    from fsidfusion.network import checkpoint
+    from fsidfusion.network import checkpoint, names
     from fsidfusion.network.light import LightFusion
 
     for seed, name in enumerate(("net", "net-medical")):
         torch.manual_seed(seed)
         checkpoint.save_weights(tmp_path / f"{name}.safetensors", LightFusion(channels=4, width=4, blocks=1))
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(names, "WEIGHTS", tmp_path)
     models = open_models(["net"], device="cpu")
     results = Quality(sets, models, tmp_path).run()
     assert [[e.name for e in result.evaluations] for result in results] == [list(models[0].rows)] * 2

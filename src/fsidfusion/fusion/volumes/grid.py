@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import InputError
+from fsidfusion.errors import InputError, required
 
 Axis = Literal["axial", "coronal", "sagittal"]
 Voxels = NDArray[Any]  # (I, J, K) float32, or (I, J, K, 3) uint8 RGB
@@ -144,7 +144,7 @@ def resample(other: Volume, grid: Volume) -> Voxels:
     Raises:
         InputError: the two overlap by less than ``LEAST_OVERLAP``.
     """
-    from scipy.ndimage import affine_transform, gaussian_filter
+    ndimage = required("scipy.ndimage", "a volume on another grid")
 
     if overlap(grid, other) < LEAST_OVERLAP:
         raise InputError(
@@ -162,9 +162,11 @@ def resample(other: Volume, grid: Volume) -> Voxels:
     for target, values in zip(result, channels):
         values = values.astype(np.float32, copy=False)
         if sigma.max() > 0:
-            values = gaussian_filter(values, sigma, mode="nearest", truncate=3.0)
+            values = ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=3.0)
         least = float(values.min())
-        affine_transform(values, step, output_shape=grid.shape, output=target, order=1, mode="nearest")
+        ndimage.affine_transform(
+            values, step, output_shape=grid.shape, output=target, order=1, mode="nearest"
+        )
         target[outside] = least
     if not other.is_rgb:
         return result[0]

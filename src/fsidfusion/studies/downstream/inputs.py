@@ -180,7 +180,7 @@ def pairs_hash(pairs: Sequence[Pair]) -> str:
 
 
 def _default_names() -> list[str]:
-    from fsidfusion.network.checkpoint import shipped_networks
+    from fsidfusion.network.names import shipped_networks
 
     first, *others = shipped_networks()
     return [INFRARED, VISIBLE, EARLY, first, first + HEAT, *others, *DEFAULT_BASELINES]
@@ -196,7 +196,8 @@ def _open_input(name: str) -> Input:
         return replace(plain, name=plain.name + HEAT, color="heat")
     if name in RULES:
         return Input(name, name)
-    from fsidfusion.network.checkpoint import WEIGHTS, load_model
+    from fsidfusion.network.checkpoint import load_model
+    from fsidfusion.network.names import WEIGHTS
 
     try:
         load_model(name)

@@ -94,7 +94,7 @@ def check_docs(
         InputError: a page without its markers, or a set of the published tables, a shipped network or a
             baseline that is not among what is measured.
     """
-    from fsidfusion.network.checkpoint import shipped_networks
+    from fsidfusion.network.names import shipped_networks
 
     _pages(root)
     wanted = [*published_sets(), *shipped_networks(), *RULES]

@@ -207,7 +207,7 @@ def with_card_rows(results: Sequence[SetScores], names: Sequence[str]) -> list[S
         InputError: a name that is none of the shipped networks, a card without a set, or one that was scored
             with other weights than the file holds.
     """
-    from fsidfusion.network.checkpoint import WEIGHTS, model_card, suited
+    from fsidfusion.network.names import WEIGHTS, model_card, suited
 
     extended = []
     for result in results:
@@ -229,7 +229,7 @@ def with_card_rows(results: Sequence[SetScores], names: Sequence[str]) -> list[S
 
 
 def _all_models() -> list[str]:
-    from fsidfusion.network.checkpoint import shipped_networks
+    from fsidfusion.network.names import shipped_networks
 
     return [*shipped_networks(), *RULES]
 

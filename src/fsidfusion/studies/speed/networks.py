@@ -21,6 +21,7 @@ import numpy as np
 
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images.pixels import Pixels, unit
+from fsidfusion.runtime.libraries import import_openvino
 
 if TYPE_CHECKING:
     from torch import nn
@@ -227,8 +228,8 @@ def calibrate(precision: str, budget: float, device: str = "cpu") -> float:
     with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
         seconds = min(timed(work, budget)) / batch
     if device == "cpu" and find_spec("openvino"):
-        import openvino
-        from openvino import opset13 as operations
+        openvino = import_openvino()
+        operations = openvino.opset13
 
         start = node = operations.parameter([1, channels, height, width], np.float32)
         for layer in chain:

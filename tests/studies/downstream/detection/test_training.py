@@ -131,7 +131,7 @@ def test_a_detector_survives_its_file(tmp_path):
 
 
 def test_files_that_hold_no_detector_are_refused(tmp_path):
-    from fsidfusion.network.checkpoint import WEIGHTS
+    from fsidfusion.network.names import WEIGHTS
 
     with pytest.raises(FusionError, match="there is no file"):
         load_detector(tmp_path / "absent.safetensors")

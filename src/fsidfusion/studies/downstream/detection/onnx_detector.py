@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import InputError, MissingDependency, ModelError
+from fsidfusion.errors import InputError, ModelError
 from fsidfusion.evaluation.boxes import Boxes, suppress
 from fsidfusion.images.pixels import Pixels, quantise, unit
+from fsidfusion.runtime.libraries import import_onnxruntime
 
 LEAST_SCORE = 0.01
 CLASH = 0.5  # intersection over union of two boxes of one class, of which one goes
@@ -49,12 +50,7 @@ class OnnxDetector:
             MissingDependency: onnxruntime is not installed.
             ModelError: no ONNX file, or one of another form.
         """
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependency(
-                "detectors from ONNX files need onnxruntime: pip install 'fsidfusion[onnxruntime]'"
-            ) from error
+        onnxruntime = import_onnxruntime("a detector from an ONNX file")
         self.classes = tuple(classes or COCO)
         self.path = path
         if not path.is_file():
