@@ -24,6 +24,7 @@ from fsidfusion.images.output_range import Range
 from fsidfusion.images.pixels import luma
 from fsidfusion.runtime import passes
 from fsidfusion.runtime.device import resident_memory
+from fsidfusion.runtime.torch_runtime import TorchRuntime
 from stand_ins import GlobalNetwork, LocalNetwork
 
 LOCAL, GLOBAL = LocalNetwork(), GlobalNetwork()
@@ -273,7 +274,8 @@ def test_other_wrong_calls_are_named():
 
 def test_the_kept_model_is_loaded_once(monkeypatch):
     loaded = []
-    monkeypatch.setattr("fsidfusion.network.checkpoint.load_model", lambda name: loaded.append(name) or LOCAL)
+    runtime = TorchRuntime(LOCAL, "cpu")
+    monkeypatch.setattr(fuser_module, "load_runtime", lambda name, *rest: loaded.append(name) or runtime)
     calls.kept_fuser.cache_clear()
     pair = image(16, 16), image(16, 16, 3)
     results = [fsidfusion.fuse(*pair, device="cpu") for _ in range(3)]
@@ -282,8 +284,7 @@ def test_the_kept_model_is_loaded_once(monkeypatch):
     assert all(np.array_equal(result, results[0]) for result in results)
 
 
-def test_the_examples_in_the_documentation_run(monkeypatch):
-    monkeypatch.setattr("fsidfusion.network.checkpoint.load_model", lambda name: LOCAL)
+def test_the_examples_in_the_documentation_run():
     calls.kept_fuser.cache_clear()
     for module in (fsidfusion, fuser_module, calls):
         results = doctest.testmod(module)

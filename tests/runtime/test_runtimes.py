@@ -38,7 +38,7 @@ def light():
 
 @pytest.fixture(scope="module")
 def pair():
-    scene = render_scene(3, (160, 216), time_of_day="night")
+    scene = render_scene(3, (160, 208), time_of_day="night")
     return luma(scene.infrared)[None], luma(scene.visible)[None]
 
 
