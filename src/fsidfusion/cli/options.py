@@ -174,8 +174,8 @@ class Machine:
         from fsidfusion.runtime.device import check_threads
 
         keep_large_blocks()
-        if check_threads(self.threads) is not None:
-            torch.set_num_threads(self.threads)
+        if (threads := check_threads(self.threads)) is not None:
+            torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
