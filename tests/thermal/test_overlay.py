@@ -65,3 +65,8 @@ def test_gradients_of_scenes_are_no_bars(levels):
     assert find_gray_bar(levels) is None
     sky = np.repeat(np.linspace(0, 255, 240).astype(np.uint8)[:, None], 320, 1)
     assert find_gray_bar(sky) is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2), (5, 5), (6, 6)])
+def test_pictures_too_small_for_a_bar_have_none(size):
+    assert find_gray_bar(np.zeros(size, np.uint8)) is None

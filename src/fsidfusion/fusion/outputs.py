@@ -57,7 +57,7 @@ def check_outputs(
     for output in (*outputs, *temperatures):
         output_format(output, bits=16 if bits == "16" else 8)
         place = _resolved(output)
-        if output.is_dir():
+        if os.path.isdir(output):  # noqa: PTH112 (raises for no name)
             raise InputError(f"output {output} is a folder; remove it, or give another name")
         if _identity(output) in inputs:
             raise InputError(
@@ -110,10 +110,14 @@ def _resolved(path: Path) -> Path:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
 def _identity(path: Path) -> object:
     """The same for two names of one file."""
-    return (stat.st_dev, stat.st_ino) if _exists(path) and (stat := path.stat()) else _resolved(path)
+    try:
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    except (OSError, ValueError):  # no file: what is wrong with it is said when it is read or written
+        return path.absolute()

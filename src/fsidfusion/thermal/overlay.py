@@ -51,6 +51,8 @@ def find_gray_bar(levels: NDArray[np.uint8]) -> GrayBar | None:
     From black to white or back, even to a few levels, alike across its width, and unlike what is beside it.
     """
     height, width = levels.shape
+    if min(height, width) < 2 * _BAR_LINES:
+        return None
     rim = max(_BAR_LINES, round(_RIM * width))
     for begin, end in ((0, rim), (width - rim, width)):
         likely = _like_bars(levels[:, begin:end])
