@@ -3,6 +3,7 @@
 The command line prints that line and exits with status 2; in Python they are raised as they are.
 """
 
+import re
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -27,9 +28,23 @@ _EXTRAS = {
     "fastapi": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",
-    "multipart": "serve",
+    "python_multipart": "serve",
     "ray": "ray",
 }
+
+_OPTIONS = {  # of parameters whose options have another name
+    "max_pixels": "max-megapixels",
+    "agc_visible": "agc-vis",
+    "infrared_fov": "ir-fov",
+    "visible_fov": "vis-fov",
+}
+
+
+def as_options(message: str) -> str:
+    """A message that names parameters in backticks, with the names of the options of the command line."""
+    return re.sub(
+        r"`([a-z][a-z0-9_]*)`", lambda m: f"--{_OPTIONS.get(m[1], m[1].replace('_', '-'))}", message
+    )
 
 
 class FusionError(ValueError):

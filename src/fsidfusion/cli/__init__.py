@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fuse": ("fuse.fuse", "fuse pictures or volumes: infrared and visible, or MRI and CT/PET/SPECT"),
     "video": ("video.video", "fuse two videos, image sequences or cameras, without flicker"),
     "align": ("align.align", "estimate how infrared pictures lie on visible ones, for fuse and video"),
+    "serve": ("serve.serve", "serve the fusion over HTTP, with a page to use in a browser"),
     "demo": ("demo.demo", "fuse the example pairs and show them on one contact sheet"),
     "data": ("data.data", "prepare training pairs, check them, or render scenes"),
     "train": ("train.train", "train a network in two stages; stop and resume at will"),

@@ -5,23 +5,13 @@ Messages of the library name a parameter in backticks (`` `max_pixels` ``); a us
 marks that turn the writing around are shown as escapes, and what is too long is cut in the middle.
 """
 
-import re
 import sys
 from contextlib import suppress
 from json import dumps
 
+from fsidfusion.errors import as_options
+
 LONGEST = 2000  # characters of a line
-_RENAMED = {  # parameters whose options have another name
-    "max_pixels": "max-megapixels",
-    "agc_visible": "agc-vis",
-    "infrared_fov": "ir-fov",
-    "visible_fov": "vis-fov",
-}
-
-
-def as_options(text: str) -> str:
-    """A message of the library, with the names of options for those of parameters."""
-    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda m: f"--{_RENAMED.get(m[1], m[1].replace('_', '-'))}", text)
 
 
 def plain(text: str) -> str:

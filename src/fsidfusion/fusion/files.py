@@ -79,15 +79,63 @@ def fuse_pairs(
     return _Run(fuser, plan, progress).run(jobs)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What the headers of a pair tell."""
+
+    size: tuple[int, int]  # (H, W) of the visible picture
+    bits: Literal[8, 16]  # of the result
+    note: str  # where the format of the result cannot hold the depth of the sources
+    bytes: int  # of sources and result
+
+
+def check_pair(fuser: Fuser, pair: Pair, output: Path, plan: Plan, temperature: bool = False) -> Checked:
+    """Look at the headers of a pair before anything is decoded.
+
+    Args:
+        fuser: the model, whose memory limit counts.
+        pair: the files.
+        output: whose extension is the format.
+        plan: what is to be done.
+        temperature: the temperatures are written too.
+
+    Raises:
+        InputError: files that cannot be read or do not belong together, or a format that cannot hold them.
+        NotEnoughMemory: the pair does not fit into the memory limit.
+    """
+    of_thermal = partial(read_thermal_header, thermal=plan.infrared)
+    infrared = of_thermal(pair.infrared, plan.max_pixels)
+    of_visible = of_thermal if pair.is_embedded else read_header
+    visible = of_visible(pair.visible, plan.max_pixels)
+    size, other = (visible.height, visible.width), (infrared.height, infrared.width)
+    check_alignment(plan.align, other, size)
+    if size != other and not plan.align and not plan.resize:
+        raise sizes_differ((str(pair.infrared), str(pair.visible)), (other, size))
+    bits, note = output_bits(output, plan.bits, max(infrared.bits, visible.bits))
+    output_format(output, *size, bits=bits)
+    pixels = visible.height * visible.width
+    needed = infrared.bytes + 2 * visible.bytes
+    if temperature or plan.infrared.threshold() or infrared.bits > 8:
+        needed += 4 * pixels  # temperatures, or levels through a gain
+    if plan.align or infrared.bits > 8:
+        needed += (infrared.bits // 8 * infrared.channels + 12) * pixels
+    working = needed + 8 * pixels  # and fused luma, and the encoder's copy
+    if working > fuser.memory:
+        raise NotEnoughMemory(
+            f"{pair.visible} ({visible.width}x{visible.height}) needs over {format_bytes(working)},"
+            f" the limit is {format_bytes(fuser.memory)}; give more (`memory`)"
+        )
+    return Checked(size, bits, note, needed)
+
+
 @dataclass
-class _Files(Fusion):
-    """A pair of files, and the files that its result goes to."""
+class FromFiles(Fusion):
+    """A pair of files; where its result goes is decided by its kinds."""
 
     pair: Pair = field(default_factory=lambda: Pair("", Path(), Path()))
-    output: Path = Path()
-    temperature: Path | None = None
 
     def read(self, plan: Plan) -> None:
+        """Decode both files; InputError for what is wrong with them."""
         self.scene, self.infrared = read_scene(
             self.pair.infrared, plan.infrared, plan.max_pixels, self.wants_celsius
         )
@@ -96,6 +144,14 @@ class _Files(Fusion):
         if self.pair.is_embedded:  # it has the view of the thermal one
             pixels = plan.infrared.geometry()(self.visible.pixels)
             self.visible = replace(self.visible, pixels=pixels)
+
+
+@dataclass
+class _Files(FromFiles):
+    """A pair of files, and the files that its result goes to."""
+
+    output: Path = Path()
+    temperature: Path | None = None
 
     def write(self, plan: Plan) -> None:
         """Both files or none; what exists is left, unless it is to be replaced."""
@@ -237,30 +293,8 @@ class _Run:
 
     def _check(self, job: _Job) -> None:
         """Check a pair by the headers of its files, and settle the depth of its result."""
-        of_thermal = partial(read_thermal_header, thermal=self.plan.infrared)
-        infrared = of_thermal(job.pair.infrared, self.plan.max_pixels)
-        of_visible = of_thermal if job.pair.is_embedded else read_header
-        visible = of_visible(job.pair.visible, self.plan.max_pixels)
-        job.size = (visible.height, visible.width)
-        size = (infrared.height, infrared.width)
-        check_alignment(self.plan.align, size, job.size)
-        if size != job.size and not self.plan.align and not self.plan.resize:
-            raise sizes_differ((str(job.pair.infrared), str(job.pair.visible)), (size, job.size))
-        job.bits, job.note = output_bits(job.output, self.plan.bits, max(infrared.bits, visible.bits))
-        output_format(job.output, *job.size, bits=job.bits)
-        pixels = visible.height * visible.width
-        needed = infrared.bytes + 2 * visible.bytes
-        if job.temperature or self.pipeline.memory.threshold or infrared.bits > 8:
-            needed += 4 * pixels  # temperatures, or levels through a gain
-        if self.plan.align or infrared.bits > 8:
-            needed += (infrared.bits // 8 * infrared.channels + 12) * pixels
-        working = needed + 8 * pixels  # and fused luma, and the encoder's copy
-        if working > self.fuser.memory:
-            raise NotEnoughMemory(
-                f"{job.pair.visible} ({visible.width}x{visible.height}) needs over {format_bytes(working)},"
-                f" the limit is {format_bytes(self.fuser.memory)}; give more (`memory`)"
-            )
-        job.bytes = needed
+        found = check_pair(self.fuser, job.pair, job.output, self.plan, job.temperature is not None)
+        job.size, job.bits, job.note, job.bytes = found.size, found.bits, found.note, found.bytes
 
     def _prepare(self, batch: _Batch) -> None:
         for job in batch.jobs:

@@ -167,23 +167,32 @@ def write_picture(path: Path, picture: Picture, quality: int = JPEG_QUALITY) -> 
         InputError: an unknown extension, a depth or size that the format cannot hold, or a failed write.
     """
     name = output_format(path, *picture.size, bits=8 * picture.pixels.dtype.itemsize)
-    note = ""
-    if picture.alpha is not None and name in ("JPEG", "BMP"):
-        picture = replace(picture, alpha=None)
-        note = f"{name} holds no transparency: it was dropped"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as stream:
-            if picture.pixels.dtype == np.uint8:
-                _save_pillow(stream, picture, name, quality)
-            elif name == "PNG":
-                deep.encode_png(stream, _joined(picture), picture.profile, picture.exif)
-            else:
-                deep.encode_tiff(stream, _joined(picture), picture.profile, picture.exif)
+            return encode_picture(stream, picture, name, quality)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be written ({_line(error)}); choose another output or make room"
         ) from error
+
+
+def encode_picture(stream: BinaryIO, picture: Picture, name: str, quality: int = JPEG_QUALITY) -> str:
+    """Write a picture into a stream; ``name`` is the format that :func:`output_format` has found to hold it.
+
+    Returns:
+        what the format could not hold, as one line, or "".
+    """
+    note = ""
+    if picture.alpha is not None and name in ("JPEG", "BMP"):
+        picture = replace(picture, alpha=None)
+        note = f"{name} holds no transparency: it was dropped"
+    if picture.pixels.dtype == np.uint8:
+        _save_pillow(stream, picture, name, quality)
+    elif name == "PNG":
+        deep.encode_png(stream, _joined(picture), picture.profile, picture.exif)
+    else:
+        deep.encode_tiff(stream, _joined(picture), picture.profile, picture.exif)
     return note
 
 

@@ -98,7 +98,29 @@ def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Mat
     Raises:
         InputError: nothing found on one side, two files of one side with the same stem, or no pair at all.
     """
-    first, second = _expand(infrared, recursive), _expand(visible, recursive)
+    return _match(_expand(infrared, recursive), _expand(visible, recursive))
+
+
+def match_names(infrared: Sequence[Path], visible: Sequence[Path]) -> Matches:
+    """As :func:`match_pairs` does with two folders, by the names of files alone, which need not exist.
+
+    Args:
+        infrared: relative to the folder of that side.
+        visible: likewise.
+
+    Raises:
+        InputError: as :func:`match_pairs`.
+    """
+    first, second = (
+        [_Source(p, p.with_suffix("").as_posix(), None, listed=False) for p in sorted(side)]
+        for side in (infrared, visible)
+    )
+    if not first or not second:
+        raise InputError(f"a folder holds no picture ({', '.join(READABLE)})")
+    return _match(first, second)
+
+
+def _match(first: list[_Source], second: list[_Source]) -> Matches:
     same = {s.path for s in first} == {s.path for s in second}
     left, right = _by_name(first, [s.stem for s in first]), _by_name(second, [s.stem for s in second])
     shots = pair_shots([s.path for s in first], [s.path for s in second])

@@ -35,14 +35,14 @@ class Settings:
             "port": (self.port, 0, 65_535),
             "places": (self.places, 1, 100_000),
             "timeout": (self.timeout, 0.1, 86_400),
-            "max-upload": (self.max_upload, 0.001, 1e6),
-            "max-megapixels": (self.max_megapixels, 0.001, 1e5),
-            "max-jobs": (self.max_jobs, 0, 10_000),
+            "max_upload": (self.max_upload, 0.001, 1e6),
+            "max_megapixels": (self.max_megapixels, 0.001, 1e5),
+            "max_jobs": (self.max_jobs, 0, 10_000),
             "keep": (self.keep, 0.01, 1e6),
         }
         for name, (value, low, high) in limits.items():
             if not low <= value <= high:
-                raise InputError(f"{name} {value:g}: expected {low:g} to {high:g}")
+                raise InputError(f"`{name}` {value:g}: expected {low:g} to {high:g}")
 
     @property
     def upload_bytes(self) -> int:
