@@ -131,6 +131,8 @@ def test_modules_and_files_that_a_page_names_are_there(page: Path):
     for span in spans:
         if name := re.fullmatch(r"(fsidfusion(?:\.\w+)+)(\(.*\))?", span):
             resolve(name[1])
+        elif page.name == "architecture.md" and re.fullmatch(r"[a-z]+(\.\w+)+", span):
+            resolve(f"fsidfusion.{span}")
         elif re.fullmatch(r"[\w/-]+/[\w-]+\.py", span) and "NAME" not in span:
             places = (ROOT, SOURCE, SOURCE / "fusion")
             assert any((place / span).exists() for place in places), f"{page.name} names {span}"

@@ -9,6 +9,8 @@ from PIL import Image
 
 from fsidfusion.metrics import DEFAULT, mean_scores, score, to_gray8
 
+pytestmark = pytest.mark.slow
+
 FUSED = {
     "mix": lambda a, b: np.rint(0.6 * np.maximum(a, b) + 0.4 * (a + b) / 2),
     "max": np.maximum,
