@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from radiometric_files import camera_record, fff, planck_counts, raw_record, war
 
 av = pytest.importorskip("av")
 from fsidfusion.fusion.decoding import to_pixels  # noqa: E402
-from fsidfusion.fusion.sources import Frame, Take, open_source, patiently, shown  # noqa: E402
+from fsidfusion.fusion.sources import Frame, Take, _kept_up, open_source, patiently, shown  # noqa: E402
 
 FUSER = Fuser("maximum", range="none")
 TEXTURE = np.random.default_rng(0).integers(0, 90, (48, 64, 3)).astype(np.uint8)
@@ -441,3 +442,34 @@ def test_frames_that_show_nothing_move_no_range(tmp_path):
             fused.append([f.to_ndarray(format="rgb24").astype(int) for f in container.decode(video=0)])
     for clean, after in zip(fused[0][3:], fused[1][3:]):
         assert np.abs(clean - after).mean() < 5
+
+
+def test_an_address_that_was_lost_is_waited_for(tmp_path):
+    path = write(tmp_path / "a.ts", [TEXTURE] * 20, codec="mpeg2video", pix_fmt="yuv420p")
+    content = Path(path).read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            for _ in range(2):
+                connection, _ = server.accept()
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + content)
+                connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"http://u:geheim@127.0.0.1:{server.getsockname()[1]}/x"
+        source = open_source(address, Take(timeout=2.0, reconnect=5.0))
+        frames = []
+        for frame in source.frames:
+            frames.append(frame)
+            if len(frames) == 30:
+                break
+        source.frames.close()
+    assert len(source.losses) == 1
+    assert "***@127.0.0.1" in source.losses[0]
+    assert "was lost after" in source.losses[0]
+    assert frames[20].seconds > 0
+    assert frames[25].seconds - frames[20].seconds == pytest.approx(0.2, abs=1e-3)
+    with pytest.raises(InputError, match=r"did not come back within 0.2 s"):
+        gone = open_source(str(tmp_path / "a.ts"))
+        list(_kept_up(gone.frames, "http://127.0.0.1:9/x", "it", Take(timeout=0.2, reconnect=0.2), []))

@@ -53,6 +53,8 @@ class Pairing:
     default one infrared frame, and at least 0.06, or 0.25 for live sources"""
     timeout: float = 10.0
     """seconds without a frame after which a camera or address counts as silent"""
+    reconnect: float = 0.0
+    """seconds that an address which was lost is waited for"""
 
     def offset(self) -> float | None:
         """The offset that is given in seconds; None where it is to be found. InputError for anything else."""
@@ -68,8 +70,10 @@ class Pairing:
         from fsidfusion.fusion.sources import Take
 
         return (
-            Take(self.ir_fps or rate, self.ir_stream or 0, self.ir_times, self.timeout, words),
-            Take(self.vis_fps or rate, self.vis_stream, self.vis_times, self.timeout),
+            Take(
+                self.ir_fps or rate, self.ir_stream or 0, self.ir_times, self.timeout, self.reconnect, words
+            ),
+            Take(self.vis_fps or rate, self.vis_stream, self.vis_times, self.timeout, self.reconnect),
         )
 
 

@@ -26,6 +26,7 @@ from fsidfusion.thermal.radiometric import levels_of
 T = TypeVar("T")
 
 _AV_ERRORS = (OSError, ValueError, av.error.FFmpegError)
+_AGAIN = 0.5  # seconds between two attempts to open an address again
 TIMEOUT = 10.0  # seconds without a frame after which a live source counts as silent
 _SECRETS = re.compile(r"(?<=://)[^/@\s]*@")
 _KEYS = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|token|key|secret|auth)=)[^&\s]*")
@@ -42,6 +43,7 @@ class Take:
     stream: int = 0  # of the video streams in a file
     times: Path | None = None  # a list with the time of each frame
     timeout: float = TIMEOUT  # seconds; see TIMEOUT
+    reconnect: float = 0.0  # seconds that an address which was lost is waited for
     words: bool = False  # the lower half of the frames holds 16-bit words
 
 
@@ -68,6 +70,7 @@ class Source:
     metadata: dict[str, str] = field(default_factory=dict)  # when and where it was taken
     is_live: bool = False
     streams: int = 1  # of video in the file
+    losses: list[str] = field(default_factory=list)  # when a live source was lost, and for how long
 
 
 def open_source(place: str, take: Take = Take(), read: Callable[[Path], Pixels] | None = None) -> Source:
@@ -178,9 +181,13 @@ def _video(place: str, take: Take) -> Source:
     )
     if listed:
         start = _start(listed)
+    losses: list[str] = []
+    decoded = _decode(container, stream, name, rate, take, listed)
+    if "://" in place and take.reconnect > 0:
+        decoded = _kept_up(decoded, place, name, take, losses)
     return Source(
         name,
-        _decode(container, stream, name, rate, take, listed),
+        decoded,
         rate,
         count,
         None if is_live else place,
@@ -190,7 +197,42 @@ def _video(place: str, take: Take) -> Source:
         metadata,
         is_live,
         len(streams),
+        losses,
     )
+
+
+def _kept_up(
+    decoded: Iterator[Frame], place: str, name: str, take: Take, losses: list[str]
+) -> Iterator[Frame]:
+    """The frames of a live address, which is opened again where it was lost; times are those of our clock.
+
+    Raises:
+        InputError: it did not come back in time.
+    """
+    begun = time.monotonic()
+    once = replace(take, reconnect=0.0)
+    base = 0.0
+    while True:
+        try:
+            for frame in decoded:
+                yield replace(frame, seconds=base + frame.seconds)
+        except InputError:
+            pass
+        lost = time.monotonic()
+        while True:
+            if time.monotonic() - lost > take.reconnect:
+                raise InputError(f"{name} was lost and did not come back within {take.reconnect:g} s")
+            try:
+                decoded = open_source(place, once).frames
+                first = next(decoded)
+            except (InputError, StopIteration):
+                time.sleep(_AGAIN)
+                continue
+            break
+        now = time.monotonic()
+        base = now - begun
+        losses.append(f"{name} was lost after {lost - begun:.1f} s, for {now - lost:.1f} s")
+        yield replace(first, seconds=base)
 
 
 def _decode(

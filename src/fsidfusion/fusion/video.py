@@ -315,7 +315,7 @@ def _fuse(
     decoded = Ahead(
         (_frame(names, *pair) for pair in pairs),
         AHEAD,
-        pairing.timeout if is_live else None,
+        pairing.timeout + pairing.reconnect if is_live else None,
         lambda: waiting[0],
     )
     sink: _Sink | None = None
@@ -351,7 +351,8 @@ def _fuse(
         raise InputError(f"{visible.name} and {infrared.name} hold no frames at the same time")
     size = sink.size if sink else (0, 0)
     missing = f"{alone} visible frames had no infrared one near in time and stand alone" if alone else ""
-    note = "; ".join(filter(None, (told, memory.note, missing, sink.writer.note if sink else "")))
+    lost = "; ".join((*infrared.losses, *visible.losses))
+    note = "; ".join(filter(None, (told, memory.note, missing, lost, sink.writer.note if sink else "")))
     return Summary(done, *size, stopped, note, alone)
 
 

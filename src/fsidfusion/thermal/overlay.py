@@ -21,6 +21,7 @@ _FIGURES = 3  # of a word, at least
 _BAR_LENGTH, _BAR_WIDTH = 0.22, 0.12  # of a side: the least length and the largest width
 _BAR_SPAN = 150  # levels through which a bar runs, at least
 _BAR_BEND = 26.0  # levels by which it may leave an even run
+_GRAY_NOISE = 0.05  # levels by which a smoothed bar may go back from row to row
 _GRAY_SPAN, _GRAY_BEND, _GRAY_ALIKE = 215, 12.0, 4.0  # levels: of a gray bar, which a scene may look like
 _BAR_LINES = 3  # side by side that run alike
 
@@ -76,13 +77,22 @@ def find_gray_bar(levels: NDArray[np.uint8]) -> GrayBar | None:
 
 
 def _like_bars(part: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which columns are, for as long as a bar is, alike the one after the next, and hold black and white."""
+    """Which columns rise or fall all along a stretch as long as a bar, from black to white somewhere."""
     height, width = part.shape
-    apart = np.full((height, width), 255, np.uint8)
-    apart[:, : -(_BAR_LINES - 1)] = cv2.absdiff(part[:, : -(_BAR_LINES - 1)], part[:, _BAR_LINES - 1 :])
-    alike = (apart <= 3 * _GRAY_ALIKE).astype(np.uint8)
-    long = cv2.erode(alike, np.ones((round(_BAR_LENGTH * height), 1), np.uint8), borderValue=0)
-    return long.any(0) & (part.max(0).astype(int) - part.min(0) > _GRAY_SPAN)
+    least = round(_BAR_LENGTH * height)
+    likely = part.max(0).astype(int) - part.min(0) > _GRAY_SPAN
+    if not likely.any():
+        return likely
+    smooth = cv2.blur(part.astype(np.float32), (1, 5))
+    step = np.diff(smooth, axis=0)
+    risen = smooth[least:] - smooth[:-least]  # over a stretch that begins at a row
+    found = np.zeros(width, bool)
+    for sign in (1, -1):
+        wrong = np.cumsum(sign * step < -_GRAY_NOISE, axis=0, dtype=np.int32)
+        wrong = np.concatenate((np.zeros((1, width), np.int32), wrong))
+        steady = wrong[least:] == wrong[:-least]
+        found |= (steady & (sign * risen > _GRAY_SPAN * least / height / 2)).any(0)
+    return likely & found
 
 
 def _same_column(levels: NDArray[np.uint8], first: int, other: int, run: tuple[int, int]) -> bool:
