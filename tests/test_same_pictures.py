@@ -91,7 +91,7 @@ def make_pictures(folder: Path) -> None:
     alpha = np.broadcast_to((np.arange(320) * 255 // 319).astype(np.uint8)[None, :, None], (240, 320, 1))
     save(folder / "clear_vis.png", np.concatenate([visible[120:360, 160:480], alpha], axis=2))
     shifted = ["--ir", f"{folder}/shifted_ir.png", "--vis", f"{folder}/shifted_vis.png"]
-    run(["align", *shifted, "--model", "translation", "-o", f"{folder}/alignment.json"])
+    run(["align", *shifted, "--family", "translation", "-o", f"{folder}/alignment.json"])
 
 
 def make_videos(folder: Path) -> None:

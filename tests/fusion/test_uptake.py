@@ -95,7 +95,7 @@ def test_any_depth(dtype):
     scale = 1 if dtype == np.float32 else np.iinfo(dtype).max
     colors = np.array([[[1, 0.5, 0], [0, 0, 0]]]) * scale
     shown = show_uptake(np.array([[0.5, 0.5]], np.float32), colors.astype(dtype))
-    assert np.allclose(shown, [[[0.675, 0.4125, 0.15], [0.3, 0.3, 0.3]]], atol=0.003)
+    assert np.allclose(shown, [[[0.6625, 0.41875, 0.175], [0.25, 0.25, 0.25]]], atol=0.003)
 
 
 def test_pictures_in_colour_keep_their_order_on_a_bright_mri():

@@ -18,11 +18,11 @@ from fsidfusion.images.pixels import Luma, Pixels, strips, unit
 Colormap = Literal["hot", "rainbow", "viridis", "plasma", "inferno", "magma", "gray"]
 
 # Chosen on a T1 with simulated uptake that is independent of it, over all maps and levels of the MRI: the
-# least CIE76 distance of uptakes a quarter of the scale apart is 19, and ranks correlate by 0.9 or more.
-OPACITY = 0.4  # of the colour where there is no uptake: anatomy alone is shown at 60 % of its brightness
-FULL_OPACITY = 0.7  # of the colour from FADED uptake on
+# least CIE76 distance of uptakes a quarter of the scale apart is 18, and ranks correlate by 0.94 or more.
+OPACITY = 0.5  # of the colour where there is no uptake: anatomy alone is shown at half its brightness
+FULL_OPACITY = 0.65  # of the colour from FADED uptake on
 DETAIL = 0.5  # how far a black luma dims the colour
-FADED = 0.05  # uptake 0..1 below which colours fade to black and to OPACITY
+FADED = 0.1  # uptake 0..1 below which colours fade to black and to OPACITY
 OVERLAY = 0.5, 0.2  # opacity of a plain overlay without uptake, and how much more at the most uptake
 
 _COLORED, _COLORED_SHARE = 0.1, 1e-4  # difference of channels, and share of the pixels that have it
@@ -37,7 +37,7 @@ def color_table(colormap: Colormap) -> NDArray[np.uint8]:
 
     ``hot`` is the usual hot iron up to yellow; ``rainbow`` is black, blue, cyan, green, yellow, red;
     ``viridis``, ``plasma``, ``inferno`` and ``magma`` are the perceptually uniform maps of those
-    names, as OpenCV tabulates them, faded in from black over the first 5 %.
+    names, as OpenCV tabulates them, faded in from black over the first 10 %.
 
     Raises:
         InputError: an unknown map.
