@@ -10,6 +10,7 @@ import pytest
 
 from fsidfusion.evaluation.sets import published_layout
 from fsidfusion.fusion.volumes.report import build_report as build_volume_page
+from fsidfusion.fusion.volumes.views import Shown as VolumeShown
 from fsidfusion.report.page import Card, Section, Swatch, cards, fill_page, heading, legend, table, tile, webp
 from fsidfusion.studies.downstream.comparison import Run
 from fsidfusion.studies.downstream.comparison_report import Study, Table
@@ -49,7 +50,7 @@ class Reader(HTMLParser):
 
 def volumes(tmp_path, data) -> str:
     voxels = np.zeros((4, 5, 6), np.uint8)
-    shown = {HOSTILE: voxels, "fused": voxels}
+    shown = [VolumeShown(HOSTILE, voxels), VolumeShown("fused", voxels)]
     return build_volume_page(shown, np.eye(4), {HOSTILE: HOSTILE}, [HOSTILE], b"", "axial")
 
 
