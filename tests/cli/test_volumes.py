@@ -114,6 +114,34 @@ def test_a_window_in_the_unit_and_slices_as_acquired(pair, capsys):
     assert "MRI 0..900 (as asked)  CT -100..300 HU (as asked)" in said
 
 
+def test_sides_are_those_of_the_patient_in_every_output(pair):
+    """A marker at one place in millimetres, read back by ITK and not by this package."""
+    sitk = pytest.importorskip("SimpleITK")
+    lps = np.array([6.0, -9.0, 21.0])  # left of the middle, in front, high
+    for number, angles in enumerate([(0, 0, 0), (0, 90, 0), (90, 0, 0), (20, -15, 10), (0, 0, 180)]):
+        affine = oblique(angles, (1.0, 1.0, 2.0), (0.0, 0.0, 0.0))
+        affine[:3, 3] = lps * (-1, -1, 1) - affine[:3, :3] @ (17, 8, 13)  # the marker is at this voxel
+        volume = head(affine=affine)
+        volume.voxels[:] = np.where(volume.voxels > 300, 300, volume.voxels)
+        volume.voxels[16:19, 7:10, 12:15] = 3000
+        write_dicom_series(pair / f"m{number}", volume)
+        for output in (f"fused{number}.nii.gz", f"fused{number}"):
+            assert (
+                fuse(pair, "--base-window", "0..3000", mri=f"m{number}", ct=f"m{number}", output=output) == 0
+            )
+            reader = sitk.ImageSeriesReader()
+            path = str(pair / output)
+            if (pair / output).is_dir():
+                reader.SetFileNames(reader.GetGDCMSeriesFileNames(path))
+                image = reader.Execute()
+            else:
+                image = sitk.ReadImage(path)
+            place = [round(v) for v in image.TransformPhysicalPointToContinuousIndex(lps.tolist())]
+            assert image.GetPixel(place) > 200
+            values = sitk.GetArrayFromImage(image)
+            assert (values > 200).sum() == 27
+
+
 def test_a_window_in_suv(pair, capsys):
     agent = item(
         RadionuclideTotalDose=350e6, RadionuclideHalfLife=6586.2, RadiopharmaceuticalStartTime="090000"

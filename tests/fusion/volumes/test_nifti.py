@@ -88,7 +88,7 @@ def broken(tmp_path):
         "placeless.nii": "states no geometry",
         write_nifti_file(
             tmp_path / "series.nii", np.ones((3, 4, 5, 7), np.float32)
-        ): "3x4x5x7, which is 7 volumes; take one with `frame` 1..7",
+        ): "series.nii holds 7 volumes .*; take one with `frame` 1..7",
         write_nifti_file(tmp_path / "flat.nii", np.ones((3, 4), np.float32)): "3x4, expected a 3-D volume",
         write_nifti_file(tmp_path / "complex.nii", good.astype(np.complex64)): "complex64, expected numbers",
         write_nifti_file(tmp_path / "nan.nii", nan): "1 voxels of 60 that are infinite",

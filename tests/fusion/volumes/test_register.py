@@ -45,6 +45,7 @@ def moved(volume, transform):
     return replace(volume, affine=transform @ volume.affine)
 
 
+@pytest.mark.slow
 def test_a_known_motion_is_found():
     mri, ct = pair()
     known = oblique((3, -2, 4), (1, 1, 1), (7.0, -5.0, 4.0))
@@ -56,20 +57,24 @@ def test_a_known_motion_is_found():
     assert "registered (rigid): moved by " in found.describe() and "mutual information" in found.describe()
 
 
-def test_what_lies_well_stays():
-    mri, ct = pair()
-    shift, turn = motion(place(mri, ct, "rigid").transform)
+@pytest.fixture(scope="module")
+def found_in_place():
+    return place(*pair(), "rigid")
+
+
+def test_what_lies_well_stays(found_in_place):
+    shift, turn = motion(found_in_place.transform)
     assert shift < 2 and turn < 1
 
 
-def test_a_transform_is_saved_and_used_again(tmp_path):
+def test_a_transform_is_saved_and_used_again(tmp_path, found_in_place):
     import SimpleITK
 
     mri, ct = pair()
     known = oblique((3, 0, 5), (1, 1, 1), (2.0, -3.0, 1.0))
     away = moved(ct, known)
     path = tmp_path / "t.tfm"
-    found = replace(place(mri, ct, "rigid"), transform=np.linalg.inv(known))
+    found = replace(found_in_place, transform=np.linalg.inv(known))
     path.write_bytes(found.to_bytes())
     again = place(mri, away, str(path))
     assert np.allclose(again.volume.affine, ct.affine, atol=1e-6)
@@ -114,6 +119,7 @@ def test_the_score_knows_relation_and_place():
     assert score(mri, moved(ct, aside)) == 0
 
 
+@pytest.mark.slow
 def test_the_real_pair_after_a_known_motion(data_root):
     from fsidfusion.fusion.volumes.nifti import read_nifti
 

@@ -15,7 +15,7 @@ import numpy as np
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.volumes.dicom_find import choose_series, is_dicom, list_series
 from fsidfusion.fusion.volumes.dicom_frames import Frame, frames_of, is_inverted, read_frames, stated_unit
-from fsidfusion.fusion.volumes.grid import Volume, Voxels, check_affine, check_values
+from fsidfusion.fusion.volumes.grid import Volume, Voxels, check_affine, check_values, choose_frames
 from fsidfusion.fusion.volumes.stack import fit_stack, shear_back, space_evenly
 from fsidfusion.images.budget import check_voxels
 
@@ -147,23 +147,10 @@ def _order(level: Sequence[Frame], which: int | None) -> list[Frame]:
 
 def _chosen(path: Path, volumes: list[list[Frame]], frame: str | None) -> list[list[Frame]]:
     """The volumes that ``frame`` asks for: one, or all for their mean."""
-    if frame == "mean":
-        if volumes[0][0].rgb and len(volumes) > 1:
-            raise InputError(
-                f"{path} holds colours, of which there is no mean; give `frame` 1..{len(volumes)}"
-            )
-        return volumes
-    if frame is None and len(volumes) > 1:
-        raise InputError(
-            f"{path} holds {len(volumes)} volumes of {len(volumes[0])} slices (times, echoes, 4-D);"
-            f" take one with `frame` 1..{len(volumes)}, or `frame` mean"
-        )
-    number = 1 if frame is None else int(frame) if frame.isdigit() else 0
-    if not 1 <= number <= len(volumes):
-        raise InputError(
-            f"`frame` {frame} is none of the {len(volumes)} volumes of {path}; give 1 to that, or mean"
-        )
-    return [volumes[number - 1]]
+    numbers = choose_frames(str(path), len(volumes), frame)
+    if len(numbers) > 1 and volumes[0][0].rgb:
+        raise InputError(f"{path} holds colours, of which there is no mean; give `frame` 1..{len(volumes)}")
+    return [volumes[number] for number in numbers]
 
 
 def _alone(path: Path, frames: Sequence[Frame]) -> list[str]:

@@ -120,6 +120,26 @@ def default_axis(affine: Affine) -> Axis:
     return next(axis for axis in order if spacing[axis] > largest * (1 - _SAME_SPACING))
 
 
+def choose_frames(name: str, count: int, frame: str | None) -> list[int]:
+    """Which of the volumes of a 4-D one are taken, counted from 0: one, or all for their mean.
+
+    Raises:
+        InputError: several volumes and no ``frame``, or one that is neither a number of them nor ``mean``.
+    """
+    if frame == "mean":
+        return list(range(count))
+    if frame is None and count > 1:
+        raise InputError(
+            f"{name} holds {count} volumes (times, echoes, 4-D); take one with `frame` 1..{count}, or `frame`"
+            " mean"
+        )
+    number = 1 if frame is None else int(frame) if frame.isdigit() else 0
+    if not 1 <= number <= count:
+        wanted = f"give 1..{count}, or mean" if count > 1 else "give 1 for it: `frame` FIRST OTHER"
+        raise InputError(f"`frame` {frame} is none of the {count} volumes of {name}; {wanted}")
+    return [number - 1]
+
+
 def overlap(grid: Volume, other: Volume) -> float:
     """Share 0..1 of the grid's voxels that lie inside the other volume, sampled on a regular lattice."""
     steps = [np.linspace(0, n - 1, min(n, _SAMPLES)) for n in grid.shape]

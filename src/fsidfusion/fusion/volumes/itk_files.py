@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fsidfusion.errors import InputError, MissingDependency
-from fsidfusion.fusion.volumes.grid import Affine, Volume, Voxels, check_affine, check_values
+from fsidfusion.fusion.volumes.grid import Affine, Volume, Voxels, check_affine, check_values, choose_frames
 from fsidfusion.images.budget import check_filled, check_voxels
 
 READ = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -63,10 +63,11 @@ def read_itk(path: Path, frame: str | None = None) -> Volume:
         )
     size = image.GetSize()
     notes: list[str] = []
-    if dimension == 4:
-        array, notes = _frame(path, array, frame)
-    elif frame not in (None, "1", "mean"):
-        raise InputError(f"`frame` {frame} is given, but {path} holds one volume; leave it out")
+    numbers = choose_frames(str(path), len(array) if dimension == 4 else 1, frame)
+    if dimension == 4 and len(numbers) > 1:
+        array, notes = array.mean(axis=0, dtype=np.float32), [f"{path} is the mean of {len(numbers)} volumes"]
+    elif dimension == 4:
+        array = array[numbers[0]]
     order = (2, 1, 0, 3)[: array.ndim]
     voxels = np.ascontiguousarray(array.transpose(order), None if parts == 3 else np.float32)
     affine = np.eye(4)
@@ -115,13 +116,3 @@ def _states_space(path: Path) -> bool:
     with path.open("rb") as stream:
         head = stream.read(1 << 16).split(b"\n\n")[0].replace(b"\r", b"").lower()
     return b"\nspace:" in head
-
-
-def _frame(path: Path, array: Any, frame: str | None) -> tuple[Any, list[str]]:
-    count = len(array)
-    if frame == "mean":
-        return array.mean(axis=0, dtype=np.float32), [f"{path} is the mean of {count} volumes"]
-    number = (1 if count == 1 else 0) if frame is None else int(frame) if frame.isdigit() else 0
-    if not 1 <= number <= count:
-        raise InputError(f"{path} holds {count} volumes; take one with `frame` 1..{count}, or `frame` mean")
-    return array[number - 1], []

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fsidfusion.errors import InputError, NotEnoughMemory
-from fsidfusion.fusion.volumes.grid import Volume, Voxels, check_affine, check_values
+from fsidfusion.fusion.volumes.grid import Volume, Voxels, check_affine, check_values, choose_frames
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.budget import DEFLATE_RATIO, check_filled, check_voxels
 
@@ -100,25 +100,13 @@ def read_nifti(path: Path, frame: str | None = None) -> Volume:
 
 def _frames(path: Path, shape: tuple[int, ...], frame: str | None) -> list[tuple[int, ...]]:
     """Indices beyond the third axis of the volumes that are asked for."""
-    count = int(np.prod(shape[3:], dtype=np.int64))
     if len(shape) < 3 or min(shape, default=0) == 0:
         raise InputError(f"{path} has the shape {'x'.join(map(str, shape))}, expected a 3-D volume")
-    if frame is None and count > 1:
-        raise InputError(
-            f"{path} has the shape {'x'.join(map(str, shape))}, which is {count} volumes; take one with"
-            f" `frame` 1..{count}, or `frame` mean"
-        )
-    numbers = range(1, count + 1) if frame == "mean" else [1]
-    if frame not in (None, "mean"):
-        numbers = [int(frame) if frame.isdigit() else 0]
-    if not 1 <= numbers[0] <= count:
-        raise InputError(
-            f"`frame` {frame} is none of the {count} volumes of {path}; give 1..{count}, or mean"
-        )
-    return [
-        tuple(int(n) for n in np.unravel_index(number - 1, shape[3:] or (1,), "F"))[: len(shape) - 3]
-        for number in numbers
-    ]
+    if len(shape) == 3:
+        choose_frames(str(path), 1, frame)
+        return [()]
+    numbers = choose_frames(str(path), int(np.prod(shape[3:], dtype=np.int64)), frame)
+    return [tuple(int(n) for n in np.unravel_index(number, shape[3:], "F")) for number in numbers]
 
 
 def _check_geometry(path: Path, header: Any) -> list[str]:
