@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -58,3 +59,13 @@ class Served:
         files = {"infrared": infrared.read_bytes(), "visible": visible.read_bytes()}
         named = {"infrared": (infrared.name, files["infrared"]), "visible": (visible.name, files["visible"])}
         return client.post("/v1/fuse", files=named, data=fields)
+
+
+def wait_for_job(client: httpx.Client, id: str) -> dict:
+    """Ask after a job until it has ended; its last report."""
+    for _ in range(600):
+        job = client.get(f"/v1/jobs/{id}").raise_for_status().json()
+        if job["state"] in ("done", "failed"):
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"the job did not end: {job}")

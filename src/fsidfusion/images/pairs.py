@@ -105,19 +105,51 @@ def match_names(infrared: Sequence[Path], visible: Sequence[Path]) -> Matches:
     """As :func:`match_pairs` does with two folders, by the names of files alone, which need not exist.
 
     Args:
-        infrared: relative to the folder of that side.
+        infrared: the first part of each is the folder of that side.
         visible: likewise.
 
     Raises:
         InputError: as :func:`match_pairs`.
     """
     first, second = (
-        [_Source(p, p.with_suffix("").as_posix(), None, listed=False) for p in sorted(side)]
+        [_Source(p, Path(*p.with_suffix("").parts[1:]).as_posix(), None, False) for p in sorted(side)]
         for side in (infrared, visible)
     )
     if not first or not second:
         raise InputError(f"a folder holds no picture ({', '.join(READABLE)})")
     return _match(first, second)
+
+
+def sides_of(files: Iterable[Path]) -> tuple[Path, Path, Task]:
+    """Tell by the names of folders which of them is the infrared side and which the visible one.
+
+    Args:
+        files: relative, such as ``set/ir/1.png``; they need not exist.
+
+    Returns:
+        both folders, and the task.
+
+    Raises:
+        InputError: no two folders that belong together, or several.
+    """
+    kinds: tuple[tuple[tuple[str, ...], tuple[str, ...], Task], ...] = (
+        (_INFRARED, _VISIBLE, "thermal"),
+        (_FUNCTIONAL, _MRI, "medical"),
+    )
+    folders = sorted({path.parent for path in files})
+    found = [
+        (first, second, task)
+        for firsts, seconds, task in kinds
+        for first in folders
+        for second in folders
+        if first.parent == second.parent and first.name.lower() in firsts and second.name.lower() in seconds
+    ]
+    if len(found) != 1:
+        raise InputError(
+            f"{'several sets' if found else 'no set'} of two folders is there; expected one of ir and vi,"
+            " or MRI and CT, PET or SPECT"
+        )
+    return found[0]
 
 
 def _match(first: list[_Source], second: list[_Source]) -> Matches:

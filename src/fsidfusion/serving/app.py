@@ -1,18 +1,17 @@
 """The routes: what a request becomes, within its place and its time."""
 
-import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -20,8 +19,10 @@ from starlette.types import ASGIApp
 from fsidfusion import __version__
 from fsidfusion.errors import FusionError
 from fsidfusion.serving import documents
+from fsidfusion.serving.bounds import bounded, while_there
 from fsidfusion.serving.desk import Work
 from fsidfusion.serving.guard import Guard
+from fsidfusion.serving.jobs import Jobs, add_jobs
 from fsidfusion.serving.meters import MEDIA_TYPE
 from fsidfusion.serving.options import MEDIA_TYPES, OPTIONS, accepted, choose
 from fsidfusion.serving.problems import Problem, answer, in_their_words, of_error
@@ -31,18 +32,18 @@ from fsidfusion.serving.uploads import SavedPair, read_form, save_pair
 log = logging.getLogger("fsidfusion.serving")
 
 PAGE = Path(__file__).parent / "page"
-GONE = 499  # counted for clients that went away; nobody sees it
 _MOST_NOTES = 2000  # bytes of a header
-
-T = TypeVar("T")
 
 
 def create_app(service: Service) -> ASGIApp:
     """The application around a service, which it closes when it ends."""
 
+    jobs = Jobs(service)
+
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await jobs.close()
         await run_in_threadpool(service.close)
 
     app = FastAPI(
@@ -53,23 +54,23 @@ def create_app(service: Service) -> ASGIApp:
         docs_url=None,  # they would fetch scripts from elsewhere
         redoc_url=None,
     )
-    _add_routes(app, service)
+    _add_routes(app, service, jobs)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     app.add_exception_handler(HTTPException, _plain_problem)
     app.add_exception_handler(Exception, _unforeseen)
-    whole: ASGIApp = app
+    guarded: ASGIApp = Guard(app, service.settings, service.token)
     if service.settings.cors:
-        whole = CORSMiddleware(
-            app,
+        guarded = CORSMiddleware(
+            guarded,
             allow_origins=list(service.settings.cors),
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization"],
             expose_headers=["Server-Timing", "FSIDFusion-Notes", "Retry-After"],
         )
-    return Guard(whole, service.settings, service.token)
+    return guarded
 
 
-def _add_routes(app: FastAPI, service: Service) -> None:
+def _add_routes(app: FastAPI, service: Service, jobs: Jobs) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
         return Response((PAGE / "index.html").read_text("utf-8"), media_type="text/html")
@@ -77,6 +78,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v1/fuse", response_class=Response, **documents.FUSE)
     async def fuse(request: Request) -> Response:
         return await bounded(service, request, "/v1/fuse", lambda read: _fuse(service, request, read))
+
+    add_jobs(app, service, jobs)
 
     @app.get("/v1/models", **documents.MODELS)
     async def models() -> dict[str, Any]:
@@ -95,65 +98,6 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", response_class=Response, **documents.METRICS)
     async def metrics() -> Response:
         return Response(service.meters.page(), media_type=MEDIA_TYPE)
-
-
-async def bounded(
-    service: Service, request: Request, route: str, run: Callable[[Callable[[], None]], Awaitable[Response]]
-) -> Response:
-    """Answer a request that costs something: in a place, within the time, with a problem where it fails.
-
-    Args:
-        service: whose places and time.
-        request: the client's.
-        route: for the counters.
-        run: is given what to call once the request has been read.
-    """
-    is_read = False
-
-    def read() -> None:
-        nonlocal is_read
-        is_read = True
-
-    try:
-        with service.desk.place():
-            async with asyncio.timeout(service.settings.timeout):
-                response = await run(read)
-    except TimeoutError:
-        limit = f"{service.settings.timeout:g} s"
-        response = answer(
-            Problem(504, "timeout", f"it took more than {limit}; send a smaller picture, or raise --timeout")
-            if is_read
-            else Problem(
-                408, "slow", f"the request did not arrive within {limit}", headers={"Connection": "close"}
-            )
-        )
-    except ClientDisconnect:
-        response = Response(status_code=GONE)
-    except Exception as error:
-        if not isinstance(error, FusionError):
-            log.error("a request failed", exc_info=error)
-        response = answer(of_error(error))
-    service.meters.requests.labels(route, str(response.status_code)).inc()
-    return response
-
-
-async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do something for a client; where it goes away that is cancelled, and ClientDisconnect raised."""
-    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientDisconnect
-    finally:
-        task.cancel()
-        gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _fuse(service: Service, request: Request, read: Callable[[], None]) -> Response:
@@ -195,7 +139,7 @@ def _headers(work: Work, fusion: ToBytes, names: Mapping[str, tuple[str, str]]) 
 
 def _models(service: Service) -> dict[str, Any]:
     """What is served, with the cards of shipped networks, and the options of a request."""
-    from fsidfusion.network.checkpoint import models, suited
+    from fsidfusion.network.names import models, suited
 
     cards: dict[str, dict[str, Any]] = models()
     entries = []

@@ -121,3 +121,40 @@ METRICS: dict[str, Any] = {
     "summary": "Counters for Prometheus",
     "responses": {200: {"description": "the text format of Prometheus", "content": {"text/plain": {}}}},
 }
+_JOB_EXAMPLE = {
+    "id": "kq3vV9b1rU2m0cXH6d8f1w",
+    "state": "running",
+    "total": 40,
+    "done": 12,
+    "failed": 1,
+    "seconds": 0.6,
+    "failures": [{"name": "night/7", "status": "failed", "message": "night/7.png is empty (0 bytes); ..."}],
+    "without_partner": [],
+    "settings": {"color": "heat"},
+}
+_ARCHIVES = {
+    "infrared": "a ZIP of infrared pictures",
+    "visible": "a ZIP of visible pictures, with the same stems",
+    "pairs": "instead of two, one ZIP that holds the folders ir and vi, or MRI and CT, PET or SPECT",
+    "mri": "a ZIP of MRI pictures, with one of ct, pet, spect",
+    "ct": "a ZIP of CT pictures",
+    "pet": "a ZIP of PET pictures",
+    "spect": "a ZIP of SPECT pictures",
+}
+_JOB_ANSWER = {"description": "how far it is", "content": {"application/json": {"example": _JOB_EXAMPLE}}}
+
+JOBS: dict[str, Any] = {
+    "summary": "Fuse folders, sent as ZIP",
+    "status_code": 202,
+    "openapi_extra": {"requestBody": form(_ARCHIVES)},
+    "responses": {202: _JOB_ANSWER, **problems(400, 401, 408, 413, 415, 422, 429, 503)},
+}
+JOB: dict[str, Any] = {"summary": "How far a job is", "responses": {200: _JOB_ANSWER, **problems(401, 404)}}
+RESULT: dict[str, Any] = {
+    "summary": "The fused pictures of a job, as ZIP, with a report fused.json",
+    "responses": {
+        200: {"description": "the archive", "content": {"application/zip": {"schema": _FILE}}},
+        **problems(401, 404, 409),
+    },
+}
+DELETED: dict[str, Any] = {"summary": "Stop a job, and remove what is of it", "responses": problems(401, 404)}

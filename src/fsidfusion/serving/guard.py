@@ -61,7 +61,9 @@ class Guard:
 
     def _knows(self, header: str) -> bool:
         scheme, _, token = header.partition(" ")
-        same = hmac.compare_digest(token.strip().encode("utf-8", "replace"), self._token)  # in constant time
+        same = hmac.compare_digest(
+            token.strip().encode("latin-1", "replace"), self._token
+        )  # in constant time
         return same and scheme.lower() == "bearer"
 
 
