@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fsidfusion.studies.downstream.inputs import Frames
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Data:
     """A set of pairs with boxes."""
 
@@ -58,11 +58,10 @@ class Data:
         return found
 
 
-@dataclass(frozen=True)
-class Train:
+@dataclass(frozen=True, kw_only=True)
+class Train(Data):
     """Train a detector on one input; a stopped training goes on where it was."""
 
-    data: Data
     output: OutputFolder
     """folder of the run: checkpoints, detector.safetensors"""
     config: DetectConfig
@@ -89,7 +88,7 @@ class Train:
         end = deadline(self.max_minutes)
         self.config.check()
         self.machine.set_up()
-        found, given = self.data.open(), open_inputs([self.input])[0]
+        found, given = self.open(), open_inputs([self.input])[0]
         device = self.machine.device
         frames = fuse_inputs([given], found.train.pairs, self.cache or self.output / "fused", device)[given]
         with training_progress() as (show, _):
@@ -117,11 +116,10 @@ class Train:
         return 1 if found.bad else 0
 
 
-@dataclass(frozen=True)
-class Evaluate:
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Data):
     """Score a trained detector, or the boxes that any other detector found."""
 
-    data: Data
     detector: File = None
     """detector.safetensors of 'detect train', or any ONNX file of the YOLOX or NanoDet output form"""
     detector_classes: Names = ()
@@ -147,7 +145,7 @@ class Evaluate:
 
         if (self.detector is None) == (self.predictions is None):
             raise InputError("give either --detector FILE or --predictions FILE")
-        labelled = self.data.open()
+        labelled = self.open()
         frames = labelled.test
         if self.predictions is not None:
             found, pictures = read_predictions(self.predictions, frames), None
@@ -216,8 +214,8 @@ class Evaluate:
         return found, shown
 
 
-@dataclass(frozen=True)
-class Compare:
+@dataclass(frozen=True, kw_only=True)
+class Compare(Data):
     """Train and score one detector on every input under every seed, by one protocol.
 
     Writes report.html and table.md. A stopped comparison goes on where it was; what was finished is kept
@@ -225,7 +223,6 @@ class Compare:
     into one folder; a last one with all seeds collects what they found.
     """
 
-    data: Data
     config: DetectConfig
     machine: Machine
     output: OutputFolder = Path("out/detect")
@@ -258,7 +255,7 @@ class Compare:
         self.machine.set_up()
         target = choose_device(self.machine.device)
         device, precision = str(target), choose_precision(self.precision, target)
-        inputs, found = open_inputs(self.inputs), self.data.open()
+        inputs, found = open_inputs(self.inputs), self.open()
         cache = self.cache or self.output / "fused"
         pairs = [*found.train.pairs, *found.test.pairs]
         both = fuse_inputs(inputs, pairs, cache, device)
@@ -278,7 +275,7 @@ class Compare:
                 max_minutes=self.max_minutes,
                 report=report,
             )
-        study = describe(self.name or self.data.data.resolve().name, found, self.config)
+        study = describe(self.name or self.data.resolve().name, found, self.config)
         write_results(study, runs, self.output, build_cards(found.test, runs, test), ())
         missing = len(inputs) * len(self.seeds) - len(runs)
         if missing:

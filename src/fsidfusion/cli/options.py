@@ -18,7 +18,9 @@ SELDOM = frozenset(
     (
         *("recursive", "tile", "memory", "precision", "threads", "runtime"),  # how it runs
         *("bits", "agc_vis", "max_megapixels", "palette", "unit", "ir_crop", "ir_rotate", "ir_flip"),
-        *("axis", "series", "keep_patient"),
+        *("axis", "series", "frame", "base_window", "transform", "keep_patient"),
+        *("ir_fps", "vis_fps", "ir_times", "vis_times", "ir_stream", "vis_stream", "vis_crop"),
+        *("max_age", "timeout", "crf", "quality"),
         *("field", "method", "ir_fov", "vis_fov", "shift", "distance"),  # of alignments
         *("convention", "cache", "bad_labels", "tensorboard", "percentiles", "min_contrast"),
         *("weight_decay", "warmup", "dice", "rare", "average", "box_weight"),  # of learners

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fsidfusion.studies.downstream.segmentation.masks import LabelledSet, Split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Data:
     """A set with masks."""
 
@@ -59,11 +59,10 @@ class Data:
         return path.read_text("utf-8").strip() if path.exists() else ""
 
 
-@dataclass(frozen=True)
-class Train:
+@dataclass(frozen=True, kw_only=True)
+class Train(Data):
     """Train a segmenter on one input; a stopped training goes on where it was."""
 
-    data: Data
     output: OutputFolder
     """folder of the run: checkpoints, weights.safetensors"""
     config: SegmentConfig
@@ -89,8 +88,8 @@ class Train:
         end = deadline(self.max_minutes)
         self.config.check()
         self.machine.set_up()
-        classes, given = self.data.read_classes(), open_inputs([self.input])[0]
-        labelled = self.data.open("train", classes)
+        classes, given = self.read_classes(), open_inputs([self.input])[0]
+        labelled = self.open("train", classes)
         device = self.machine.device
         frames = fuse_inputs([given], labelled.pairs, self.cache or self.output / "fused", device)[given]
         with training_progress() as (show, _):
@@ -114,11 +113,10 @@ class Train:
         return 1 if labelled.bad else 0
 
 
-@dataclass(frozen=True)
-class Evaluate:
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Data):
     """Score a segmenter, or the label maps of any other one, on the test split."""
 
-    data: Data
     output: OutputFolder
     """folder for scores.json, confusion.svg, the predictions and pictures.png"""
     weights: File = None
@@ -158,28 +156,26 @@ class Evaluate:
 
         if (self.weights is None) == (self.predictions is None):
             raise ModelError("give either --weights FILE or --predictions FOLDER")
-        classes = self.data.read_classes()
+        classes = self.read_classes()
         if self.weights is not None:
             network, learnt, trained_on = load_segmenter(self.weights, choose_device(self.device))
-            if self.data.classes is None:
+            if self.classes is None:
                 classes = learnt
             elif learnt.values != classes.values:
-                raise ModelError(
-                    f"{self.weights} was trained on other classes than {self.data.classes} names"
-                )
+                raise ModelError(f"{self.weights} was trained on other classes than {self.classes} names")
             given = open_inputs([self.input or trained_on])[0]
-            labelled = self.data.open("test", classes)
+            labelled = self.open("test", classes)
             cache = self.cache or self.output / "fused"
             frames = fuse_inputs([given], labelled.pairs, cache, self.device)[given]
             with progress("pairs", len(labelled.pairs)) as bar:
                 folder = self.output / "predictions"
                 predictions = predict_set(network, frames, labelled, classes, folder, bar.step)
         else:
-            labelled = self.data.open("test", classes)
+            labelled = self.open("test", classes)
             assert self.predictions is not None
             predictions = read_predictions(self.predictions, labelled, classes)
         matrices = confusion_by_condition(labelled, predictions, classes)
-        print_scores(matrices, classes, f"{self.data.data.resolve().name}, {len(labelled.pairs)} test pairs")
+        print_scores(matrices, classes, f"{self.data.resolve().name}, {len(labelled.pairs)} test pairs")
         write_text(self.output / "scores.json", scores_json(matrices, classes))
         title = str(self.weights or self.predictions)
         write_text(
@@ -191,11 +187,10 @@ class Evaluate:
         return 1 if labelled.bad else 0
 
 
-@dataclass(frozen=True)
-class Compare:
+@dataclass(frozen=True, kw_only=True)
+class Compare(Data):
     """Train and score one segmenter on every input and seed; a stopped comparison goes on where it was."""
 
-    data: Data
     output: OutputFolder
     """folder of the runs, report.html and table.md"""
     config: SegmentConfig
@@ -228,13 +223,11 @@ class Compare:
             raise InputError(f"seeds {self.seeds} are none or not all different; give such as --seeds 0 1 2")
         self.config.check()
         self.machine.set_up()
-        classes, inputs = self.data.read_classes(), open_inputs(self.inputs)
-        whole = self.data.open("train", classes)
-        train, test = whole.split() if self.part == "validation" else (whole, self.data.open("test", classes))
+        classes, inputs = self.read_classes(), open_inputs(self.inputs)
+        whole = self.open("train", classes)
+        train, test = whole.split() if self.part == "validation" else (whole, self.open("test", classes))
         device = str(choose_device(self.machine.device))
-        task = Segmentation(
-            self.data.data.resolve().name, self.data.about(), train, test, classes, self.config, device
-        )
+        task = Segmentation(self.data.resolve().name, self.about(), train, test, classes, self.config, device)
         cache = self.cache or self.output / "fused"
         seen, tested = (fuse_inputs(inputs, part.pairs, cache, device) for part in (train, test))
         with comparison_progress() as report:
@@ -256,11 +249,10 @@ class Compare:
         return 1 if missing or whole.bad or test.bad else 0
 
 
-@dataclass(frozen=True)
-class Show:
+@dataclass(frozen=True, kw_only=True)
+class Show(Data):
     """Look at masks: colours over the visible picture, with a legend."""
 
-    data: Data
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE|FOLDER")]
     """a picture for one sheet of some pairs, or a folder for one overlay of every pair"""
     split: Literal["train", "test"] = "test"
@@ -276,8 +268,8 @@ class Show:
         from fsidfusion.studies.downstream.segmentation.evaluation import read_predictions
         from fsidfusion.studies.downstream.segmentation.pictures import label_sheet, legend, truth_rows
 
-        classes = self.data.read_classes()
-        labelled = self.data.open(self.split, classes)
+        classes = self.read_classes()
+        labelled = self.open(self.split, classes)
         predictions = read_predictions(self.predictions, labelled, classes) if self.predictions else None
         places = range(len(labelled.pairs))
         if self.output.suffix.lower() in FORMATS:
