@@ -42,7 +42,7 @@ hooks: $(VENV)/.installed-test  ## run the linters before each commit
 	$(BIN)/pre-commit install
 
 fuzz: $(VENV)/.installed-test  ## CASES damaged files for every reader (default 100000)
-	FSIDFUSION_FUZZ=$(or $(CASES),100000) $(BIN)/python -m pytest -m long tests/fuzz
+	FSIDFUSION_FUZZ=$(or $(CASES),100000) $(BIN)/python -m pytest -m long tests
 
 bench: $(VENV)/.installed-test  ## time the metrics and the networks; ratios within one run
 	$(BIN)/python scripts/bench_metrics.py

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -74,11 +75,14 @@ def of_bytes(seeds: list[bytes], suffix: str, read: Callable[[Path], object]) ->
 def thermal(folder: Path) -> Reader:
     block = fff([(1, raw_record(planck_counts(np.full((12, 16), 30.0)))), (0x20, camera_record())])
     flir = write_flir(folder / "flir.jpg", np.full((48, 64, 3), 90, np.uint8), block)
-    dji = write_dji(folder / "dji.jpg", np.full((512, 640), 9000, np.uint16))
+    dji = write_dji(folder / "dji.jpg", np.random.default_rng(0).integers(8000, 9000, (128, 160), np.uint16))
 
     def read(path: Path) -> None:
-        read_thermal(path, Thermal(unit="centikelvin"))
-        read_visible(path)
+        with suppress(FusionError):
+            read_visible(path)
+        with suppress(FusionError):
+            read_thermal(path, Thermal(unit="celsius"), temperature=True)
+        read_thermal(path)
 
     return "x.jpg", [flir.read_bytes(), dji.read_bytes(), block], read
 
@@ -236,7 +240,7 @@ def test_very_many_damaged_files_are_read_or_refused(reader, tmp_path):
 @pytest.mark.parametrize("reader", READERS)
 def test_what_is_damaged_here_was_read_before(reader, tmp_path):
     name, seeds, read = READERS[reader](tmp_path)
-    if reader in ("list", "published", "thermal"):  # of which a seed says too little to be taken
+    if reader in ("list", "published"):  # of which a seed says too little to be taken
         return
     for seed in seeds:
         (tmp_path / name).write_bytes(seed)

@@ -1,0 +1,39 @@
+"""Memory of a huge pair, in a process of its own: below what the documents promise."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fsidfusion.images.files import Picture, write_picture
+
+PEAK = 1.4  # GiB for 6000x8000
+RUN = """
+import resource, sys
+from pathlib import Path
+from fsidfusion import Fuser, Plan
+from fsidfusion.fusion.files import fuse_pairs
+from fsidfusion.images.pairs import Pair
+folder = Path(sys.argv[1])
+pair = Pair("a", folder / "i.png", folder / "v.png")
+(outcome,) = fuse_pairs(Fuser(), [pair], [folder / "o.png"], Plan())
+print(outcome.status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif("FSIDFUSION_FUZZ" not in os.environ, reason="a minute: make fuzz runs it")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is counted in other units elsewhere")
+def test_a_pair_of_48_megapixels(tmp_path):
+    rows, columns = np.mgrid[0:6000, 0:8000]
+    gray = ((columns // 7 + rows // 5) % 256).astype(np.uint8)
+    write_picture(tmp_path / "i.png", Picture(gray))
+    write_picture(tmp_path / "v.png", Picture(np.stack([gray, gray[::-1], 255 - gray], -1)))
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    status, peak = done.stdout.split()
+    assert status == "fused"
+    assert int(peak) < PEAK * (1 << 20)
