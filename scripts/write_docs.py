@@ -6,6 +6,8 @@ python scripts/write_docs.py quality --data DATA -o out/quality
 python scripts/write_docs.py part speed out/speed/speed.md
     a part of docs/results.md (alignment, detection, seeing, segmentation, speed), from the Markdown that
     `benchmark align`, `benchmark seeing`, `benchmark speed`, `detect compare`, `segment compare` wrote
+python scripts/write_docs.py picture
+    docs/fusion.jpg, from the rendered examples
 """
 
 import shutil
@@ -60,8 +62,35 @@ class Part:
         print(f"wrote {self.docs / 'results.md'}")
 
 
+@dataclass(frozen=True)
+class Picture:
+    """The picture at the top of README: rendered examples, fused, and fused in heat colours."""
+
+    names: tuple[str, ...] = ("night_street", "smoke_rescue")
+    """of the examples, one row each"""
+
+    def run(self) -> None:
+        """Fuse and write."""
+        from fsidfusion import Fuser
+        from fsidfusion.images.files import Picture as Pixels
+        from fsidfusion.images.files import read_picture, write_picture
+        from fsidfusion.images.sheet import contact_sheet
+
+        fuser = Fuser(device="cpu", precision="fp32")
+        rows = []
+        for name in self.names:
+            pair = [
+                read_picture(CHECKOUT / "examples" / side / f"{name}.png").pixels for side in ("ir", "vis")
+            ]
+            fused = [fuser.fuse(*pair), fuser.fuse(*pair, color="heat")]
+            rows.append(list(zip(("infrared", "visible", "fused", "fused, heat colours"), (*pair, *fused))))
+        path = CHECKOUT / "docs" / "fusion.jpg"
+        write_picture(path, Pixels(contact_sheet(rows)), quality=88)
+        print(f"wrote {path}")
+
+
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-def main(task: Quality | Part) -> None:
+def main(task: Quality | Part | Picture) -> None:
     """Write what was measured into the pages of this checkout."""
     try:
         task.run()
