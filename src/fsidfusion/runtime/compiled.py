@@ -1,5 +1,6 @@
 """A network compiled for the CPU from its ONNX form, by OpenVINO or ONNX Runtime."""
 
+import os
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from fsidfusion.network.statistics import Statistics
     from fsidfusion.runtime.torch_runtime import TorchRuntime
+
+_left_behind: list[object] = []
 
 Engine = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 
@@ -53,6 +56,7 @@ class CompiledRuntime:
         self.traits = model.traits
         self._model = model
         self._emphasis = emphasis
+        self._process = os.getpid()
         self.precision: str = "fp32" if name == "onnxruntime" else choose_precision(precision, "cpu")
         if model.in_bf16 is False and self.precision == "bf16":
             if precision == "bf16":
@@ -85,6 +89,9 @@ class CompiledRuntime:
         """See :class:`fsidfusion.runtime.interface.Runtime`."""
         if statistics is not None:
             return self._torch(infrared, visible, statistics)
+        if os.getpid() != self._process:  # a fork leaves the threads of the engine behind
+            _left_behind.append(self._engine)  # its end would wait for them
+            self._engine, self._process = self._compile(self.precision), os.getpid()
         return self._engine(infrared, visible)
 
     def record(self, infrared: NDArray[np.float32], visible: NDArray[np.float32]) -> "Statistics":

@@ -1,5 +1,6 @@
 """A network under torch: arrays in, arrays out, on one device in one precision."""
 
+import os
 import time
 import weakref
 from functools import cached_property
@@ -40,6 +41,7 @@ class TorchRuntime:
         network = network.eval().to(self._device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.threads = torch.get_num_threads()
+        self._process = os.getpid()
         self.traits = Traits.of(network)
 
     def __call__(
@@ -98,6 +100,9 @@ class TorchRuntime:
         return results[0], results[1]
 
     def _forward(self, infrared: NDArray[np.float32], visible: NDArray[np.float32], *extra: Any) -> Tensor:
+        if os.getpid() != self._process:  # a fork leaves the pool of threads behind: to ask it would hang
+            torch.set_num_threads(1)
+            self._process = os.getpid()
         bf16 = self.precision == "bf16"
         try:
             with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
