@@ -107,6 +107,37 @@ def test_blocks_of_yaml(code: Code):
     assert yaml.safe_load(code.text)
 
 
+MENTIONS = sorted({
+    found for page in PAGES for found in re.findall(r"`fsidfusion ([a-z][^`|]*)`", page.read_text("utf-8"))
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("mention", MENTIONS)
+def test_commands_within_sentences(mention: str, capsys):
+    command, *rest = mention.split()
+    part = [word for word in rest[:1] if command in ("data", "benchmark", "detect", "segment")]
+    with pytest.raises(SystemExit):
+        parse(command, [*part, "--advanced-help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"usage: {' '.join(['fsidfusion', command, *part])} " in told
+    assert all(option in told for option in rest if option.startswith("-"))
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "examples/README.md"]
+)
+def test_links_of_pages_beside_the_site_lead_somewhere(name):
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if not re.match(r"https?:|mailto:", target):
+            path, _, anchor = target.partition("#")
+            linked_page = page.parent / path if path else page
+            assert linked_page.exists(), target
+            heads = re.findall(r"^#+ (.*)$", linked_page.read_text("utf-8"), re.MULTILINE) if anchor else []
+            slugs = [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads]
+            assert not anchor or anchor in slugs, target
+
+
 def test_installs_name_extras_that_there_are():
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     named = {
