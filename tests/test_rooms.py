@@ -52,7 +52,9 @@ def test_importing_the_package_imports_nothing_heavy():
     assert result.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("room", ["images", "network", "alignment", "evaluation", "thermal", "fusion"])
+@pytest.mark.parametrize(
+    "room", ["images", "network", "alignment", "evaluation", "thermal", "fusion", "runtime", "training"]
+)
 def test_a_heavy_room_is_imported_when_it_is_used(room):
     code = f"import sys, fsidfusion.{room}; print([name for name in {HEAVY} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
