@@ -24,6 +24,26 @@ def test_seldom_used_options_wait_for_advanced_help(capsys):
     assert len(brief.splitlines()) < len(whole.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["fuse", "--irr", "a", "-o", "b"], ("--irr",)),
+        (["fuse", "--ir", "a"], ("Missing", "--output")),
+        (["fuse", "-o", "b", "--format", "gif"], ("gif", "png")),
+        (["fuse", "-o", "b", "--max-megapixels", "many"], ("many", "--max-megapixels")),
+        (["benchmark", "sped"], ("sped",)),
+        (["train"], ("--data", "--output")),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_status_2(capsys, words, told):
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"fsidfusion {words[0]}: ") and line.endswith("--help")
+    assert all(word in line for word in told)
+    assert "│" not in line and "──" not in line and captured.out == ""
+
+
 def test_hidden_options_are_parsed_all_the_same(tmp_path, capsys):
     shown(capsys, "fuse", "--help")
     assert (

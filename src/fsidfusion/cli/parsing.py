@@ -6,11 +6,10 @@ from contextlib import contextmanager, redirect_stderr
 from functools import partial, wraps
 from typing import Any
 
-from fsidfusion.cli.messages import plain, warn
+from fsidfusion.cli.messages import warn
 
 ADVANCED = "--advanced-help"
 _HELP = ("-h", "--help", "-H", "--help-verbose")
-_LINES = 24  # of an error, at most
 
 
 def parse(command: Callable[..., Any], words: Sequence[str], program: str) -> Callable[[], Any]:
@@ -42,10 +41,25 @@ def parse(command: Callable[..., Any], words: Sequence[str], program: str) -> Ca
         with redirect_stderr(said):
             call: Callable[[], Any] = tyro.cli(later, args=words, prog=program)
     except SystemExit:
-        for line in said.getvalue().splitlines()[:_LINES]:
-            warn(plain(line))
+        if said.getvalue():
+            warn(_one_line(said.getvalue(), program))
         raise
     return call
+
+
+def _one_line(box: str, program: str) -> str:
+    """What tyro says in a box, its parts one after the other, without the title and the advice at the end."""
+    parts: list[list[str]] = [[]]
+    for line in box.splitlines()[1:]:
+        text = line.strip("│╭╰╮╯─ ")
+        if text:
+            parts[-1].append(text)
+        elif parts[-1]:
+            parts.append([])
+    said = "; ".join(
+        " ".join(part).removesuffix(".") for part in parts if part and "full helptext" not in part[0]
+    )
+    return f"{program}: {said}; see {program} --help"
 
 
 @contextmanager
