@@ -119,11 +119,6 @@ def test_a_ct_is_shown_in_the_bone_window_where_its_units_are_hounsfields():
 
 
 def test_numbers_for_people():
-    assert [number(v) for v in (0, 0.12345, 1234.5, 25000.4, 1e6)] == [
-        "0",
-        "0.1235",
-        "1234",
-        "25000",
-        "1000000",
-    ]
+    values = (0, 0.12345, 1234.5, 9999.98, 25000.4, 1e6)
+    assert [number(v) for v in values] == ["0", "0.1235", "1234", "10000", "25000", "1000000"]
     assert str(Level(0, 8)) == "0..8"

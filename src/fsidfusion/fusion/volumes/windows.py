@@ -44,7 +44,8 @@ class Level:
 
 def number(value: float) -> str:
     """A value with four digits, without an exponent up to ten millions."""
-    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+    text = f"{value:.4g}"
+    return f"{value:.0f}" if "e+" in text and abs(value) < 1e7 else text
 
 
 def parse_window(window: str) -> tuple[float, float]:
