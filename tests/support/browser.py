@@ -65,7 +65,11 @@ class Browser:
 
     def open(self, page: Path) -> None:
         """Load a file and wait until it has loaded."""
-        self._send("POST", f"{self._session}/url", {"url": page.as_uri()})
+        self.visit(page.as_uri())
+
+    def visit(self, address: str) -> None:
+        """Load an address and wait until it has loaded."""
+        self._send("POST", f"{self._session}/url", {"url": address})
 
     def run(self, script: str, *arguments: Any) -> Any:
         """What a function body returns in the page; promises are waited for."""
@@ -84,6 +88,12 @@ class Browser:
         ]
         pointer = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": actions}
         self._send("POST", f"{self._session}/actions", {"actions": [pointer]})
+
+    def press(self, key: str, times: int = 1) -> None:
+        """Press a key of the keyboard, as WebDriver numbers them, where the focus is."""
+        strokes = [{"type": kind, "value": key} for _ in range(times) for kind in ("keyDown", "keyUp")]
+        keyboard = {"type": "key", "id": "keyboard", "actions": strokes}
+        self._send("POST", f"{self._session}/actions", {"actions": [keyboard]})
 
     def emulate(self, command: str, **parameters: Any) -> None:
         """A command of the DevTools protocol's Emulation domain."""

@@ -154,6 +154,7 @@ def _models(service: Service) -> dict[str, Any]:
     }
     settings = service.settings
     return {
+        "version": __version__,
         "default": service.names[0],
         "models": entries,
         "device": first.device,
