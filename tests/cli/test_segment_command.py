@@ -86,6 +86,12 @@ def test_show_a_sheet_and_a_folder(root, tmp_path):
     assert names == ["100001D.png", "100003N.png", "legend.png"]
 
 
+def test_a_comparison_that_ran_out_of_time_is_status_1(root, tmp_path, capsys):
+    call = ("compare", "--data", root, "--inputs", "visible", "--seeds", "0", "1", *QUICK, "-o", tmp_path)
+    assert segment(*call, "--max-minutes", "0") == 1
+    assert "1 trainings to go" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
