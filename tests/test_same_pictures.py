@@ -184,7 +184,7 @@ def arrays(**engine: Any) -> Callable[[], dict[str, np.ndarray]]:
         return {
             "fuse": fsidfusion.fuse(infrared, visible, **engine),
             "heat": fsidfusion.fuse(infrared, visible, color="heat", **engine),
-            "gray": fsidfusion.fuse(infrared, visible, color="gray", tile=128, **engine),
+            "gray": fsidfusion.fuse(infrared, visible, color="gray", tile=576, **engine),
             "float": fuser.fuse((infrared / 255).astype(np.float32), (visible / 255).astype(np.float32)),
             "deep": fuser.fuse(infrared.astype(np.uint16) * 257, visible, dtype=np.uint16),
         }
@@ -207,7 +207,7 @@ def calls() -> dict[str, Call]:
     table["bits 16"] = pair("smoke_rescue", "--bits", "16")
     table["deep visible"] = pair("", ir="ir/day_shade.png", vis="deep_vis.tif")
     table["transparent visible"] = pair("", ir="ir/day_shade.png", vis="clear_vis.png")
-    table["tile 128"] = pair("day_shade", "--tile", "128")
+    table["tile 576"] = pair("day_shade", "--tile", "576")
     table["resize"] = pair("", "--resize", ir="small_ir.png", vis="vis/day_shade.png")
     table["align auto"] = pair("", "--align", "auto", **SHIFTED)
     table["align saved, crop"] = pair("", "--align", "{s}/alignment.json", "--crop", **SHIFTED)
@@ -234,7 +234,7 @@ def calls() -> dict[str, Call]:
         "day_shade color gray",
         "range minmax",
     ]
-    with_network += ["bits 16", "tile 128", "align saved, crop", "agc plateau", "highlight", "folders"]
+    with_network += ["bits 16", "tile 576", "align saved, crop", "agc plateau", "highlight", "folders"]
     with_network += ["medical ct", "medical pet", "video", "video heat", "volume ct gray", "volume pet auto"]
     both: dict[str, Call] = {}
     for name, call in table.items():

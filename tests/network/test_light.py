@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fsidfusion.network.checkpoint import load_model
-from fsidfusion.network.light import LightFusion
+from fsidfusion.network.light import COVER_MARGIN, VEIL_MARGIN, LightFusion
 
 
 def pair(height: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -33,7 +33,7 @@ def test_a_fresh_overview_leaves_the_fusion_as_it_is() -> None:
 def test_a_veil_is_undone_before_the_fusion() -> None:
     network = LightFusion(channels=8, width=8, blocks=1, overview=8).eval()
     assert network.overview is not None and network.overview.answer.bias is not None
-    network.overview.answer.bias[:2] = torch.tensor([0.3, 0.5])  # airlight 0.6 through which half is seen
+    network.overview.answer.bias[:2] = torch.tensor([0.3 + VEIL_MARGIN, 0.5 + COVER_MARGIN])  # airlight 0.6
     infrared, visible = pair(32, 32)
     clear = 0.5 + 0.4 * visible
     veiled = clear * 0.5 + 0.3
@@ -62,13 +62,13 @@ def test_targets_are_set_off_as_far_as_emphasis_says() -> None:
 @torch.no_grad()
 def test_an_output_pixel_sees_as_far_as_is_said_and_no_further() -> None:
     network = lively().double()
-    infrared, visible = (image.double() for image in pair(48, 16 * 30))
+    infrared, visible = (image.double() for image in pair(48, 16 * 40))
     whole = network(infrared, visible)
     for left in (16, 48):
         part = network(infrared[..., left:], visible[..., left:])
         differs = (part - whole[..., left:]).abs().amax((0, 1, 2)) > 1e-12
         furthest = int(differs.nonzero().max()) + 1
-        assert 0.8 * network.tile_overlap < furthest <= network.tile_overlap
+        assert 0.6 * network.tile_overlap < furthest <= network.tile_overlap
 
 
 def test_sizes_and_gradients() -> None:

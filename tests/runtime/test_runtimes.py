@@ -99,10 +99,10 @@ def test_several_threads_may_share_a_runtime(name, light):
 
 def test_tiles_fuse_as_the_whole(light):
     pytest.importorskip("onnxruntime")
-    infrared, visible = np.random.default_rng(0).integers(0, 256, (2, 200, 150), np.uint8)
+    infrared, visible = np.random.default_rng(0).integers(0, 256, (2, 640, 200), np.uint8)
     options = {"device": "cpu", "precision": "fp32", "range": "none", "runtime": "onnxruntime"}
     whole = Fuser(light, tile="off", **options).fuse_luma([infrared], [visible])[0]
-    tiled = Fuser(light, tile=96, **options).fuse_luma([infrared], [visible])[0]
+    tiled = Fuser(light, tile=576, **options).fuse_luma([infrared], [visible])[0]
     np.testing.assert_allclose(tiled, whole, atol=1e-4)
 
 

@@ -19,6 +19,8 @@ from fsidfusion.network.blocks import full_precision, within
 
 CELL = 8  # pixels along a side of what the overview sees as one
 MOST_COVER = 0.8  # of what a veil may hide, 1 - t: the gain is at most 5
+AGREED = 17  # cells along a side over which veil and cover are averaged in use, not in training
+VEIL_MARGIN, COVER_MARGIN = 0.06, 0.35
 SLOPE = 0.1  # of the leaky rectifiers; with plain ones the change of the maximum tends to die at its start
 
 
@@ -146,7 +148,7 @@ class Overview(nn.Module):
         nn.init.zeros_(self.answer.weight)  # start without veil and targets
         self.answer.bias = nn.Parameter(torch.tensor([0.0, 0.0, 0.0, -0.02, 0.0, 0.8]))
         # pixels seen: own cell and next, 3x3 twice; next wide cell, strided and dilated 3x3
-        self.reach = CELL * 4 + 2 * CELL * (1 + sum(self.dilations))
+        self.reach = CELL * (4 + AGREED // 2) + 2 * CELL * (1 + sum(self.dilations))
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Seen:
         """Of unshuffled images, (B, 4, H/2, W/2) each, H and W multiples of 16."""
@@ -163,10 +165,23 @@ class Overview(nn.Module):
             y = y + F.leaky_relu(layer(y), SLOPE)
         x = x + F.interpolate(self.narrow(y), scale_factor=2, mode="bilinear", align_corners=False)
         x = self.answer(x + F.leaky_relu(self.settle(x), SLOPE))  # (B, 6, H/8, W/8)
+        if not self.training:
+            x = torch.cat((self._agreed(x[:, :2]), x[:, 2:]), 1)
         veil, cover, slope, offset, texture, level = x.chunk(6, 1)
         gain = 1 / (1 - within(cover, 0, MOST_COVER))
         answers = (within(veil, 0, 1), gain, 10 * slope, 10 * offset, texture, level)
         return Seen(*(F.interpolate(y, scale_factor=side, mode="bilinear") for y in answers))
+
+    def _agreed(self, haze: Tensor) -> Tensor:
+        """Of veil and cover, (B, 2, H/8, W/8), what cells around agree on, less a margin.
+
+        A flat gray road looks like fog for itself; a mean that is wider than such doubts, and the margin, let
+        clear scenes be. The margin of the cover also keeps the gain low where little is seen: what is left
+        there is darker than the scene and calm, not its amplified noise.
+        """
+        wide = F.pad(haze.clamp_min(0), (AGREED // 2,) * 4, mode="replicate")
+        mean = F.avg_pool2d(wide, AGREED, 1)
+        return torch.cat((mean[:, :1] - VEIL_MARGIN, mean[:, 1:] - COVER_MARGIN), 1)
 
 
 def _replicating(inputs: int, outputs: int, dilation: int = 1, stride: int = 1) -> nn.Conv2d:
