@@ -120,6 +120,14 @@ def test_black_and_white_that_are_exchanged_are_turned_back():
     assert "from 0.1 s on black and white are exchanged" in note
 
 
+def test_a_cut_to_another_scene_is_no_exchange():
+    dark_sky = np.tile(np.linspace(10, 120, 96).astype(np.uint8)[:, None], (1, 128))
+    bright_roof = np.tile(np.linspace(200, 90, 96).astype(np.uint8)[:, None], (1, 128))
+    shown, note = shown_by([dark_sky, dark_sky, bright_roof, bright_roof])
+    np.testing.assert_array_equal(shown[3], bright_roof)
+    assert "exchanged" not in note
+
+
 def test_a_colour_bar_of_a_gray_video_tells_its_polarity():
     noise = np.random.default_rng(0).normal(0, 1, (240, 320)).astype(np.float32)
     scene = cv2.GaussianBlur(noise, (0, 0), 15)

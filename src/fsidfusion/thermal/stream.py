@@ -40,6 +40,7 @@ _FITS = 0.6  # share of the pixels that are of the palette's colours, below whic
 _FITS_GRAY = 0.98  # that share, where nothing is in colour
 _OVERLAY_SECONDS = 2.0  # after which what is drawn over the frames is looked for again
 _TURNED = -0.8  # correlation with the frame before of one whose black and white were exchanged
+_SAME = 16.0  # mean difference in levels of a frame that was turned back from the one before
 _CONTRAST = 8.0  # standard deviation of levels from which that is looked for
 _SMALL = (64, 48)
 
@@ -203,13 +204,12 @@ class ThermalStream:
     def _of_one_polarity(self, levels: Pixels, seconds: float) -> Pixels:
         """Gray 8-bit levels, turned back where the camera's user exchanged black and white."""
         small = cv2.resize(levels, _SMALL, interpolation=cv2.INTER_AREA).astype(np.float32)
-        small -= small.mean()
-        before, spread = self._before, float(small.std())
-        self._before = small
+        before, self._before = self._before, small
         if (
             before is not None
-            and min(spread, float(before.std())) > _CONTRAST
-            and float((small * before).mean()) < _TURNED * spread * float(before.std())
+            and min(float(small.std()), float(before.std())) > _CONTRAST
+            and _correlation(small, before) < _TURNED
+            and float(np.abs(255 - small - before).mean()) < _SAME  # a cut is no exchange
         ):
             self._is_turned = not self._is_turned
             self._say(f"from {seconds:.1f} s on black and white are exchanged, and were turned back")
@@ -301,6 +301,11 @@ def _shows_something(pixels: Pixels, validity: Validity) -> bool:
         small = small[known]
     low, high = np.percentile(small, (1, 99))
     return bool(high - low >= _LEAST_SPREAD.get(pixels.dtype.str[1:], 0.0))
+
+
+def _correlation(first: Luma, second: Luma) -> float:
+    first, second = first - first.mean(), second - second.mean()
+    return float((first * second).mean()) / max(1e-6, float(first.std()) * float(second.std()))
 
 
 def _fit(pixels: Pixels, match: Match | None) -> float:
