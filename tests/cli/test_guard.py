@@ -88,3 +88,18 @@ def test_what_is_echoed_moves_no_terminal(tmp_path):
         assert result.returncode == 2
         assert result.stderr
         assert not set(result.stdout + result.stderr) & set(b"\x1b\x07\x08\r")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["fuse", "--ir", "a.png", "--vis", "b.png", "-o", "c.png", "--max-megapixels"],
+        ["video", "--ir", "a.mp4", "--vis", "b.mp4", "-o", "c.mp4", "--fps"],
+        ["align", "--ir", "a.png", "--vis", "b.png", "-o", "c.json", "--ir-fov"],
+    ],
+    ids=lambda call: call[0],
+)
+def test_no_option_is_infinite_or_nan(call, value, capsys):
+    assert main([*call, value]) == 2
+    assert "no finite number" in " ".join(capsys.readouterr().err.split())

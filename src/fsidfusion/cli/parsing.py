@@ -1,6 +1,7 @@
 """The words of a command line as a call, by tyro; what it says of them is short and moves no terminal."""
 
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from functools import partial, wraps
@@ -38,7 +39,7 @@ def parse(command: Callable[..., Any], words: Sequence[str], program: str) -> Ca
                 print(f"Seldom-used options: {program} ... {ADVANCED}")
     said = io.StringIO()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(said), _finite_numbers():
             call: Callable[[], Any] = tyro.cli(later, args=words, prog=program)
     except SystemExit:
         if said.getvalue():
@@ -60,6 +61,34 @@ def _one_line(box: str, program: str) -> str:
         " ".join(part).removesuffix(".") for part in parts if part and "full helptext" not in part[0]
     )
     return f"{program}: {said}; see {program} --help"
+
+
+def _finite_numbers() -> Any:
+    """Every option of a floating number, without NaN and infinity, which no option means."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
+
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def finite(info: Any) -> Any:
+        if info.type is not float:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="FLOAT",
+            instance_from_str=lambda words: _finite(words[0]),
+            is_instance=lambda value: isinstance(value, int | float),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return registry
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{word} is no finite number")
+    return value
 
 
 @contextmanager
