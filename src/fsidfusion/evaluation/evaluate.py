@@ -206,7 +206,7 @@ def score_pairs(
     """
     for name in metrics:
         find_metric(name, convention)
-    threads = core_count() if threads is None else threads
+    threads = _core_count() if threads is None else threads
     if threads < 1:
         raise InputError(f"{threads} threads cannot score; give 1 or more, or none for one a core")
     threads = cv2.getNumThreads()
@@ -279,7 +279,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def core_count() -> int:
+def _core_count() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

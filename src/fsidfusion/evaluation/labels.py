@@ -63,7 +63,7 @@ def read_labels(place: Path, sizes: Mapping[str, Size], classes: Sequence[str] =
     raise InputError(f"{place} holds no labels; give a folder of YOLO text files or a COCO JSON file")
 
 
-def check_box(corners: Sequence[float], size: Size) -> str:
+def _check_box(corners: Sequence[float], size: Size) -> str:
     """What is wrong with a box in a frame of a size, or ""."""
     x0, y0, x1, y1 = corners
     height, width = size
@@ -115,7 +115,7 @@ def _yolo_line(line: str, size: Size, classes: int) -> tuple[int, list[float]] |
         return f"class {words[0][:60]} is out of range 0..{classes - 1}"
     height, width = size
     corners = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
-    return check_box(corners, size) or (int(number), corners)
+    return _check_box(corners, size) or (int(number), corners)
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -211,7 +211,7 @@ def _coco_box(
     except (TypeError, ValueError, OverflowError):
         return f"expected bbox [x, y, w, h], found {str(annotation.bbox)[:60]!r}"
     corners = [x, y, x + w, y + h]
-    return check_box(corners, sizes[name]) or (categories[category], corners)
+    return _check_box(corners, sizes[name]) or (categories[category], corners)
 
 
 def _cut(labels: Sequence[tuple[int, list[float]]], size: Size) -> Boxes:

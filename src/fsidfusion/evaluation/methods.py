@@ -110,7 +110,7 @@ class Model:
             InputError: an unknown range or colour, and all of Fuser's.
         """
         self.is_baseline = model in RULES
-        self.ranges = check_ranges(ranges) or (
+        self.ranges = _check_ranges(ranges) or (
             ("none", "percentile") if self.is_baseline else ("percentile",)
         )
         self.name = Path(model).stem if model.endswith(".safetensors") else model
@@ -178,7 +178,7 @@ def row_name(model: str, mode: RangeMode, is_baseline: bool) -> str:
     return model if mode == usual else f"{model}, {_SUFFIXES[mode]}"
 
 
-def check_ranges(ranges: Sequence[str]) -> tuple[RangeMode, ...]:
+def _check_ranges(ranges: Sequence[str]) -> tuple[RangeMode, ...]:
     """The output ranges, each once. InputError for an unknown one."""
     for mode in ranges:
         if mode not in get_args(RangeMode):

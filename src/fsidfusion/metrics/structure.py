@@ -57,7 +57,7 @@ def gaussian_structural_similarity(fused: ImageLike, first: ImageLike, second: I
     if min(images[0].shape) < GAUSSIAN_WINDOW:
         return math.nan
     f, a, b = (image.levels.astype(np.float64) for image in images)
-    return sum(luminance_contrast(f, source)[0] for source in (a, b))
+    return sum(_luminance_contrast(f, source)[0] for source in (a, b))
 
 
 def multi_scale_structural_similarity(fused: ImageLike, first: ImageLike, second: ImageLike) -> float:
@@ -77,14 +77,14 @@ def multi_scale_structural_similarity(fused: ImageLike, first: ImageLike, second
     similarity = np.ones(2)
     for scale, weight in enumerate(SCALE_WEIGHTS):
         f, *sources = fields
-        terms = [luminance_contrast(f, source) for source in sources]
+        terms = [_luminance_contrast(f, source) for source in sources]
         coarsest = scale == len(SCALE_WEIGHTS) - 1
         similarity *= [max(ssim if coarsest else contrast, 0.0) ** weight for ssim, contrast in terms]
         fields = [_halve(field) for field in fields]
     return float(similarity.sum())
 
 
-def luminance_contrast(one: Float, other: Float) -> tuple[float, float]:
+def _luminance_contrast(one: Float, other: Float) -> tuple[float, float]:
     """Mean SSIM and mean contrast-structure term of two (H, W) fields, 11x11 Gaussian windows, range 255."""
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     edge = GAUSSIAN_WINDOW // 2

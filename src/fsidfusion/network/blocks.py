@@ -22,7 +22,7 @@ from fsidfusion.network.statistics import Statistics, Sums
 BAND_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 21}
 
 
-def is_exporting() -> bool:
+def _is_exporting() -> bool:
     """Whether the network is being traced or compiled: it then runs whole, without cases by size."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
@@ -46,7 +46,7 @@ def bands(x: Tensor, halo: int) -> Iterator[tuple[slice, slice, slice, slice]]:
     """
     B, _, H, W = x.shape
     pixels = BAND_PIXELS.get(x.device.type, BAND_PIXELS["cuda"])
-    if torch.is_grad_enabled() or is_exporting() or pixels >= B * H * W:
+    if torch.is_grad_enabled() or _is_exporting() or pixels >= B * H * W:
         yield (slice(None),) * 4
         return
     images, rows = max(1, pixels // (H * W)), max(8, pixels // W)
@@ -97,7 +97,7 @@ def within(x: Tensor, low: float, high: float) -> Tensor:
 
     A plain clip has no gradient outside the range: what once was pushed there would stay for good.
     """
-    if torch.is_grad_enabled() and not is_exporting():
+    if torch.is_grad_enabled() and not _is_exporting():
         return torch.as_tensor(_Within.apply(x, low, high))
     return x.clamp(low, high)
 
@@ -144,7 +144,7 @@ class ChannelAttention(nn.Module):
             q, k = qk.chunk(2, 1)
             # a single pair as plain matrices: in bfloat16 several times faster than as a batch of one
             k = k.transpose(1, 2)
-            gram = q @ k if is_exporting() or q.shape[0] > 1 else (q[0] @ k[0])[None]
+            gram = q @ k if _is_exporting() or q.shape[0] > 1 else (q[0] @ k[0])[None]
             pieces.append((gram.float(), *qk.square().sum(2, dtype=torch.float32).chunk(2, 1)))
         return tuple(torch.cat(parts).unflatten(0, (x.shape[0], -1)).sum(1) for parts in zip(*pieces))
 
@@ -165,7 +165,7 @@ class ChannelAttention(nn.Module):
         """Apply ``matrix`` (B, C, C) to v: (B, C, H, W) -> (B, C, H, W)."""
         v = self._convolve(x, slice(2 * self.channels, None))
         matrix = matrix.to(v.dtype)
-        if is_exporting() or v.shape[0] > 1:
+        if _is_exporting() or v.shape[0] > 1:
             return (matrix @ v.flatten(2)).view_as(v)
         return F.conv2d(v, matrix[0, :, :, None, None])  # the same, several times faster on a processor
 
