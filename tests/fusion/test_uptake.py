@@ -10,6 +10,8 @@ from scipy.stats import spearmanr
 from fsidfusion import Fuser
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.color import render
+from fsidfusion.fusion.pipeline import Fusion, Pipeline
+from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.uptake import (
     Colormap,
     apply_colormap,
@@ -18,6 +20,7 @@ from fsidfusion.fusion.uptake import (
     overlay_uptake,
     show_uptake,
 )
+from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range
 
 COLORED = [name for name in get_args(Colormap) if name != "gray"]
@@ -119,3 +122,23 @@ def test_a_ct_in_three_equal_channels_is_no_uptake():
     assert not has_colors(gray[..., 0])
     gray[2, 3] = 255, 0, 0
     assert has_colors(gray)
+
+
+def test_a_plain_overlay_of_pictures():
+    """Without the model: the MRI at half its brightness without uptake, and the order of colours."""
+    fuser = Fuser(lambda first, second: first * 0, task="medical")
+    pet = np.repeat(apply_colormap(RAMP, "hot")[None], 4, axis=0)
+    mri = np.full((4, 101), 200, np.uint8)
+    fusion = Fusion(Picture(pet), Picture(mri))
+    Pipeline(fuser, Plan(task="medical", style="overlay"))(fusion)
+    fused = fusion.result.pixels
+    assert fused[0, 0].tolist() == [100, 100, 100]
+    least, rank = told(fused[0] / 255, color_table("hot"))
+    assert least > 10 and rank > 0.8
+    fusion = Fusion(Picture(pet[..., 0]), Picture(mri))
+    Pipeline(fuser, Plan(task="medical", style="overlay"))(fusion)
+    assert fusion.result.pixels.shape == mri.shape
+    with pytest.raises(InputError, match="sizes differ"):
+        Pipeline(fuser, Plan(task="medical", style="overlay"))(Fusion(Picture(pet[:2]), Picture(mri)))
+    with pytest.raises(InputError, match="is for medical pairs"):
+        Plan(style="overlay")

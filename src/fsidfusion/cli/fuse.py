@@ -99,7 +99,7 @@ def fuse(
         gray, suv = picture.color == "gray", unit == "SUV"
         return fuse_volumes(inputs, run, volumes, output, gray, suv, unfit)
     start = time.perf_counter()
-    if volumes != Volumes():
+    if volumes != Volumes(style=volumes.style):
         raise InputError("options for volumes are given, but no volume; see 'fsidfusion fuse --help'")
     matches, task = inputs.match()
     paths = output_paths(matches.pairs, output.output, matches.many, f".{output.format}")
@@ -109,6 +109,7 @@ def fuse(
     plan = Plan(
         task=task,
         color=picture.color,
+        style=volumes.style,
         thermal=thermal,
         agc_visible=picture.agc_vis,
         align=read_align(placement.align, placement.crop),

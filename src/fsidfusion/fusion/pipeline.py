@@ -20,7 +20,7 @@ from fsidfusion.errors import FusionError, InputError
 from fsidfusion.fusion.color import render
 from fsidfusion.fusion.fine import fuse_fine
 from fsidfusion.fusion.plan import Plan
-from fsidfusion.fusion.uptake import has_colors
+from fsidfusion.fusion.uptake import has_colors, overlay_gray, overlay_uptake
 from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range, RangeMode, find_range
 from fsidfusion.images.pixels import Luma, Pixels, luma, quantise, resize, unit
@@ -142,6 +142,12 @@ class Pipeline:
         All have one size, and slices one spacing.
         """
         pairs = [fusion.sources for fusion in fusions]
+        if self.plan.style == "overlay":
+            for fusion, (ours, seen) in zip(fusions, pairs):
+                if ours.size != seen.size:
+                    raise sizes_differ(fusion.names, (ours.size, seen.size))
+                fusion.luma = luma(seen.pixels)
+            return
         sides = [ours.pixels for ours, _ in pairs], [seen.pixels for _, seen in pairs]
         spacing = fusions[0].spacing if fusions else None
         fused = fuse_fine(self.fuser, *sides, spacing) if spacing else self.fuser.fuse_luma(*sides)
@@ -179,7 +185,16 @@ class Pipeline:
         if self.plan.task == "medical" and self.plan.chroma == "infrared" and chroma is not None:
             uptake = fusion.paint is not None or has_colors(chroma)
             chroma = chroma if fusion.paint is None else fusion.paint
-        pixels = render(fusion.luma, range_, chroma, np.dtype(dtype), uptake)
+        if self.plan.style == "overlay":
+            values = unit(chroma).max(axis=-1) if uptake and chroma is not None else luma(infrared.pixels)
+            laid = (
+                overlay_uptake(fusion.luma, values, chroma)
+                if uptake and chroma is not None
+                else overlay_gray(fusion.luma, values)
+            )
+            pixels = quantise(laid, np.dtype(dtype))
+        else:
+            pixels = render(fusion.luma, range_, chroma, np.dtype(dtype), uptake)
         if self.plan.color == "heat":
             contrast, weight = heat_in_field(fusion)
             pixels = glow(pixels, contrast, self.memory.heat_range(contrast, weight, fusion.seconds), weight)

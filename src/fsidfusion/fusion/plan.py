@@ -14,6 +14,7 @@ from fsidfusion.thermal.palettes import palette
 from fsidfusion.thermal.reading import Thermal
 
 Color = Literal["auto", "visible", "infrared", "gray", "heat"]
+Style = Literal["fused", "overlay"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Plan:
     task: Task = "thermal"  # decides what levels, colours and weights mean
     color: str = "auto"  # a Color, whose chroma is carried (auto: visible, and in the medical task infrared),
     # or thermal:PALETTE, infrared in a palette under the edges of the visible picture
+    style: Style = "fused"  # overlay: CT, PET or SPECT laid on the MRI by its own values, without the model
     thermal: Thermal = Thermal()  # what infrared pictures hold, their gain, and hot targets
     agc_visible: str = "off"  # gain of visible pictures: off, linear, plateau, clahe, window:LOW..HIGH
     align: Alignment | Literal["auto"] | None = None  # how infrared lies on visible; auto: estimated
@@ -42,6 +44,10 @@ class Plan:
     max_pixels: int = MAX_PIXELS  # of a source file; larger ones are refused by their headers
 
     def __post_init__(self) -> None:
+        if self.style not in get_args(Style):
+            raise InputError(f"style {self.style!r} is unknown; choose one of {', '.join(get_args(Style))}")
+        if self.style == "overlay" and self.task != "medical":
+            raise InputError("the style overlay is for medical pairs; leave out `style` overlay")
         if self.thermal_palette is not None:
             palette(self.thermal_palette)
         for name, kinds in (("task", Task), ("color", Color)):

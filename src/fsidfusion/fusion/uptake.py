@@ -98,6 +98,14 @@ def overlay_uptake(anatomy: Luma, uptake: Luma, colors: Pixels) -> NDArray[np.fl
     return np.asarray((1 - opacity) * anatomy[..., None] + opacity * unit(colors), np.float32)
 
 
+def overlay_gray(anatomy: Luma, values: Luma) -> NDArray[np.float32]:
+    """A plain overlay of a volume or picture without colour, such as a CT: opacity grows with it, to 50 %.
+
+    Both are (H, W) in 0..1, and so is the result.
+    """
+    return np.asarray((1 - 0.5 * values) * anatomy + 0.5 * values * values, np.float32)
+
+
 def has_colors(pixels: Pixels) -> bool:
     """Whether a picture is in colour, beyond the traces that compression leaves in a gray one."""
     if pixels.ndim == 2:

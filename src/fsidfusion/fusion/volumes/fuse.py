@@ -10,8 +10,8 @@ from fsidfusion import __version__
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.pipeline import Fusion, Pipeline, Still
-from fsidfusion.fusion.plan import Plan
-from fsidfusion.fusion.uptake import Colormap, apply_colormap, color_table, overlay_uptake
+from fsidfusion.fusion.plan import Plan, Style
+from fsidfusion.fusion.uptake import Colormap, apply_colormap, color_table, overlay_gray, overlay_uptake
 from fsidfusion.fusion.volumes.grid import (
     AXES,
     Axis,
@@ -42,8 +42,6 @@ from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range, find_range
 from fsidfusion.images.pixels import luma as luma_of
 from fsidfusion.images.pixels import quantise
-
-Style = Literal["fused", "overlay"]
 
 DESCRIPTION = f"Fused by fsidfusion {__version__}; not a medical device"  # in the metadata of every result
 SEEN = 0.7  # of uptake, for the model: its colour tells it, and more detail of the anatomy stays in the luma
@@ -289,8 +287,7 @@ def _overlay_slices(stack: _Stack, progress: Callable[[int, int], None]) -> Rang
             uptake = luma_of(flat) if stack.colormap is None else flat
             pixels = overlay_uptake(anatomy, uptake, colors)
         else:
-            shown = luma_of(flat)
-            pixels = (1 - 0.5 * shown) * anatomy + 0.5 * shown * shown
+            pixels = overlay_gray(anatomy, luma_of(flat))
         stack.plane(stack.result, one.number)[...] = quantise(pixels, stack.dtype)
         progress(one.number + 1, stack.number)
     return Range(0.0, 1.0)
