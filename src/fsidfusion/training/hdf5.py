@@ -3,7 +3,6 @@
 Each holds the data sets ``0`` .. ``N-1``, float32 (1, side, side) in 0..1; equal names make a pair.
 """
 
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.budget import MAX_PIXELS
 from fsidfusion.images.text import reason
 from fsidfusion.training.patches import PatchCache, SourcePair, split_of
@@ -27,19 +27,15 @@ def write_published(cache: PatchCache, path: Path) -> int:
     h5py = _h5py()
     if path.exists():
         raise InputError(f"{path} exists already; remove it or choose another name")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        with h5py.File(temporary, "w") as file:
+        with whole_file(path) as stream, h5py.File(stream, "w") as file:
             for group, place in zip(GROUPS, (0, 1), strict=True):
                 made = file.create_group(group)
                 for i in range(len(cache)):
                     patch = cache[i][place].astype(np.float32) / np.float32(255)
                     made.create_dataset(str(i), data=patch[None])
-        temporary.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path} ({error}); choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return len(cache)
 
 

@@ -12,6 +12,7 @@ import tyro
 import yaml
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.atomic import write_text
 from fsidfusion.images.text import parse_yaml, read_text
 
 Precision = Literal["fp32", "bf16"]
@@ -124,7 +125,7 @@ class TrainConfig:
 
     def save(self, path: Path) -> None:
         """Write the resolved configuration as YAML."""
-        path.write_text(yaml.safe_dump({**asdict(self), "betas": list(self.betas)}, sort_keys=False))
+        write_text(path, yaml.safe_dump({**asdict(self), "betas": list(self.betas)}, sort_keys=False))
 
 
 def preset_names() -> list[str]:
