@@ -54,7 +54,7 @@ def test_fp32_is_that_of_torch(name, light, pair):
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino"])
-def test_bf16_stays_within_two_grey_levels(name, light, monkeypatch):
+def test_bf16_stays_within_three_grey_levels(name, light, monkeypatch):
     """Also after memory was used again: OpenVINO must not share weights that torch frees."""
     pytest.importorskip(name)
     monkeypatch.setattr("fsidfusion.runtime.device.has_native_bf16", lambda device: True)
@@ -62,14 +62,14 @@ def test_bf16_stays_within_two_grey_levels(name, light, monkeypatch):
     runtime = (
         TorchRuntime(light, "cpu", "bf16")
         if name == "torch"
-        else CompiledRuntime(onnx_model(light), name, "auto")  # which gives way to fp32 where it has to
+        else CompiledRuntime(onnx_model(light), name, "bf16")
     )
-    assert runtime.precision == "bf16" or name == "openvino"
+    assert runtime.precision == "bf16"
     for seed, time_of_day in ((3, "night"), (4, "day"), (5, "dusk")):
         scene = render_scene(seed, (160, 224), time_of_day=time_of_day)
         pair = luma(scene.infrared)[None], luma(scene.visible)[None]
         difference = 255 * np.abs(runtime(*pair) - exact(*pair))
-        assert difference.max() < 2
+        assert difference.max() < 3
         assert difference.mean() < 0.25
 
 
@@ -79,9 +79,9 @@ def test_bf16_that_is_not_faithful_gives_way_to_fp32(light, monkeypatch):
         CompiledRuntime, "_compile", lambda self, precision: lambda infrared, visible: visible
     )
     monkeypatch.setattr("fsidfusion.runtime.device.has_native_bf16", lambda device: True)
-    monkeypatch.setattr(CompiledRuntime, "_difference", lambda self: 3 / 255)
+    monkeypatch.setattr(CompiledRuntime, "_difference", lambda self: 3.5 / 255)
     assert CompiledRuntime(onnx_model(light), "openvino", "auto").precision == "fp32"
-    with pytest.raises(FusionError, match=r"3\.0 grey levels"):
+    with pytest.raises(FusionError, match=r"3\.5 grey levels"):
         CompiledRuntime(onnx_model(light), "openvino", "bf16")
 
 

@@ -23,7 +23,7 @@ _left_behind: list[object] = []
 
 Engine = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 
-MAX_DIFFERENCE = 2 / 255  # of a bf16 pass from the fp32 one, at any pixel
+MAX_DIFFERENCE = 3 / 255  # of a bf16 pass from the fp32 one, at any pixel
 PROBE_SIDE = 64  # of the image that is compared
 TIMED_SIDE = 192
 # Memory a pixel of the published network, which goes through whole.

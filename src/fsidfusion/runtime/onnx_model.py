@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsidfusion.errors import ModelError
-from fsidfusion.network.names import is_name, shipped_file
+from fsidfusion.network.names import MEDICAL, is_name, shipped_file
 from fsidfusion.runtime.interface import Traits
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ def shipped_onnx(model: str | Path) -> OnnxModel | None:
             " write it again: python -m fsidfusion.runtime.export"
         )
     traits = Traits(**said["traits"])
-    # in bf16 pictures differ by up to 2.2 grey levels from fp32, slices of MRI, black beside white, by 3.6
+    # in bf16 pictures differ by up to 2.4 grey levels from fp32, slices of MRI, black beside white, by 3.6
 
     def load() -> "nn.Module":
         from fsidfusion.network.checkpoint import load_model
 
         return load_model(weights)
 
-    return OnnxModel(content, traits, said["pass_bytes"], load, in_bf16=False)
+    return OnnxModel(content, traits, said["pass_bytes"], load, in_bf16=not str(model).endswith(MEDICAL))
 
 
 def weights_hash(path: Path) -> str:

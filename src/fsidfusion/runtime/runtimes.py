@@ -40,7 +40,7 @@ def load_runtime(
             for a network by name or from a file :func:`chosen_runtime`; torch for one that is given, and on
             a GPU.
         device: see :func:`fsidfusion.runtime.device.choose_device`.
-        precision: ``auto`` and ``bf16`` never differ from fp32 by over two grey levels of 8 bits; where
+        precision: ``auto`` and ``bf16`` never differ from fp32 by over three grey levels of 8 bits; where
             bf16 would, ``auto`` stays with fp32.
         threads: of the CPU; one for each of its cores by default.
         emphasis: of targets, 0..1, of a network with an overview.
