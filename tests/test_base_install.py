@@ -61,6 +61,18 @@ def test_pairs_and_folders_are_fused_as_by_torch(pairs, tmp_path):
     assert np.abs(one[..., ::-1].astype(int) - exact).max() <= 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="kilobytes are Linux's, and the allocator glibc's")
+def test_one_pair_takes_little_memory(tmp_path):
+    scene = render_scene(0, (480, 640))
+    write_picture(tmp_path / "ir.png", Picture(scene.infrared))
+    write_picture(tmp_path / "vis.png", Picture(scene.visible))
+    names = [str(tmp_path / name) for name in ("ir.png", "vis.png", "fused.png")]
+    call = ["fuse", "--ir", names[0], "--vis", names[1], "-o", names[2]]
+    done = run(code=f"main({call!r}); print(open('/proc/self/status').read())")
+    peak = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("VmHWM"))
+    assert int(peak) / 1024 < 150
+
+
 def test_pictures_and_networks_are_scored(pairs):
     inputs = ("--ir", pairs / "ir", "--vis", pairs / "vis")
     done = run("evaluate", *inputs, "--model", "fsidfusion-light", "maximum", "--json")

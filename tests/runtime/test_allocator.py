@@ -35,3 +35,5 @@ def test_freed_blocks_are_used_again() -> None:
 def test_does_nothing_elsewhere(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocator.sys, "platform", platform)
     assert allocator.keep_large_blocks() is False
+    assert allocator.give_back_at_once() is False and allocator.is_brief
+    assert allocator.keep_large_blocks() is False and not allocator.is_brief

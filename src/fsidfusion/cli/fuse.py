@@ -121,7 +121,7 @@ def fuse(
         measuring=measuring,
         max_pixels=int(picture.max_megapixels * 1e6),
     )
-    fuser = run.load(task)
+    fuser = run.load(task, len(paths))
     with progress("pairs", len(paths), shown=not output.json) as bar:
         outcomes = fuse_pairs(fuser, matches.pairs, paths, plan, bar.step, warm)
     if measuring.table:

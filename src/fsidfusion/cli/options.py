@@ -139,13 +139,16 @@ class Run:
 
         return suited(self.model, task == "medical")
 
-    def load(self, task: Task = "thermal") -> "Fuser":
-        """The fuser; InputError for what is unknown or not available."""
+    def load(self, task: Task = "thermal", pairs: int | None = None) -> "Fuser":
+        """The fuser, for so many pairs if known; InputError for what is unknown or not available."""
         from fsidfusion.fusion.fuser import Fuser
-        from fsidfusion.runtime.allocator import keep_large_blocks
+        from fsidfusion.runtime.allocator import give_back_at_once, keep_large_blocks
 
+        is_light = self.model != "fsidfusion"  # the published network reuses its memory within a pass
+        if pairs == 1 and is_light:
+            give_back_at_once()
         fuser = Fuser(**{**asdict(self), "task": task})
-        if fuser.device == "cpu":
+        if fuser.device == "cpu" and not (pairs == 1 and is_light):
             keep_large_blocks()
         return fuser
 

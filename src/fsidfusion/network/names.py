@@ -2,14 +2,13 @@
 
 import json
 from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from fsidfusion import DEFAULT_MODEL
 from fsidfusion.errors import ModelError
 
-WEIGHTS = Path(str(files("fsidfusion"))) / "weights"
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 MEDICAL = "-medical"  # ends the name of the weights of a network that are for MRI with CT, PET or SPECT
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from fsidfusion.runtime import allocator
 from fsidfusion.runtime.libraries import import_onnxruntime
 
 
@@ -15,6 +16,7 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
+        options.enable_cpu_mem_arena = not allocator.is_brief
         # waiting threads would take the cores from those that read and write pictures
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
