@@ -171,3 +171,18 @@ def test_files_without_a_visible_picture_say_so(tmp_path):
     write_picture(tmp_path / "b.jpg", read_thermal(path, Thermal(agc="off")).picture)
     with pytest.raises(FusionError, match="embeds no visible picture"):
         read_visible(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize("kind", ["BMP", "EPS", "TIFF", "GIF"])
+def test_an_embedded_picture_of_another_kind_is_not_opened(kind):
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(stream, kind)
+    embedded = struct.pack("<HHH", 2, 32, 24).ljust(32, b"\0") + stream.getvalue()
+    with pytest.raises(ValueError, match="visible picture"):
+        Records(fff([(0x0E, embedded)])).embedded()
+
+
+def test_counts_in_a_png_of_another_size_are_not_decoded():
+    body = cv2.imencode(".png", np.zeros((600, 800), np.uint16))[1].tobytes()
+    with pytest.raises(ValueError, match="of another size"):
+        Records(fff([(0x01, raw_record(np.zeros((60, 80), np.uint16), body=body))])).counts()

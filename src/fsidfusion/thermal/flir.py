@@ -28,6 +28,7 @@ _HEADER, _ENTRY = 64, 32  # bytes
 _RAW, _EMBEDDED, _CAMERA, _PLACE = 0x01, 0x0E, 0x20, 0x2A  # types of records
 _MOST_RECORDS = 4096
 _LONGEST_SIDE = 16_384
+_MOST_VISIBLE = 50_000_000  # pixels of the visible picture; cameras have up to 13 million
 _ZERO_CELSIUS = 273.15
 _COLDEST, _HOTTEST = -150.0, 4000.0  # degrees Celsius that a camera can mean
 
@@ -129,6 +130,8 @@ class Records:
         if bytes(body[:2]) == b"\xff\xd8":
             return _decode_jpeg_ls(bytes(body), width, height)
         if bytes(body[:4]) == b"\x89PNG":
+            if bytes(body[16:24]) != struct.pack(">II", width, height):
+                raise ValueError("the PNG of its raw counts is of another size")
             decoded = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
             if decoded is None or decoded.shape != (height, width) or decoded.dtype != np.uint16:
                 raise ValueError("the PNG of its raw counts is damaged")
@@ -193,9 +196,12 @@ class Records:
         width, height = struct.unpack_from(order + "HH", record, 2)
         body = bytes(record[_ENTRY:])
         try:
-            image = Image.open(io.BytesIO(body))
+            # of these kinds alone: for others Pillow would start programs (PostScript)
+            image = Image.open(io.BytesIO(body), formats=("JPEG", "PNG"))
+            if image.width * image.height > _MOST_VISIBLE:
+                raise ValueError("its visible picture is said to be too large")
             planes = np.asarray(image.convert("RGB"))
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             luma, chroma = width * height, width * height
             if len(body) < luma + chroma:
                 raise ValueError("its visible picture is of an unknown kind") from None

@@ -481,7 +481,7 @@ def _stored(path: Path, upright: Pixels) -> tuple[Pixels, int]:
 
 
 def _orientation(path: Path) -> int:
-    with Image.open(path) as image:
+    with Image.open(path, formats=("JPEG",)) as image:
         orientation = image.getexif().get(ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1
 

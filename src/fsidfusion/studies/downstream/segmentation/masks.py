@@ -61,6 +61,7 @@ def read_mask(path: Path) -> Mask:
     Raises:
         InputError: a file that cannot be read, of colours that differ between channels, or of 16 bits.
     """
+    read_header(path)  # which refuses what is no picture, or too large
     try:
         with Image.open(path, formats=("PNG", "BMP", "TIFF", "WEBP", "GIF")) as image:
             values = np.asarray(image.convert("L") if image.mode == "1" else image)
