@@ -61,8 +61,8 @@ def read_mask(path: Path) -> Mask:
     Raises:
         InputError: a file that cannot be read, of colours that differ between channels, or of 16 bits.
     """
-    read_header(path)  # which refuses what is no picture, or too large
     try:
+        read_header(path)  # which refuses what is no picture, or too large
         with Image.open(path, formats=("PNG", "BMP", "TIFF", "WEBP", "GIF")) as image:
             values = np.asarray(image.convert("L") if image.mode == "1" else image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
