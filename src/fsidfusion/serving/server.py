@@ -2,11 +2,14 @@
 
 import socket
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from fsidfusion.errors import InputError, is_installed, missing
-from fsidfusion.fusion.fuser import Emphasis, Fuser
-from fsidfusion.fusion.plan import Task
 from fsidfusion.serving.settings import Settings
+
+if TYPE_CHECKING:
+    from fsidfusion.fusion.fuser import Emphasis, Fuser
+    from fsidfusion.fusion.plan import Task
 
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 GRACE = 20.0  # seconds that requests have to end once a stop is asked for
@@ -22,7 +25,7 @@ def check_installed() -> None:
 
 def serve(
     settings: Settings,
-    load: Callable[[str, Task, Emphasis], Fuser],
+    load: "Callable[[str, Task, Emphasis], Fuser]",
     names: Sequence[str],
     token: str = "",
     ready: Callable[[str], None] = print,
