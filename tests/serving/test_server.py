@@ -10,7 +10,8 @@ from fsidfusion.serving.settings import Settings
 
 
 def test_without_the_extra_it_is_one_line():
-    code = "import sys; sys.modules['uvicorn'] = None; from fsidfusion.cli import main; sys.exit(main(['serve']))"
+    barred = "import sys; sys.modules['uvicorn'] = None"
+    code = f"{barred}; from fsidfusion.cli import main; sys.exit(main(['serve']))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr == (
