@@ -131,6 +131,28 @@ def test_many_pictures_are_a_queue_and_errors_stand_beside_the_pair(page, pairs,
     assert not page.run("return document.getElementById('all').hidden")
 
 
+DROP = """
+const transfer = new DataTransfer();
+for (const [name, text] of arguments[0])
+  transfer.items.add(new File([Uint8Array.from(atob(text), c => c.charCodeAt(0))], name));
+document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
+"""
+
+
+def test_pictures_dropped_on_the_page_find_their_sides(page, pairs):
+    names = {
+        "VIS_b.png": "vis/1.png",
+        "IR_a.png": "ir/0.png",
+        "VIS_a.png": "vis/0.png",
+        "IR_b.png": "ir/1.png",
+    }
+    content = [(name, base64.b64encode((pairs / file).read_bytes()).decode()) for name, file in names.items()]
+    page.run(DROP, content)
+    assert fused(page, 2) == ["done", "done"]
+    told = "return ['first-told', 'second-told'].map(id => document.getElementById(id).textContent)"
+    assert page.run(told) == ["2 pictures", "2 pictures"]
+
+
 def test_what_has_no_partner_is_told(page, pairs):
     give(page, "first", [pairs / "ir" / "0.png", pairs / "ir" / "1.png"])
     give(page, "second", [pairs / "vis" / "0.png", pairs / "vis" / "2.png"])

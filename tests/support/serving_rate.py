@@ -1,7 +1,7 @@
 """Pairs a second of 640x480 by the service and by fuse on folders: python tests/support/serving_rate.py
 
-Both take turns. The rates are of whole runs; fuse begins with loading its model, the service has done so. So the
-CPU seconds a pair are printed too, less what fuse needs for two pairs.
+Both take turns. The rates are of whole runs; fuse begins with loading its model, the service has done so. So
+the CPU seconds a pair are printed too, less what fuse needs for two pairs.
 """
 
 import os

@@ -9,6 +9,7 @@ const SIDES = [
   /(?:^|[^a-z])(vis|vi|visible|rgb|mri)(?![a-z])/i,
 ];
 const chosen = [[], []];  // files of both sides
+const places = new WeakMap();  // of a file, its path in a folder that was dropped
 let pairs = [], shown = null, stopping = null, service = {};
 
 const roles = () => get("kind").value.split(" ");
@@ -53,11 +54,35 @@ function forget() {
   for (const pair of pairs) for (const address of [...(pair.previews ?? []), pair.url, pair.told]) if (address) URL.revokeObjectURL(address);
 }
 
+/** The files that were dropped, those of folders too; where they lay is remembered, for their side. */
+async function dropped(transfer) {
+  const entries = [...transfer.items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some(entry => entry.isDirectory)) return [...transfer.files];
+  const files = [];
+  async function walk(entry) {
+    if (entry.name.startsWith(".")) return;
+    if (entry.isFile) {
+      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+      places.set(file, entry.fullPath);
+      files.push(file);
+      return;
+    }
+    const reader = entry.createReader();
+    for (;;) {  // a part of the folder at a time
+      const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!part.length) return;
+      for (const below of part) await walk(below);
+    }
+  }
+  for (const entry of entries) await walk(entry);
+  return files.sort((a, b) => a.name.localeCompare(b.name));
+}
+
 function add(files, side) {
   const pictures = [...files];
   if (side !== undefined) chosen[side] = pictures;
   else {  // dropped on the page: by the words in their names, else in turn
-    const sides = pictures.map(file => [0, 1].find(place => SIDES[place].test(stem(file))));
+    const sides = pictures.map(file => [0, 1].find(place => SIDES[place].test(places.get(file) ?? stem(file))));
     const known = sides.includes(0) && sides.includes(1);
     if (pictures.length === 1) chosen[chosen[0].length ? 1 : 0] = pictures;
     else [0, 1].forEach(place => {
@@ -264,11 +289,12 @@ get("stage").addEventListener("pointermove", slide);
 
 addEventListener("dragover", event => { event.preventDefault(); document.body.classList.add("over"); });
 addEventListener("dragleave", event => { if (!event.relatedTarget) document.body.classList.remove("over"); });
-addEventListener("drop", event => {
+addEventListener("drop", async event => {
   event.preventDefault();
   document.body.classList.remove("over");
   const slot = event.target.closest?.(".slot");
-  if (event.dataTransfer.files.length) add(event.dataTransfer.files, slot ? Number(slot.dataset.side) : undefined);
+  const files = await dropped(event.dataTransfer);  // begun before the event is over
+  if (files.length) add(files, slot ? Number(slot.dataset.side) : undefined);
 });
 
 fetch("/v1/models", { headers: headers() }).then(async answer => {
