@@ -72,6 +72,8 @@ def test_the_wheel_fuses_without_the_checkout(distribution, tmp_path):
     for fused in (tmp_path / "examples" / "ir").glob("*.png"):
         assert read_header(tmp_path / "fused" / fused.name).channels == 3
     run(*fuse, "--mri", "examples/mri/head.png", "--pet", "examples/pet/head.png", "-o", "pet.png", **alone)
+    run(sys.executable, "-m", "fsidfusion", "demo", "--output", "demo", "--model", "maximum", **alone)
+    assert (tmp_path / "demo" / "contact_sheet.png").is_file()  # of the pairs that the wheel holds
     assert "light" in run(
         sys.executable, "-m", "fsidfusion", "train", "--help", **alone
     )  # recipes are inside

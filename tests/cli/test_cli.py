@@ -3,8 +3,8 @@ import os
 import pty
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +12,6 @@ import pytest
 from fsidfusion import DEFAULT_MODEL, __version__
 from fsidfusion.cli import COMMANDS, main
 from fsidfusion.images.files import Picture, read_header, read_picture, write_picture
-from fsidfusion.studies.scenes import render_scene
-from fsidfusion.studies.scenes.phantom import render_phantom
 
 
 def fsidfusion(*arguments, **options) -> subprocess.CompletedProcess:
@@ -324,28 +322,27 @@ def test_wrong_options_are_status_2(capsys):
     assert "--colour" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("installed", [False, True])
-def test_the_demo_fuses_and_shows_the_examples(tmp_path, weights, monkeypatch, capsys, installed):
+def test_the_demo_fuses_and_shows_the_examples(tmp_path, weights, monkeypatch, capsys):
     examples = tmp_path / "examples"
-    if not installed:
-        for name, shape in {"ir": (40, 50), "vis": (40, 50, 3), "mri": (30, 30), "pet": (30, 30, 3)}.items():
-            kind = "street" if name in ("ir", "vis") else "head"
-            write_picture(examples / name / f"{kind}.png", Picture(image(*shape)))
+    for name, shape in {"ir": (40, 50), "vis": (40, 50, 3), "mri": (30, 30), "pet": (30, 30, 3)}.items():
+        kind = "street" if name in ("ir", "vis") else "head"
+        write_picture(examples / name / f"{kind}.png", Picture(image(*shape)))
     monkeypatch.setattr("fsidfusion.cli.demo.EXAMPLES", examples)
-    monkeypatch.setattr("fsidfusion.studies.scenes.render_scene", partial(render_scene, size=(96, 128)))
-    monkeypatch.setattr("fsidfusion.studies.scenes.phantom.render_phantom", partial(render_phantom, size=64))
     call = ["demo", "--output", str(tmp_path / "out"), "--model", str(weights), "--device", "cpu"]
     assert main(call) == 0
     *_, summary = shown = capsys.readouterr().out.splitlines()
     assert str(tmp_path / "out" / "contact_sheet.png") in summary
     fused = {path.stem for path in (tmp_path / "out").glob("*.png")} - {"contact_sheet"}
-    assert fused == (
-        {"day", "dusk", "night", "head_1_mri_pet", "head_2_mri_pet"}
-        if installed
-        else {"street", "head_mri_pet"}
-    )
+    assert fused == {"street", "head_mri_pet"}
     assert len(shown) == len(fused) + 2
     assert all(" s" in line for line in shown[1:-1])
     assert read_header(tmp_path / "out" / "contact_sheet.png").height > 240 * len(fused)
     head = next(path for path in (tmp_path / "out").glob("head*.png"))
     assert read_header(head).channels == 3  # the colours of PET
+
+
+def test_a_demo_without_examples_says_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("fsidfusion.cli.demo.EXAMPLES", tmp_path / "absent")
+    monkeypatch.setattr("fsidfusion.cli.demo.distribution", lambda name: SimpleNamespace(files=None))
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 2
+    assert "fuse your own" in capsys.readouterr().err

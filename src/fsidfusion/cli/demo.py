@@ -1,5 +1,7 @@
 """``fsidfusion demo``: the example pairs, fused, on one contact sheet."""
 
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,13 +11,12 @@ from fsidfusion.cli.messages import say
 from fsidfusion.cli.options import OutputFolder, Run
 from fsidfusion.errors import InputError
 from fsidfusion.images.files import Picture, read_picture, write_picture
-from fsidfusion.images.pairs import PairSet, find_sets
+from fsidfusion.images.pairs import find_sets
 
 if TYPE_CHECKING:
     from fsidfusion.images.sheet import Labelled
 
-# of a checkout; an installed package renders its own
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"  # of a checkout
 
 
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes)
@@ -35,7 +36,7 @@ def demo(output: OutputFolder = Path("out/demo"), run: Run = Run()) -> int:
 
     rows: list[list[Labelled]] = []
     said: set[str] = set()
-    for found in find_sets(EXAMPLES) or _render_examples(output / "sources"):
+    for found in find_sets(_examples()):
         other = found.pairs[0].infrared.parent.name  # ir, ct or pet
         medical = found.task == "medical"
         fuser = run.load(found.task)
@@ -60,17 +61,12 @@ def demo(output: OutputFolder = Path("out/demo"), run: Run = Run()) -> int:
     return 0
 
 
-def _render_examples(folder: Path) -> list[PairSet]:
-    """Three street scenes and two heads, for where the examples of the repository are not at hand."""
-    from fsidfusion.studies.scenes import render_scene
-    from fsidfusion.studies.scenes.phantom import render_phantom
-
-    for seed, time_of_day in ((1, "day"), (2, "dusk"), (3, "night")):
-        scene = render_scene(seed, time_of_day=time_of_day)
-        write_picture(folder / "ir" / f"{time_of_day}.png", Picture(scene.infrared))
-        write_picture(folder / "vis" / f"{time_of_day}.png", Picture(scene.visible))
-    for seed in (1, 2):
-        head = render_phantom(seed)
-        write_picture(folder / "mri" / f"head_{seed}.png", Picture(head.mri))
-        write_picture(folder / "pet" / f"head_{seed}.png", Picture(head.pet))
-    return find_sets(folder)
+def _examples() -> Path:
+    """The folder of the example pairs: of a checkout, or what the wheel laid beside the package."""
+    if EXAMPLES.is_dir():
+        return EXAMPLES
+    with suppress(PackageNotFoundError):
+        for file in distribution("fsidfusion").files or ():
+            if file.match("share/fsidfusion/examples/*/*.png"):
+                return Path(str(file.locate())).resolve().parents[1]
+    raise InputError("the example pairs are not in this installation; fuse your own: fsidfusion fuse --help")
