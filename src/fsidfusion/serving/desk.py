@@ -2,8 +2,8 @@
 
 As in :mod:`fsidfusion.fusion.files`, quick pairs go through side by side, each in one thread of the CPU. Of
 those that take long, or go to another device, the model step has all threads and is done for one after the
-other. What is in flight is bounded in bytes. Small pairs of one size that wait together go through the model
-together.
+other. What is in flight is bounded in bytes. On a GPU pairs of one size that wait together go through
+the model together.
 """
 
 import threading
@@ -200,6 +200,8 @@ class Desk:
 
     def _gather(self, first: Work) -> list[Work]:
         """A pair, and of those that wait its share of the same size and model."""
+        if first.fuser.device == "cpu":  # the last of 16 bits would depend on who else asks, for little gain
+            return [first]
         share = -(-(len(self._waiting) + 1) // len(self._threads))
         most = min(share, first.fuser.batch_size(*first.size))
         alike = [w for w in self._waiting if w.fuser is first.fuser and w.size == first.size][: most - 1]
