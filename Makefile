@@ -27,8 +27,9 @@ lint: $(VENV)/.installed-test  ## format, lint, types, and which room may import
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 
-test: lint  ## lint and the whole suite
-	$(BIN)/python -m pytest
+test: lint  ## lint and the whole suite; trainings in a process of their own, apart from the other runtimes
+	$(BIN)/python -m pytest --ignore=tests/training
+	$(BIN)/python -m pytest tests/training
 
 fast: $(VENV)/.installed-test  ## what goes wrong most often, in under half a minute: for while you work
 	$(BIN)/ruff check .

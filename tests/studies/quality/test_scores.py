@@ -208,7 +208,7 @@ def test_rows_may_come_from_the_card_of_unchanged_weights(sets, tmp_path, monkey
     results = quality.Quality(sets[:1], models, tmp_path).run()
     means = dict(results[0].evaluations[0].mean)
     card = {"scores": {"weights_sha256": models[0].weights, "sets": {results[0].pairs.name: means}}}
-    monkeypatch.setattr("fsidfusion.network.checkpoint.model_card", lambda name: card)
+    monkeypatch.setattr("fsidfusion.network.names.model_card", lambda name: card)
     (kept,) = quality.with_card_rows(results, ["fsidfusion-light"])
     assert kept.from_cards[0].means == pytest.approx(means, nan_ok=True)
     card["scores"]["weights_sha256"] = "other"
