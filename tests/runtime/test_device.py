@@ -1,6 +1,6 @@
-from pathlib import mmap
+import mmap
+from pathlib import Path
 
-import Path
 import pytest
 import torch
 
