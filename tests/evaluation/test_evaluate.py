@@ -17,7 +17,8 @@ from fsidfusion.evaluation.evaluate import (
 )
 from fsidfusion.evaluation.methods import FusedFiles, Model, row_name
 from fsidfusion.images.files import Picture, read_picture, write_picture
-from fsidfusion.images.pairs import match_pairs, open_set
+from fsidfusion.images.pairs import match_pairs
+from fsidfusion.images.sets import open_set
 from fsidfusion.metrics import DEFAULT, METRICS, score
 
 

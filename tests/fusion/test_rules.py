@@ -13,8 +13,8 @@ from fsidfusion.evaluation.methods import Model
 from fsidfusion.evaluation.published import COLUMNS
 from fsidfusion.fusion.rules import RULES, mean
 from fsidfusion.images.files import Picture, read_picture, write_picture
-from fsidfusion.images.pairs import open_set
 from fsidfusion.images.pixels import quantise
+from fsidfusion.images.sets import open_set
 
 UINT8 = np.dtype(np.uint8)
 

@@ -1,7 +1,8 @@
 import pytest
 
 from fsidfusion.images.camera_names import nearest, pair_shots, shot_of
-from fsidfusion.images.pairs import match_pairs, open_set
+from fsidfusion.images.pairs import match_pairs
+from fsidfusion.images.sets import open_set
 
 
 def touch(folder, names):

@@ -15,15 +15,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from fsidfusion.errors import FusionError
 from fsidfusion.images.atomic import whole_file
-from fsidfusion.images.files import (
-    Picture,
-    is_lossy_webp,
-    output_bits,
-    output_format,
-    read_header,
-    read_picture,
-    write_picture,
-)
+from fsidfusion.images.encode import output_bits, output_format
+from fsidfusion.images.files import Picture, is_lossy_webp, read_header, read_picture, write_picture
 from fsidfusion.images.pixels import is_gray
 
 LOSSLESS = [(".png", 8), (".png", 16), (".tif", 8), (".tiff", 16), (".bmp", 8), (".webp", 8)]

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from fsidfusion.errors import FusionError
-from fsidfusion.images.pairs import find_sets, match_pairs, open_set
+from fsidfusion.images.pairs import match_pairs
+from fsidfusion.images.sets import find_sets, open_set
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fsidfusion.images.pairs import find_sets
+from fsidfusion.images.sets import find_sets
 from fsidfusion.studies.scenes import render_scene
 from fsidfusion.training.check import check_sets, estimate_shift
 

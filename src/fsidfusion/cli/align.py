@@ -10,7 +10,7 @@ from fsidfusion.cli.messages import say
 from fsidfusion.cli.options import File, Files, OutputFile, Overwrite
 from fsidfusion.cli.progress import progress
 from fsidfusion.errors import InputError
-from fsidfusion.images.files import FORMATS
+from fsidfusion.images.encode import FORMATS
 from fsidfusion.images.pairs import Pair, match_pairs
 
 

@@ -87,7 +87,7 @@ class Check:
         """Check, print, draw."""
         from fsidfusion.errors import InputError
         from fsidfusion.images.files import Picture, write_picture
-        from fsidfusion.images.pairs import find_sets
+        from fsidfusion.images.sets import find_sets
         from fsidfusion.images.sheet import contact_sheet
         from fsidfusion.training.check import check_sets
 

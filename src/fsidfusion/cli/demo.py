@@ -11,7 +11,7 @@ from fsidfusion.cli.messages import say
 from fsidfusion.cli.options import OutputFolder, Run
 from fsidfusion.errors import InputError
 from fsidfusion.images.files import Picture, read_picture, write_picture
-from fsidfusion.images.pairs import find_sets
+from fsidfusion.images.sets import find_sets
 
 if TYPE_CHECKING:
     from fsidfusion.images.sheet import Labelled

@@ -8,7 +8,8 @@ import tyro
 
 from fsidfusion import DEFAULT_MODEL
 from fsidfusion.errors import InputError
-from fsidfusion.images.pairs import Matches, Pair, Task, files_by_stem, match_pairs, open_set
+from fsidfusion.images.pairs import Matches, Pair, Task, files_by_stem, match_pairs
+from fsidfusion.images.sets import open_set
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.fuser import Fuser

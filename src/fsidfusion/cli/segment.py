@@ -264,7 +264,8 @@ class Show(Data):
 
     def run(self) -> int:
         """Draw."""
-        from fsidfusion.images.files import FORMATS, Picture, write_picture
+        from fsidfusion.images.encode import FORMATS
+        from fsidfusion.images.files import Picture, write_picture
         from fsidfusion.studies.downstream.segmentation.evaluation import read_predictions
         from fsidfusion.studies.downstream.segmentation.pictures import label_sheet, legend, truth_rows
 

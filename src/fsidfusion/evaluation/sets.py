@@ -6,7 +6,8 @@ from pathlib import Path
 from fsidfusion.errors import InputError
 from fsidfusion.evaluation.evaluate import whole_pairs
 from fsidfusion.evaluation.published import canonical_name, published_sets
-from fsidfusion.images.pairs import PairSet, find_sets, match_pairs, open_set
+from fsidfusion.images.pairs import match_pairs
+from fsidfusion.images.sets import PairSet, find_sets, open_set
 
 MEDICAL_NOTE = (
     "MRI_CT, MRI_PET and MRI_SPECT: neighbouring slices of one patient may stand in train and test."

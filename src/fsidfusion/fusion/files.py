@@ -21,7 +21,8 @@ from fsidfusion.fusion.pipeline import Fusion, Pipeline, check_alignment, sizes_
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.scheduler import overlap
 from fsidfusion.images.atomic import is_written
-from fsidfusion.images.files import output_bits, output_format, read_header, read_picture, write_picture
+from fsidfusion.images.encode import output_bits, output_format
+from fsidfusion.images.files import read_header, read_picture, write_picture
 from fsidfusion.images.pairs import Pair
 from fsidfusion.runtime.device import format_bytes
 from fsidfusion.thermal.measure import Measures

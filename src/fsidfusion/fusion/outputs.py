@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fsidfusion.errors import InputError
-from fsidfusion.images.files import FORMATS, Bits, output_format
+from fsidfusion.images.encode import FORMATS, Bits, output_format
 from fsidfusion.images.pairs import Pair
 
 

@@ -6,7 +6,8 @@ from typing import Literal, get_args
 
 from fsidfusion.alignment.transform import Alignment
 from fsidfusion.errors import InputError
-from fsidfusion.images.files import JPEG_QUALITY, MAX_PIXELS, Bits
+from fsidfusion.images.encode import JPEG_QUALITY, Bits
+from fsidfusion.images.files import MAX_PIXELS
 from fsidfusion.images.pairs import Task
 from fsidfusion.thermal.gain import Gain, parse_gain
 from fsidfusion.thermal.measure import Measuring

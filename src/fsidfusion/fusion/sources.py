@@ -18,7 +18,8 @@ import cv2
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.decoding import Deinterlacer, to_pixels, to_words
 from fsidfusion.fusion.frame_times import Start, Times, date_of, of_list, of_names, stamp_of
-from fsidfusion.images.files import FORMATS, read_picture
+from fsidfusion.images.encode import FORMATS
+from fsidfusion.images.files import read_picture
 from fsidfusion.images.pixels import Pixels
 from fsidfusion.thermal.flir import MAGIC, frames
 from fsidfusion.thermal.radiometric import levels_of

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
         write_picture,
     )
     from fsidfusion.images.output_range import Range, RangeMode, apply_range, find_range
-    from fsidfusion.images.pairs import Matches, Pair, PairSet, find_sets, match_pairs, open_set
+    from fsidfusion.images.pairs import Matches, Pair, match_pairs
     from fsidfusion.images.pixels import Luma, Pixels, PixelsLike, luma, quantise, recolour, resize, unit
+    from fsidfusion.images.sets import PairSet, find_sets, open_set
     from fsidfusion.images.sheet import Labelled, contact_sheet
 
 __all__ = [
@@ -60,7 +61,8 @@ __getattr__, __dir__ = lazily(
         "atomic": ("whole_file", "write_text"),
         "files": ("Header", "Picture", "decode_picture", "read_header", "read_picture", "write_picture"),
         "output_range": ("Range", "RangeMode", "apply_range", "find_range"),
-        "pairs": ("Matches", "Pair", "PairSet", "find_sets", "match_pairs", "open_set"),
+        "pairs": ("Matches", "Pair", "match_pairs"),
+        "sets": ("PairSet", "find_sets", "open_set"),
         "pixels": ("Luma", "Pixels", "PixelsLike", "luma", "quantise", "recolour", "resize", "unit"),
         "sheet": ("Labelled", "contact_sheet"),
     },

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import (
@@ -26,26 +26,10 @@ from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images import deep, exif
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.budget import MAX_PIXELS, check_filled, regular_file
+from fsidfusion.images.encode import FORMATS, JPEG_QUALITY, KNOWN, encode_picture, output_format
 from fsidfusion.images.pixels import Pixels, check_pixels, is_gray
 
-Bits = Literal["auto", "8", "16"]
-
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WebP",
-}
 READABLE = (*FORMATS, ".gif")  # atlases of medicine give GIF, which is not written
-_KNOWN = "PNG, JPEG, BMP, TIFF or WebP"
-JPEG_QUALITY = 95
-_WHOLE_CHROMA = 90  # quality from which chroma is not subsampled
-_DEEP_FORMATS = ("PNG", "TIFF")  # these hold 16 bits
-_LONGEST_SIDE = {"JPEG": 65_500, "WebP": 16_383}
-
 _RLE_RATIO = 256  # pixels that one byte of a run-length coded BMP can stand for
 _LIMIT_LOCK = threading.Lock()
 _unlimited = 0  # readers at work
@@ -177,61 +161,6 @@ def write_picture(path: Path, picture: Picture, quality: int = JPEG_QUALITY) -> 
         ) from error
 
 
-def encode_picture(stream: BinaryIO, picture: Picture, name: str, quality: int = JPEG_QUALITY) -> str:
-    """Write a picture into a stream; ``name`` is the format that :func:`output_format` has found to hold it.
-
-    Returns:
-        what the format could not hold, as one line, or "".
-    """
-    note = ""
-    if picture.alpha is not None and name in ("JPEG", "BMP"):
-        picture = replace(picture, alpha=None)
-        note = f"{name} holds no transparency: it was dropped"
-    if picture.pixels.dtype == np.uint8:
-        _save_pillow(stream, picture, name, quality)
-    elif name == "PNG":
-        deep.encode_png(stream, _joined(picture), picture.profile, picture.exif)
-    else:
-        deep.encode_tiff(stream, _joined(picture), picture.profile, picture.exif)
-    return note
-
-
-def output_format(path: Path, height: int = 1, width: int = 1, bits: int = 8) -> str:
-    """Name the format of an output path, having checked that it can hold the picture.
-
-    Raises:
-        InputError: an unknown extension, or a depth or side length that the format cannot hold.
-    """
-    name = FORMATS.get(path.suffix.lower())
-    if name is None:
-        raise InputError(f"output {path} has no extension of {_KNOWN}; give one, such as {path.name}.png")
-    if bits > 8 and name not in _DEEP_FORMATS:
-        raise InputError(
-            f"output {path}: {name} cannot hold {bits} bits; write .png or .tif, or ask for 8 bits"
-        )
-    limit = _LONGEST_SIDE.get(name)
-    if limit and max(height, width) > limit:
-        raise InputError(
-            f"output {path}: {name} holds {limit} pixels a side, not {width}x{height}; write .png or .tif"
-        )
-    return name
-
-
-def output_bits(path: Path, bits: Bits, source_bits: int) -> tuple[Literal[8, 16], str]:
-    """The depth to write: for ``auto`` that of the deepest source, as far as the format holds it.
-
-    Returns:
-        8 or 16, and one line where ``auto`` had to give up depth (else "").
-    """
-    if bits != "auto":
-        return (16 if bits == "16" else 8), ""
-    if source_bits <= 8:
-        return 8, ""
-    if FORMATS.get(path.suffix.lower()) in _DEEP_FORMATS:
-        return 16, ""
-    return 8, f"{path.suffix} holds 8 bits only: reduced from {source_bits}, which .png and .tif keep"
-
-
 def _decode(path: Path, max_pixels: int, header_only: bool) -> tuple[Header, Picture | None]:
     size = regular_file(path, "picture")
     try:
@@ -263,7 +192,7 @@ def _recognise(path: Path, head: bytes) -> str:
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
             return name
-    raise InputError(f"{path} is not a picture of a known kind; expected {_KNOWN}")
+    raise InputError(f"{path} is not a picture of a known kind; expected {KNOWN}")
 
 
 def _check_size(path: Path, header: Header, max_pixels: int) -> None:
@@ -423,37 +352,6 @@ def turn_upright(samples: Pixels, orientation: int) -> Pixels:
     rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
     columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
     return np.ascontiguousarray(samples[rows, columns])
-
-
-def _joined(picture: Picture) -> Pixels:
-    """Pixels with alpha as the last channel, where there is any."""
-    return picture.pixels if picture.alpha is None else np.dstack((picture.pixels, picture.alpha))
-
-
-def _save_pillow(stream: BinaryIO, picture: Picture, name: str, quality: int) -> None:
-    image = Image.fromarray(_joined(picture))
-    if image.mode == "LA" and name == "WebP":
-        image = image.convert("RGBA")
-    options: dict[str, dict[str, Any]] = {
-        "PNG": {
-            "compress_level": 1,
-            "compress_type": 3,
-        },  # run lengths: photographs shrink as far, and faster
-        "JPEG": {"quality": quality, "subsampling": 0 if quality >= _WHOLE_CHROMA else 2},
-        "TIFF": {"compression": "tiff_adobe_deflate"},
-        "WebP": {"lossless": True, "exact": True, "method": 2, "quality": 20},  # effort, not loss
-    }
-    known = {"icc_profile": picture.profile, "exif": picture.exif} if name != "BMP" else {}
-    later = known.pop("exif", None) if name == "TIFF" else None  # which libtiff refuses
-    kept: dict[str, Any] = {key: value for key, value in known.items() if value}
-    if picture.xmp and name in ("JPEG", "WebP"):
-        kept["xmp"] = picture.xmp
-    elif picture.xmp and name == "PNG":
-        kept["pnginfo"] = PngImagePlugin.PngInfo()
-        kept["pnginfo"].add_itxt("XML:com.adobe.xmp", picture.xmp.decode("utf-8", "replace"))
-    image.save(stream, format=name, **options.get(name, {}), **kept)
-    if later:
-        exif.add_to_tiff(stream, later)
 
 
 def _line(error: BaseException) -> str:

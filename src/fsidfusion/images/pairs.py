@@ -1,13 +1,12 @@
-"""Which two files make a pair: stems in folders, lists and globs, and the folder layouts of the named sets.
+"""Which two files make a pair: stems in folders, lists and globs. Folder layouts are in ``sets``.
 
 In the medical task MRI takes the visible place and CT, PET or SPECT the infrared one.
 """
 
 import glob
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -19,14 +18,6 @@ from fsidfusion.images.text import read_text
 Task = Literal["thermal", "medical"]  # medical: MRI, with CT, PET or SPECT in the infrared place
 Place = Literal["visible", "infrared"]
 
-Split = Literal["train", "test"]
-
-_INFRARED = ("ir", "infrared", "inf", "thermal", "lwir", "test_ir", "train_ir", "cropinfrared")
-_VISIBLE = ("vi", "vis", "visible", "rgb", "test_vi", "train_vi", "crop_lr_visible")
-_MRI = ("mri", "mr", "mr-t1", "mr-t2")
-_FUNCTIONAL = ("ct", "pet", "spect")
-_SPLITS: tuple[Split, ...] = ("train", "test")
-_LABEL_FOLDERS = ("segmentation_labels", "labels", "label")
 # which side a file is of, by the first such word of its name: IR_lake_g, Marne_01_Vis, IR12; NIR is neither
 _WORDS = re.compile(
     r"(?<![a-z])(lwir|tir|ir|infrared|inf|thermal|vis|vi|visible|rgb)(?![a-z])", re.IGNORECASE
@@ -57,16 +48,6 @@ class Matches:
     alone: tuple[Path, ...]
     many: bool = True  # false where one file was named on each side
     nearest: dict[Path, Path] = field(default_factory=dict)  # of a file alone, the name that is most alike
-
-
-@dataclass(frozen=True)
-class PairSet:
-    """A named set of pairs, in the order of their names."""
-
-    name: str
-    pairs: tuple[Pair, ...]
-    task: Task
-    split: Split | None = None  # where its folders say so
 
 
 @dataclass(frozen=True)
@@ -120,38 +101,6 @@ def match_names(infrared: Sequence[Path], visible: Sequence[Path]) -> Matches:
     return _match(first, second)
 
 
-def sides_of(files: Iterable[Path]) -> tuple[Path, Path, Task]:
-    """Tell by the names of folders which of them is the infrared side and which the visible one.
-
-    Args:
-        files: relative, such as ``set/ir/1.png``; they need not exist.
-
-    Returns:
-        both folders, and the task.
-
-    Raises:
-        InputError: no two folders that belong together, or several.
-    """
-    kinds: tuple[tuple[tuple[str, ...], tuple[str, ...], Task], ...] = (
-        (_INFRARED, _VISIBLE, "thermal"),
-        (_FUNCTIONAL, _MRI, "medical"),
-    )
-    folders = sorted({path.parent for path in files})
-    found = [
-        (first, second, task)
-        for firsts, seconds, task in kinds
-        for first in folders
-        for second in folders
-        if first.parent == second.parent and first.name.lower() in firsts and second.name.lower() in seconds
-    ]
-    if len(found) != 1:
-        raise InputError(
-            f"{'several sets' if found else 'no set'} of two folders is there; expected one of ir and vi,"
-            " or MRI and CT, PET or SPECT"
-        )
-    return found[0]
-
-
 def _match(first: list[_Source], second: list[_Source]) -> Matches:
     same = {s.path for s in first} == {s.path for s in second}
     left, right = _by_name(first, [s.stem for s in first]), _by_name(second, [s.stem for s in second])
@@ -165,11 +114,11 @@ def _match(first: list[_Source], second: list[_Source]) -> Matches:
             right = _by_name(second, [s.wildcard or "" for s in second])
         elif len(first) == len(second) and all(s.listed for s in both):
             left = {partner.stem: s.path for s, partner in zip(first, second)}
-        elif all(_side(s.stem) == "infrared" for s in first) and all(
-            _side(s.stem) == "visible" for s in second
+        elif all(side_of(s.stem) == "infrared" for s in first) and all(
+            side_of(s.stem) == "visible" for s in second
         ):
-            left = _by_name(first, [_without_side(s.stem) for s in first])
-            right = _by_name(second, [_without_side(s.stem) for s in second])
+            left = _by_name(first, [without_side(s.stem) for s in first])
+            right = _by_name(second, [without_side(s.stem) for s in second])
     names = sorted(left.keys() & right.keys())
     if not names:
         raise InputError(
@@ -180,7 +129,7 @@ def _match(first: list[_Source], second: list[_Source]) -> Matches:
     alone = [path for name, path in files.items() if (name in left) != (name in right)]
     many = not (len(first) == len(second) == 1 and first[0].listed and second[0].listed)
     return Matches(
-        tuple(_pair(n, left[n], right[n]) for n in names),
+        tuple(named_pair(n, left[n], right[n]) for n in names),
         tuple(sorted(alone)),
         many,
         _nearest(alone, list(left.values()), list(right.values())),
@@ -221,146 +170,15 @@ def files_by_stem(items: Paths, recursive: bool = False) -> dict[str, Path]:
     return _by_name(sources, [source.stem for source in sources])
 
 
-def open_set(folder: str | Path, split: Split | None = None) -> PairSet:
-    """Open one set, in the layouts in which people have them.
-
-    - MSRS: ``train`` and ``test``, each with ``ir``, ``vi`` and ``Segmentation_labels``;
-    - RoadScene: ``cropinfrared`` and ``crop_LR_visible``;
-    - TNO: ``ir`` and ``vi``; ``IR1.png`` and ``VIS1.png`` in one folder or in two; or as published, a folder
-      for each scene with one file for each band (``IR_lake_g.bmp``, ``VIS_lake_r.bmp``; NIR is not used);
-    - the Harvard sets: ``MRI`` and ``CT``, ``PET`` or ``SPECT``;
-    - LLVIP: ``infrared`` and ``visible``, each with ``train`` and ``test``.
-
-    Args:
-        folder: holds the two modality folders, or ``train`` and ``test`` that hold them.
-        split: which of the two, where the set has them.
-
-    Raises:
-        InputError: no such folder, no or several layouts in it, or no pairs.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise InputError(f"{root} is not a folder; expected a set of pairs such as one that holds ir and vi")
-    sets = _sets_in(root / split if split and (root / split).is_dir() else root)
-    sets = [found for found in sets if split in (None, found.split)] if len(sets) > 1 else sets
-    sets = sets or _scenes_in(root) or _shots_in(root)
-    if len(sets) != 1:
-        found = "several sets" if sets else "no set"
-        splits = [name for name in _SPLITS if _sets_in(root / name)] or [s.split for s in sets if s.split]
-        hint = (
-            f"choose its split: {' or '.join(splits)}"
-            if splits
-            else "expected ir and vi, or MRI and CT/PET/SPECT"
-        )
-        raise InputError(f"{root} holds {found}; {hint}")
-    return sets[0]
-
-
-def find_sets(root: str | Path) -> list[PairSet]:
-    """All sets in a folder and up to two levels below it, by name; [] where there is none.
-
-    For the layouts see :func:`open_set`. A set in a folder ``train`` or ``test`` is named with the folder
-    above it (``MSRS/train``).
-    """
-    root = Path(root)
-    if not root.is_dir():
-        return []
-    folders = [root, *(p for depth in ("*", "*/*") for p in sorted(root.glob(depth)) if p.is_dir())]
-    holding = {folder: _sets_in(folder) for folder in folders}
-    sets = [found for folder in folders for found in holding[folder]]
-    if not sets:
-        sets = _scenes_in(root)
-    elif not holding[root]:  # a child without modality folders may hold scenes in folders of their own
-        taken = {place for folder in folders if holding[folder] for place in (folder, *folder.parents)}
-        children = [folder for folder in folders[1:] if folder.parent == root and folder not in taken]
-        sets += [found for child in children for found in _scenes_in(child)]
-    double = [name for name, number in Counter(found.name for found in sets).items() if number > 1]
-    return [_renamed(found) if found.name in double else found for found in sets]
-
-
-def _sets_in(folder: Path) -> list[PairSet]:
-    """The sets whose modality folders lie in a folder."""
-    if not folder.is_dir():
-        return []
-    inside = {child.name.lower(): child for child in sorted(folder.iterdir()) if child.is_dir()}
-    infrared = next((name for name in _INFRARED if name in inside), None)
-    visible = next((name for name in _VISIBLE if name in inside), None)
-    mri = next((name for name in _MRI if name in inside), None)
-    layouts: list[tuple[str, str, Task]] = []
-    if infrared and visible:
-        layouts.append((infrared, visible, "thermal"))
-    layouts += [(name, mri, "medical") for name in _FUNCTIONAL if mri and name in inside]
-    labels = next((inside[name] for name in _LABEL_FOLDERS if name in inside), None)
-    by_stem = {p.stem: p for p in labels.iterdir()} if labels else {}
-    sets = []
-    for first, second, task in layouts:
-        name = _name(folder) if len(layouts) == 1 else f"{_name(folder)}/{first}-{second}"
-        sides = inside[first], inside[second]
-        splits = [split for split in _SPLITS if all((side / split).is_dir() for side in sides)]
-        for split in splits:
-            pairs = match_pairs([sides[0] / split], [sides[1] / split]).pairs
-            sets.append(PairSet(f"{name}/{split}", pairs, task, split))
-        if not splits:
-            pairs = tuple(
-                Pair(p.name, p.infrared, p.visible, by_stem.get(p.name))
-                for p in match_pairs([sides[0]], [sides[1]]).pairs
-            )
-            sets.append(PairSet(name, pairs, task, _split(folder)))
-    return sets
-
-
-def _scenes_in(root: Path) -> list[PairSet]:
-    """The set whose files lie side by side, told apart by a word in their names; in one folder or in many."""
-    files: dict[Path, dict[Place, list[Path]]] = {}
-    for path in sorted(path for depth in ("*", "*/*", "*/*/*", "*/*/*/*") for path in root.glob(depth)):
-        side = _side(path.stem)
-        if side and _is_picture(path.relative_to(root)) and path.is_file():
-            files.setdefault(path.parent, {"infrared": [], "visible": []})[side].append(path)
-    pairs = []
-    for folder, sides in files.items():
-        place = folder.relative_to(root)
-        if len(sides["infrared"]) == len(sides["visible"]) == 1 and folder != root:
-            pairs.append(Pair(place.as_posix(), sides["infrared"][0], sides["visible"][0]))
-            continue
-        visible = {_without_side(path.stem): path for path in sides["visible"]}
-        for path in sides["infrared"]:
-            name = _without_side(path.stem)
-            if name in visible:
-                pairs.append(_pair((place / (name or folder.name)).as_posix(), path, visible[name]))
-    return [PairSet(_name(root), tuple(pairs), "thermal", _split(root))] if pairs else []
-
-
-def _shots_in(root: Path) -> list[PairSet]:
-    """The set of a folder as a thermal camera fills it, told by the names that it gives."""
-    files = sorted(path for path in root.iterdir() if _is_picture(path.relative_to(root)) and path.is_file())
-    shots = pair_shots(files, files) or []
-    pairs = tuple(Pair(infrared.stem, infrared, visible) for infrared, visible in shots)
-    return [PairSet(_name(root), pairs, "thermal", _split(root))] if pairs else []
-
-
-def _side(stem: str) -> Place | None:
+def side_of(stem: str) -> Place | None:
+    """The side that a word of a name tells, such as IR or Vis."""
     word = _WORDS.search(stem)
     return None if word is None else "visible" if word[1].lower() in _VISIBLE_WORDS else "infrared"
 
 
-def _without_side(stem: str) -> str:
+def without_side(stem: str) -> str:
+    """A name without the word for its side, which the other side has alike."""
     return _WORDS.sub("", stem, count=1).strip("_-. ").lower()
-
-
-def _name(folder: Path) -> str:
-    whole = folder.resolve()
-    return f"{whole.parent.name}/{whole.name}" if whole.name in _SPLITS else whole.name
-
-
-def _split(folder: Path) -> Split | None:
-    whole = folder.resolve()
-    return next((split for split in _SPLITS if split in (whole.name, whole.parent.name)), None)
-
-
-def _renamed(found: PairSet) -> PairSet:
-    """With the folder above in front of its name, since another set has the same."""
-    above = found.pairs[0].visible.resolve().parents[2].name
-    return replace(found, name=f"{above}/{found.name}")
 
 
 def _expand(items: Sequence[str | Path], recursive: bool) -> list[_Source]:
@@ -380,7 +198,7 @@ def _expand(items: Sequence[str | Path], recursive: bool) -> list[_Source]:
 
 def _in_folder(folder: Path, recursive: bool) -> list[_Source]:
     walk = folder.rglob("*") if recursive else folder.iterdir()
-    files = sorted(p for p in walk if _is_picture(p.relative_to(folder)) and p.is_file())
+    files = sorted(p for p in walk if is_picture(p.relative_to(folder)) and p.is_file())
     if not files:
         hint = "" if recursive else "; `recursive` looks into its sub-folders"
         raise InputError(f"folder {folder} holds no picture ({', '.join(READABLE)}){hint}")
@@ -396,7 +214,7 @@ def _in_list(listing: Path, recursive: bool) -> list[_Source]:
 
 def _in_glob(pattern: str) -> list[_Source]:
     files = sorted(Path(p) for p in glob.glob(pattern, recursive=True))  # noqa: PTH207 (takes absolute patterns)
-    files = [p for p in files if _is_picture(Path(p.name)) and p.is_file()]
+    files = [p for p in files if is_picture(Path(p.name)) and p.is_file()]
     if not files:
         raise InputError(f"no picture matches {pattern!r}; check the path")
     before, star, after = Path(pattern).name.partition("*")
@@ -407,7 +225,8 @@ def _in_glob(pattern: str) -> list[_Source]:
     ]
 
 
-def _is_picture(relative: Path) -> bool:
+def is_picture(relative: Path) -> bool:
+    """Whether a path below a folder has a picture's extension, and no hidden part."""
     return relative.suffix.lower() in READABLE and not any(part.startswith(".") for part in relative.parts)
 
 
@@ -422,7 +241,8 @@ def _by_name(sources: Iterable[_Source], names: Iterable[str]) -> dict[str, Path
     return result
 
 
-def _pair(name: str, infrared: Path, visible: Path) -> Pair:
+def named_pair(name: str, infrared: Path, visible: Path) -> Pair:
+    """A pair of two different files. InputError where it is one."""
     if infrared == visible:
         raise InputError(f"{infrared} is given as both inputs; give two pictures of the same scene")
     return Pair(name, infrared, visible)

@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.files import READABLE
-from fsidfusion.images.pairs import Matches, Pair, Task, match_names, sides_of
+from fsidfusion.images.pairs import Matches, Pair, Task, match_names
+from fsidfusion.images.sets import sides_of
 from fsidfusion.serving.uploads import Form, display_name, roles
 
 MAX_ENTRIES = 20_000

@@ -9,7 +9,7 @@ from fsidfusion.alignment.transform import read_align
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.fuser import Emphasis
 from fsidfusion.fusion.plan import Plan, Task
-from fsidfusion.images.files import JPEG_QUALITY, Bits
+from fsidfusion.images.encode import JPEG_QUALITY, Bits
 from fsidfusion.images.output_range import RangeMode
 from fsidfusion.thermal.geometry import Flip
 from fsidfusion.thermal.measure import Measuring

@@ -16,7 +16,7 @@ from fsidfusion.fusion.files import FromFiles, check_pair
 from fsidfusion.fusion.fuser import Emphasis, Fuser
 from fsidfusion.fusion.pipeline import Pipeline, Still
 from fsidfusion.fusion.plan import Plan, Task
-from fsidfusion.images.files import encode_picture, output_format
+from fsidfusion.images.encode import encode_picture, output_format
 from fsidfusion.images.pairs import Pair
 from fsidfusion.serving.desk import Desk, Work
 from fsidfusion.serving.meters import Meters

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion.errors import FusionError
-from fsidfusion.images.pairs import Pair, PairSet, match_pairs
+from fsidfusion.images.pairs import Pair, match_pairs
+from fsidfusion.images.sets import PairSet
 from fsidfusion.training.patches import split_of
 from fsidfusion.training.sources import read_luma
 

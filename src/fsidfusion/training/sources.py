@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.files import read_picture
-from fsidfusion.images.pairs import Pair, PairSet, find_sets, match_pairs
+from fsidfusion.images.pairs import Pair, match_pairs
 from fsidfusion.images.pixels import luma
+from fsidfusion.images.sets import PairSet, find_sets
 from fsidfusion.training.patches import SourcePair, split_of
 
 

@@ -4,7 +4,7 @@ import pytest
 from fsidfusion import Fuser
 from fsidfusion.errors import FusionError
 from fsidfusion.images.files import Picture, read_picture, write_picture
-from fsidfusion.images.pairs import open_set
+from fsidfusion.images.sets import open_set
 from fsidfusion.studies.downstream.inputs import open_inputs, pairs_hash, prepare_frames
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from fsidfusion.errors import FusionError
 from fsidfusion.images.files import read_picture
-from fsidfusion.images.pairs import open_set
+from fsidfusion.images.sets import open_set
 from fsidfusion.studies.scenes import render_scene
 from fsidfusion.studies.scenes.rendered_set import BOXES, write_scene_set, yolo_boxes
 

@@ -19,7 +19,7 @@ from fsidfusion.fusion.volumes.grid import Axis, Volume, describe_grid
 from fsidfusion.fusion.volumes.identity import check_one_patient
 from fsidfusion.fusion.volumes.windows import Modality, number
 from fsidfusion.images.atomic import whole_file
-from fsidfusion.images.files import FORMATS
+from fsidfusion.images.encode import FORMATS
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.volumes.register import Registered

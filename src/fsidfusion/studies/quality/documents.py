@@ -23,7 +23,7 @@ from fsidfusion.evaluation.sets import MEDICAL_NOTE
 from fsidfusion.fusion.rules import RULES
 from fsidfusion.images.atomic import write_text
 from fsidfusion.images.files import is_lossy_webp
-from fsidfusion.images.pairs import PairSet
+from fsidfusion.images.sets import PairSet
 from fsidfusion.images.text import to_csv as csv_text
 from fsidfusion.studies.pages import read_part, write_part
 from fsidfusion.studies.quality.scores import METRICS, CardRow, SetScores

@@ -18,7 +18,8 @@ from fsidfusion.evaluation.methods import Model, file_hash, some
 from fsidfusion.evaluation.published import COLUMNS
 from fsidfusion.fusion.rules import RULES
 from fsidfusion.images.atomic import write_text
-from fsidfusion.images.pairs import Pair, PairSet
+from fsidfusion.images.pairs import Pair
+from fsidfusion.images.sets import PairSet
 from fsidfusion.metrics import DEFAULT
 
 RANGES = ("percentile", "none", "minmax")  # in which networks are scored; the first is their default

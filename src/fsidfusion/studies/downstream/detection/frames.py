@@ -10,7 +10,8 @@ from fsidfusion.errors import InputError
 from fsidfusion.evaluation.boxes import Boxes
 from fsidfusion.evaluation.labels import BadLabel, Labels, Size, read_labels
 from fsidfusion.images.files import read_header
-from fsidfusion.images.pairs import Pair, match_pairs, open_set
+from fsidfusion.images.pairs import Pair, match_pairs
+from fsidfusion.images.sets import open_set
 from fsidfusion.studies.downstream.inputs import pairs_hash
 
 OnBad = Literal["refuse", "skip"]

@@ -12,7 +12,8 @@ from PIL import Image
 
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images.files import read_header
-from fsidfusion.images.pairs import Pair, open_set
+from fsidfusion.images.pairs import Pair
+from fsidfusion.images.sets import open_set
 from fsidfusion.studies.downstream.segmentation.classes import UNKNOWN, Classes, Mask
 
 Split = Literal["train", "test"]
