@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from fsidfusion.errors import FusionError, InputError
+from fsidfusion.fusion.flow import SmoothRange
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.pairing import paired
 from fsidfusion.fusion.plan import Plan
-from fsidfusion.fusion.video import SmoothRange, fuse_video
+from fsidfusion.fusion.video import fuse_video
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.images.output_range import Range
 from fsidfusion.studies.scenes import render_scene

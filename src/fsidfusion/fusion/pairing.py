@@ -1,7 +1,7 @@
 """Which infrared frame goes with which visible one: by when both were taken."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,6 +51,11 @@ class Pairing:
     max_age: float | None = None
     """most seconds between a visible frame and its infrared one; beyond, the visible frame stands alone; by
     default one infrared frame, and at least 0.06, or 0.25 for live sources"""
+    ir_format: str = ""
+    """how the frames of an infrared device or raw stream are stored: FORMAT:WIDTHxHEIGHT@FPS, such as Y16, or
+    Y16:640x512@30; needed for streams without a container"""
+    vis_format: str = ""
+    """likewise of the visible ones, such as YUYV:640x480@30 or MJPG"""
     timeout: float = 10.0
     """seconds without a frame after which a camera or address counts as silent"""
     reconnect: float = 0.0
@@ -67,14 +72,26 @@ class Pairing:
 
     def takes(self, rate: float, words: bool = False) -> "tuple[Take, Take]":
         """How the infrared and the visible source are taken; ``rate`` of sequences is the common one."""
+        from fsidfusion.fusion.devices import parse_form
         from fsidfusion.fusion.sources import Take
 
-        return (
-            Take(
-                self.ir_fps or rate, self.ir_stream or 0, self.ir_times, self.timeout, self.reconnect, words
-            ),
-            Take(self.vis_fps or rate, self.vis_stream, self.vis_times, self.timeout, self.reconnect),
+        common = Take(rate, timeout=self.timeout, reconnect=self.reconnect)
+        infrared = replace(
+            common,
+            rate=self.ir_fps or rate,
+            stream=self.ir_stream or 0,
+            times=self.ir_times,
+            words=words,
+            form=parse_form(self.ir_format),
         )
+        visible = replace(
+            common,
+            rate=self.vis_fps or rate,
+            stream=self.vis_stream,
+            times=self.vis_times,
+            form=parse_form(self.vis_format),
+        )
+        return infrared, visible
 
 
 def paired(

@@ -5,7 +5,7 @@
 The steps are the same for a pair of arrays, a pair of files, a video frame and a slice of a volume. Reading
 and writing belong to the carrier (:class:`Fusion` and its kinds); what a step remembers from one fusion to
 the next belongs to the memory: nothing for stills (:class:`Still`), steady levels and ranges for videos
-(:class:`fsidfusion.fusion.video.Flow`), one range for all slices of a volume.
+(:class:`fsidfusion.fusion.flow.Flow`), one range for all slices of a volume.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,6 @@
 
 import mmap
 import re
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import av
-import cv2
 
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.decoding import Deinterlacer, to_pixels, to_words
+from fsidfusion.fusion.devices import Form, device_of, is_pipe, open_camera, watch_camera
 from fsidfusion.fusion.frame_times import Start, Times, date_of, of_list, of_names, stamp_of
 from fsidfusion.images.encode import FORMATS
 from fsidfusion.images.files import read_picture
@@ -46,6 +45,8 @@ class Take:
     timeout: float = TIMEOUT  # seconds; see TIMEOUT
     reconnect: float = 0.0  # seconds that an address which was lost is waited for
     words: bool = False  # the lower half of the frames holds 16-bit words
+    form: Form | None = None  # of the frames of a device or of a stream without a container
+    prompt: bool = False  # no frame waits for the next ones to be decoded
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Frame:
 
     seconds: float  # from the first frame on
     pixels: Pixels  # (H, W) gray or (H, W, 3) RGB: uint8 or uint16; (H, W) float32 degrees Celsius
+    came: float = 0.0  # when it came to this machine, on the monotonic clock; 0: not known
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def open_source(place: str, take: Take = Take(), read: Callable[[Path], Pixels] 
     A name that exists is what it names, whatever signs are in it.
 
     Args:
-        place: such as ``ir.mp4``, ``ir.seq``, ``rtsp://...``, ``frames/``, ``'frames/*.png'`` or ``0``.
+        place: such as ``ir.mp4``, ``ir.seq``, ``rtsp://...``, ``frames/``, ``'frames/*.png'``,
+            ``/dev/video0`` or ``0``; ``-`` is standard input.
         take: rate, stream and times.
         read: decodes one picture of a sequence; :func:`fsidfusion.images.files.read_picture` by default.
 
@@ -88,15 +91,22 @@ def open_source(place: str, take: Take = Take(), read: Callable[[Path], Pixels] 
         InputError: nothing there, or nothing that holds frames.
     """
     path = Path(place)
+    if device := device_of(place, take.form, take.words):
+        return _video(device, take, "v4l2")
     if place.isdigit() and not path.exists():
         return _camera(int(place), take)
     if "://" not in place and (path.is_dir() or (not path.exists() and any(mark in place for mark in "*?["))):
         return _sequence(place, take, read or (lambda path: read_picture(path).pixels))
-    if path.is_file():
+    if path.is_file() and take.form is None:
         with path.open("rb") as stream:
             if stream.read(4) == MAGIC:
                 return _recording(path, take)
     return _video(place, take)
+
+
+def is_address(place: str) -> bool:
+    """Whether a source is somewhere else, and can be opened again after it was lost."""
+    return "://" in place and not place.startswith("file:")
 
 
 def shown(place: str) -> str:
@@ -136,17 +146,28 @@ def silent(name: str, seconds: float) -> InputError:
     return InputError(f"{name} sent nothing for {seconds:g} s; check that it runs, or raise `timeout`")
 
 
-def _video(place: str, take: Take) -> Source:
+def _video(place: str, take: Take, kind: str | None = None) -> Source:
+    """A file, an address, a pipe or a device; ``kind`` is FFmpeg's name of how it is read, where known."""
     name = shown(place)
-    is_live = ("://" in place and not place.startswith("file:")) or _is_pipe(place)
+    is_live = kind is not None or is_address(place) or is_pipe(place)
     options = {"rtsp_transport": "tcp"} if place.startswith("rtsp") else {}
+    if take.form is not None:
+        if kind is None:
+            kind, more = take.form.of_stream(name)
+            options |= more
+        else:
+            options |= take.form.of_device()
+    elif kind and take.words:
+        options["input_format"] = "yuyv422"
     try:
         if is_live:
             limits = (take.timeout, take.timeout)
-            opening = lambda: av.open(place, options=options, timeout=limits)  # noqa: E731
+            opening = lambda: av.open(  # noqa: E731
+                "pipe:" if place == "-" else place, format=kind, options=options, timeout=limits
+            )
             container = patiently(opening, take.timeout + 1, name)
         else:
-            container = av.open(place)
+            container = av.open(place, format=kind, options=options)
     except _AV_ERRORS as error:  # their text may hold the address
         if isinstance(error, InputError):
             raise
@@ -167,7 +188,7 @@ def _video(place: str, take: Take) -> Source:
             f"{name} holds {len(streams)} video streams, counted from 0, not number {take.stream}"
         )
     stream = streams[take.stream]
-    stream.thread_type = "AUTO"
+    stream.thread_type = "SLICE" if take.prompt and is_live else "AUTO"  # threads by frames delay them
     rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
     seconds = container.duration / 1_000_000 if container.duration else None  # FFmpeg counts microseconds
     count = int(stream.frames or 0) or (round(seconds * float(rate)) if seconds else None)
@@ -184,7 +205,7 @@ def _video(place: str, take: Take) -> Source:
         start = _start(listed)
     losses: list[str] = []
     decoded = _decode(container, stream, name, rate, take, listed)
-    if "://" in place and take.reconnect > 0:
+    if is_address(place) and take.reconnect > 0:
         decoded = _kept_up(decoded, place, name, take, losses)
     return Source(
         name,
@@ -243,13 +264,16 @@ def _decode(
     number = 0
     whole = Deinterlacer()
 
-    def decoded() -> Iterator[Any]:
-        for frame in container.decode(stream):
-            yield from whole(frame)
-        yield from whole.rest()
+    def decoded() -> Iterator[tuple[Any, float]]:
+        came = 0.0
+        for packet in container.demux(stream):
+            came = time.monotonic()
+            for frame in packet.decode():
+                yield from ((each, came) for each in whole(frame))
+        yield from ((each, came) for each in whole.rest())
 
     try:
-        for frame in decoded():
+        for frame, came in decoded():
             seconds = frame.time if frame.time is not None else float(number / rate)
             start = seconds if start is None else start
             if times is not None:
@@ -257,7 +281,7 @@ def _decode(
                     raise InputError(f"{take.times} holds {number} times, and {name} more frames than that")
                 seconds, start = times.seconds[number], 0.0
             number += 1
-            yield Frame(seconds - start, to_words(frame, name) if take.words else to_pixels(frame))
+            yield Frame(seconds - start, to_words(frame, name) if take.words else to_pixels(frame), came)
     except InputError:
         raise
     except _AV_ERRORS as error:
@@ -340,33 +364,11 @@ def _start(times: Times) -> Start:
 
 
 def _camera(number: int, take: Take) -> Source:
-    camera = patiently(lambda: cv2.VideoCapture(number), take.timeout, f"camera {number}")
-    if not camera.isOpened():
-        raise InputError(f"camera {number} cannot be opened; check that it is there and not in use")
-    rate = camera.get(cv2.CAP_PROP_FPS) or 25.0
-    frames = _watch(camera, number)
-    return Source(f"camera {number}", frames, Fraction(rate).limit_denominator(1001), is_live=True)
-
-
-def _watch(camera: Any, number: int) -> Iterator[Frame]:
-    """Frames until the camera stops, which is an error: the scene had not ended."""
+    name = f"camera {number}"
+    camera, rate = open_camera(number, lambda opening: patiently(opening, take.timeout, name))
     start = time.monotonic()
-    try:
-        while True:
-            there, pixels = camera.read()
-            if not there:
-                raise InputError(f"camera {number} stopped to send frames; check its cable")
-            yield Frame(time.monotonic() - start, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-    finally:
-        camera.release()
-
-
-def _is_pipe(place: str) -> bool:
-    try:
-        mode = Path(place).stat().st_mode
-    except OSError:
-        return place in ("-", "pipe:") or place.startswith("pipe:")
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)
+    frames = (Frame(came - start, pixels, came) for came, pixels in watch_camera(camera, number))
+    return Source(name, frames, rate, is_live=True)
 
 
 def _metadata(tags: dict[str, str]) -> dict[str, str]:
@@ -390,4 +392,4 @@ def _why(error: BaseException) -> str:
 
 def changed(source: Source, change: Callable[[Pixels], Pixels]) -> Source:
     """The same source with other pixels."""
-    return replace(source, frames=(Frame(frame.seconds, change(frame.pixels)) for frame in source.frames))
+    return replace(source, frames=(replace(each, pixels=change(each.pixels)) for each in source.frames))
