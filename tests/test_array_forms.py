@@ -12,7 +12,7 @@ from fsidfusion import Fuser
 from fsidfusion.alignment.estimate import estimate
 from fsidfusion.metrics.table import METRICS
 from fsidfusion.thermal.gain import apply_gain, parse_gain
-from fsidfusion.thermal.reading import Thermal, interpret
+from fsidfusion.thermal.scene import Thermal, interpret
 from fsidfusion.thermal.validity import find_valid
 
 CHANCE = np.random.default_rng(0)

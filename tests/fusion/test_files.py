@@ -12,7 +12,7 @@ from fsidfusion.fusion.outputs import output_paths
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.images.files import Picture, read_header, read_picture, write_picture
 from fsidfusion.images.pairs import Pair, match_pairs
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 from stand_ins import LocalNetwork
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.plan import Plan
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 
 
 def test_the_task_decides_whose_chroma_is_carried():

@@ -20,7 +20,7 @@ from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.video import fuse_video, sample_pairs
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.thermal.geometry import Geometry
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 from radiometric_files import camera_record, fff, planck_counts, raw_record, warm_scene
 
 av = pytest.importorskip("av")

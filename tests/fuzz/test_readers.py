@@ -29,7 +29,8 @@ from fsidfusion.images.pairs import match_pairs
 from fsidfusion.network.checkpoint import import_published, load_model
 from fsidfusion.network.names import WEIGHTS
 from fsidfusion.studies.downstream.segmentation.classes import MSRS, load_classes
-from fsidfusion.thermal.reading import Thermal, read_thermal, read_visible
+from fsidfusion.thermal.reading import read_thermal, read_visible
+from fsidfusion.thermal.scene import Thermal
 from fsidfusion.training.presets import TrainConfig, load_config
 from memory_peak import growth_below
 from mutation import damaged

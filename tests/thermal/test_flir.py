@@ -10,7 +10,8 @@ from PIL import Image
 from fsidfusion.errors import FusionError
 from fsidfusion.images.files import write_picture
 from fsidfusion.thermal.flir import Planck, Records, frames
-from fsidfusion.thermal.reading import Thermal, read_thermal, read_visible
+from fsidfusion.thermal.reading import read_thermal, read_visible
+from fsidfusion.thermal.scene import Thermal
 from radiometric_files import (
     PLANCK,
     camera_record,

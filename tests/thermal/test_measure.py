@@ -19,7 +19,7 @@ from fsidfusion.thermal.measure import (
     table_row,
 )
 from fsidfusion.thermal.palettes import colour, palette
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 from radiometric_files import centikelvin, warm_scene
 
 U8 = np.dtype(np.uint8)

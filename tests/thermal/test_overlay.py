@@ -5,7 +5,8 @@ import pytest
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.thermal.overlay import find_gray_bar, find_overlay
 from fsidfusion.thermal.palettes import colour
-from fsidfusion.thermal.reading import Thermal, read_thermal
+from fsidfusion.thermal.reading import read_thermal
+from fsidfusion.thermal.scene import Thermal
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from fsidfusion.images.files import Picture, read_picture, write_picture
 from fsidfusion.thermal import radiometric
 from fsidfusion.thermal.gain import Gain, apply_gain
 from fsidfusion.thermal.palettes import colour
-from fsidfusion.thermal.reading import Thermal, hot_levels, read_thermal
+from fsidfusion.thermal.reading import read_thermal
+from fsidfusion.thermal.scene import Thermal, hot_levels
 from fsidfusion.thermal.temperature import read_temperature, resample, to_celsius, write_temperature
 from radiometric_files import (
     centikelvin,

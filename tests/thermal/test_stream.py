@@ -7,7 +7,7 @@ from fsidfusion.errors import FusionError
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.thermal.palettes import colour
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 from fsidfusion.thermal.stream import ThermalStream, read_frame
 from radiometric_files import centikelvin, warm_scene, write_dji
 

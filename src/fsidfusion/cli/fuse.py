@@ -17,7 +17,7 @@ from fsidfusion.cli.volumes import fuse_volumes, names_volumes
 from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import write_text
 from fsidfusion.thermal.measure import TABLE_HEAD, Measuring, table_row
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 from fsidfusion.thermal.temperature import Unit
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from fsidfusion.cli.options import OutputFile, Overwrite, Run
 from fsidfusion.cli.progress import progress
 from fsidfusion.fusion.pairing import Pairing
 from fsidfusion.thermal.measure import Measuring
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 
 
 @dataclass(frozen=True)

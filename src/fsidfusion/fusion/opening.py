@@ -17,7 +17,7 @@ from fsidfusion.images.atomic import is_written
 from fsidfusion.images.files import Picture
 from fsidfusion.images.pixels import Pixels
 from fsidfusion.thermal.geometry import Geometry
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 from fsidfusion.thermal.stream import read_frame
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from fsidfusion.thermal.gain import Levels, apply_gain, is_raw
 from fsidfusion.thermal.heat import glow, heat_contrast, heat_range
 from fsidfusion.thermal.highlight import Threshold, highlight
 from fsidfusion.thermal.measure import Measures, degrees_at, draw_bar, draw_marks, measure, over_edges
-from fsidfusion.thermal.reading import Scene, hot_levels, show
+from fsidfusion.thermal.reading import show
+from fsidfusion.thermal.scene import Scene, hot_levels
 from fsidfusion.thermal.temperature import Celsius, resample
 from fsidfusion.thermal.validity import Mask
 

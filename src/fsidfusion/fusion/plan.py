@@ -12,7 +12,7 @@ from fsidfusion.images.pairs import Task
 from fsidfusion.thermal.gain import Gain, parse_gain
 from fsidfusion.thermal.measure import Measuring
 from fsidfusion.thermal.palettes import palette
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 
 Color = Literal["auto", "visible", "infrared", "gray", "heat"]
 Style = Literal["fused", "overlay"]

@@ -24,7 +24,7 @@ from fsidfusion.fusion.scheduler import Ahead, Behind
 from fsidfusion.images.atomic import write_text
 from fsidfusion.images.pixels import Pixels
 from fsidfusion.thermal.measure import TABLE_HEAD, table_row
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 from fsidfusion.thermal.stream import ThermalStream
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from fsidfusion.images.encode import JPEG_QUALITY, Bits
 from fsidfusion.images.output_range import RangeMode
 from fsidfusion.thermal.geometry import Flip
 from fsidfusion.thermal.measure import Measuring
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 from fsidfusion.thermal.temperature import Unit
 
 Format = Literal["png", "jpg", "bmp", "tif", "webp"]

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from fsidfusion.thermal.heat import glow, heat_contrast, heat_range
     from fsidfusion.thermal.highlight import Threshold, parse_threshold
     from fsidfusion.thermal.measure import Measures, Measuring
-    from fsidfusion.thermal.reading import Reading, Scene, Thermal, read_scene, read_thermal
+    from fsidfusion.thermal.reading import Reading, read_scene, read_thermal
+    from fsidfusion.thermal.scene import Scene, Thermal
     from fsidfusion.thermal.stream import ThermalStream
     from fsidfusion.thermal.temperature import Celsius, write_temperature
 
@@ -46,7 +47,8 @@ __getattr__, __dir__ = lazily(
         "heat": ("glow", "heat_contrast", "heat_range"),
         "highlight": ("Threshold", "parse_threshold"),
         "measure": ("Measures", "Measuring"),
-        "reading": ("Reading", "Scene", "Thermal", "read_scene", "read_thermal"),
+        "reading": ("Reading", "read_scene", "read_thermal"),
+        "scene": ("Scene", "Thermal"),
         "stream": ("ThermalStream",),
         "temperature": ("Celsius", "write_temperature"),
     },

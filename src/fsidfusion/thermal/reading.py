@@ -1,7 +1,7 @@
 """A thermal picture, whatever it holds, as what is fused, with the levels and temperatures behind it."""
 
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,117 +10,12 @@ from PIL import Image, JpegImagePlugin
 from fsidfusion.errors import InputError
 from fsidfusion.images.deep import ORIENTATION
 from fsidfusion.images.files import MAX_PIXELS, Header, Picture, decode_picture, read_header, turn_upright
-from fsidfusion.images.pixels import Pixels, is_gray, luma, quantise
-from fsidfusion.thermal import palettes
-from fsidfusion.thermal.gain import Gain, Levels, apply_gain, apply_mapping, find_mapping, is_raw, parse_gain
-from fsidfusion.thermal.geometry import Flip, Geometry, Turn
-from fsidfusion.thermal.highlight import Threshold, parse_threshold
-from fsidfusion.thermal.overlay import find_gray_bar, find_overlay
-from fsidfusion.thermal.palettes import Match
+from fsidfusion.images.pixels import Pixels, quantise
+from fsidfusion.thermal.gain import Gain
 from fsidfusion.thermal.radiometric import Kind, find_kind, read_embedded, read_fff, read_measurement
-from fsidfusion.thermal.temperature import Celsius, Unit, guess_unit, to_celsius
-from fsidfusion.thermal.validity import Mask, Validity, fill_isolated, find_valid, is_swapped, shifted_bits
-
-_TOO_FEW = 0.02  # share of measured pixels below which nothing is told
-_SUREST = 0.85  # share of fitting pixels from which a palette is not doubted
-_SHIFTED = 2  # bits at the bottom that are always zero: counts were shifted to the top
-
-
-@dataclass(frozen=True)
-class Thermal:
-    """What infrared files hold, and how it comes to the range that is fused."""
-
-    agc: str = "auto"
-    """gain control of infrared: off, linear, plateau, clahe, window:20..40C, or window:7000..9000 in counts;
-    auto is plateau for raw counts and temperatures, and off for all else"""
-    unit: Unit = "auto"
-    """what the numbers of infrared are; auto knows radiometric files, and centikelvin and floating degrees
-    by their range; SUV is for PET volumes: standardised uptake values by body weight"""
-    palette: str = "auto"
-    """false colours of infrared: none, ironbow, rainbow, rainbow-hc, hot, arctic, lava, white-hot, black-hot
-    and others; auto tells those in colour"""
-    highlight: str | None = None
-    """colour what is hot: from 35C, 80% (of the picture's range) or 9000 (a raw level) on"""
-    range_celsius: str | None = None
-    """one fixed range in degrees Celsius from black to white, for comparable pictures of a whole flight"""
-    ir_crop: str | None = None
-    """the part of infrared pictures that counts: WIDTHxHEIGHT+LEFT+TOP, top, bottom, left, right, or p2pro or
-    tc001, whose frames hold temperatures in their lower half"""
-    ir_rotate: Turn = 0
-    """turn infrared pictures clockwise, after --ir-crop"""
-    ir_flip: Flip = "none"
-    """mirror infrared pictures, after --ir-rotate"""
-
-    def geometry(self) -> Geometry:
-        """Which part of the pictures counts, and how it is turned; InputError where it cannot be read."""
-        return Geometry(self.ir_crop, self.ir_rotate, self.ir_flip)
-
-    def gain(self) -> Gain:
-        """The gain control; InputError where it cannot be read."""
-        if self.range_celsius is None:
-            return parse_gain(self.agc)
-        if self.agc != "auto":
-            raise InputError("a range in degrees is a gain control; leave `agc` or `range_celsius` out")
-        return parse_gain(f"window:{self.range_celsius.removesuffix('C')}C")
-
-    def threshold(self) -> Threshold | None:
-        """From where on something is hot, if that is asked; InputError where it cannot be read."""
-        return None if self.highlight is None else parse_threshold(self.highlight)
-
-    def of_scan(self) -> "Thermal":
-        """The same for CT, PET or SPECT in the infrared place: ``auto`` changes no levels or colours."""
-        agc = "off" if self.agc == "auto" else self.agc
-        unit: Unit = "counts" if self.unit == "auto" else self.unit
-        return replace(self, agc=agc, unit=unit, palette="none" if self.palette == "auto" else self.palette)
-
-    def check(self) -> None:
-        """Raises InputError for an option that cannot be read."""
-        if self.unit == "SUV":
-            raise InputError("the unit SUV is for PET volumes; leave out `unit` SUV")
-        self.gain()
-        self.threshold()
-        self.geometry()
-        if self.palette not in ("auto", "none"):
-            palettes.palette(self.palette)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What an infrared picture shows, before its gain."""
-
-    levels: Pixels  # (H, W) levels, counts or degrees; (H, W, 3) where it is in colour
-    celsius: Celsius | None = None  # (H, W), where temperatures are known
-    note: str = ""  # what was done, or could not be
-    validity: Validity = field(default_factory=Validity)  # what of the levels means something
-    numbers: bool = False  # levels are floats of any value, degrees or others
-
-    @property
-    def temperatures(self) -> Celsius | None:
-        """The degrees that were measured (H, W): NaN where none were, or the sensor was saturated."""
-        masks = [self.validity.unknown, self.validity.saturated, self.validity.filled]
-        if self.celsius is None or all(mask is None for mask in masks):
-            return self.celsius
-        lost = np.zeros(self.celsius.shape, bool)
-        for mask in masks:
-            lost |= False if mask is None else mask
-        return np.where(lost, np.float32(np.nan), self.celsius)
-
-    def cut(self, geometry: Geometry) -> "Scene":
-        """The same, cut and turned."""
-        masks = (self.validity.unknown, self.validity.saturated, self.validity.filled)
-        validity = Validity(*(None if mask is None else geometry(mask) for mask in masks))
-        celsius = None if self.celsius is None else geometry(self.celsius)
-        return replace(self, levels=geometry(self.levels), celsius=celsius, validity=validity)
-
-    @property
-    def degrees(self) -> bool:
-        """Whether the levels are temperatures."""
-        return self.numbers and self.celsius is not None
-
-    @property
-    def known(self) -> Mask | None:
-        """Where there is an infrared picture (H, W); None: everywhere."""
-        return None if self.validity.unknown is None else ~self.validity.unknown
+from fsidfusion.thermal.scene import Scene, Thermal, control, interpret
+from fsidfusion.thermal.temperature import Unit, to_celsius
+from fsidfusion.thermal.validity import find_valid
 
 
 @dataclass(frozen=True)
@@ -266,169 +161,6 @@ def read_visible(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     return replace(shown, pixels=pixels, alpha=None, profile=None)
 
 
-def interpret(pixels: Pixels, thermal: Thermal, name: str, validity: Validity | None = None) -> Scene:
-    """What the numbers or colours of a decoded picture stand for.
-
-    Args:
-        pixels: (H, W) or (H, W, 3) of any type.
-        thermal: unit and palette.
-        name: of the picture, for messages.
-        validity: of gray pixels, where it is known already.
-
-    Raises:
-        InputError: colours for which a unit is given, and a picture in which nothing was measured.
-    """
-    if pixels.ndim == 3 and not is_gray(pixels):
-        if thermal.unit not in ("auto", "counts"):
-            raise InputError(f"{name} is in colour, and holds no {thermal.unit}; leave `unit` out")
-        return _without_colours(pixels, thermal.palette)
-    notes = []
-    gray = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
-    if gray.dtype == np.uint8:
-        bar = find_gray_bar(gray) if thermal.palette == "auto" else None
-        turned = thermal.palette == "black-hot" or (bar is not None and bar.black_is_hot)
-        shown = ~pixels if turned else pixels
-        if bar is None:
-            return Scene(shown, to_celsius(gray, thermal.unit))
-        note = "a colour bar and text drawn over it were not taken for heat"
-        if bar.black_is_hot:
-            note = f"by its colour bar black is hot, and was turned (--palette white-hot: not); {note}"
-        return Scene(shown, to_celsius(gray, thermal.unit), note, Validity(bar.mask))
-    if gray.dtype == np.uint16 and is_swapped(gray):
-        gray = gray.byteswap()
-        validity = None
-        notes.append("the two bytes of its numbers stood in the wrong order and were swapped")
-    validity = validity or find_valid(gray)
-    known = validity.valid
-    if known is not None and known.mean() < _TOO_FEW:
-        raise InputError(
-            f"{name} holds hardly a measured pixel ({validity.note or 'all alike'}); check the file"
-        )
-    notes.append(validity.note)
-    gray, validity = fill_isolated(gray, validity)
-    unit = guess_unit(gray, validity) if thermal.unit == "auto" else thermal.unit
-    celsius = to_celsius(gray, unit)
-    if (
-        thermal.unit == "auto"
-        and (bits := shifted_bits(gray, validity))
-        and gray.dtype == np.uint16
-        and bits < 8
-    ):
-        notes.append(f"counts fill the upper {16 - bits} of 16 bits: they are no temperatures")
-    turned = thermal.palette == "black-hot"
-    if gray.dtype == np.uint16:
-        note = "; ".join(filter(None, notes))
-        return Scene(~gray if turned else gray, celsius, note, validity)
-    levels = gray.astype(np.float32, copy=False)
-    usual = validity.of(levels)
-    if celsius is None and gray.dtype.kind == "f" and usual.min() >= 0 and usual.max() <= 1:
-        levels = np.nan_to_num(1 - levels if turned else levels).clip(0, 1)
-        return Scene(levels, None, "; ".join(filter(None, notes)), validity)
-    if celsius is not None:
-        if thermal.unit == "auto":
-            notes.append(f"its floats were taken for {_WORDS[unit]} (`unit` says otherwise)")
-        return Scene(celsius, celsius, "; ".join(filter(None, notes)), validity, numbers=True)
-    if thermal.unit == "auto":
-        notes.append("its numbers are of no known unit: they were taken as counts (`unit` says otherwise)")
-    note = "; ".join(filter(None, notes))
-    return Scene(-levels if turned else levels, None, note, validity, numbers=True)
-
-
-def control(scene: Scene, gain: Gain) -> tuple[Pixels, str]:
-    """A scene in the range that is fused, and what was done on its own account.
-
-    Raises:
-        InputError: a window outside the scene, or temperatures for which the gain is off.
-    """
-    gain, note = settle_gain(scene, gain)
-    if gain.mode == "off":
-        return scene.levels, note
-    levels = scene.celsius if gain.celsius and scene.celsius is not None else scene.levels
-    valid = scene.validity.valid
-    if levels is not scene.levels or scene.numbers:
-        shown = apply_mapping(levels, find_mapping(levels, gain, valid))
-        if scene.validity.saturated is not None:
-            shown[scene.validity.saturated] = 1.0
-        return shown, note
-    return apply_gain(levels, gain, valid), note
-
-
-def settle_gain(scene: Scene, gain: Gain) -> tuple[Gain, str]:
-    """What ``auto`` means for a scene, with a note where it means anything."""
-    if gain.mode == "off" and scene.numbers:
-        what = "temperatures have" if scene.degrees else "numbers outside 0..1 have"
-        raise InputError(f"{what} no picture without gain control; leave `agc` off out")
-    if gain.mode != "auto":
-        return gain, ""
-    if scene.degrees:
-        return Gain("plateau"), ""
-    if scene.numbers or is_raw(scene.levels, scene.validity.valid):
-        return Gain("plateau"), "raw counts went through plateau gain control (`agc` off: as they are)"
-    return Gain("off"), ""
-
-
-def hot_levels(scene: Scene, threshold: Threshold) -> Levels:
-    """The levels (H, W) that a threshold is compared with: temperatures, or levels.
-
-    What is saturated counts as the hottest of the rest, or as the threshold where that is higher; NaN is
-    where nothing was measured.
-    """
-    degrees = threshold.unit == "C" and scene.celsius is not None
-    levels = scene.celsius if degrees and scene.celsius is not None else gray_levels(scene.levels)
-    unknown, saturated = scene.validity.unknown, scene.validity.saturated
-    if unknown is None and saturated is None:
-        return levels
-    result = levels.astype(np.float32)
-    usual = scene.validity.of(levels)
-    if saturated is not None:
-        least = threshold.value if threshold.unit != "%" else -np.inf
-        result[saturated] = max(float(np.nanmax(usual)), least)
-    if unknown is not None:
-        result[unknown] = np.nan
-    return result
-
-
-def gray_levels(levels: Pixels) -> Levels:
-    """Levels (H, W) as they are; of colours (H, W, 3) the luma, in levels of their type."""
-    return levels if levels.ndim == 2 else quantise(luma(levels), levels.dtype)
-
-
-def without_match(pixels: Pixels, match: Match | None) -> Scene:
-    """Colours (H, W, 3) whose palette is known, or cannot be told, as levels.
-
-    What a camera drew over its picture counts as not measured.
-    """
-    if match is None:
-        if not palettes.is_coloured(pixels):
-            return Scene(pixels)
-        return Scene(
-            pixels,
-            note="its false colours are unknown and were taken for brightness: warm things may be dark;"
-            " say what the colours are by `palette`",
-        )
-    levels, confidence = palettes.levels_of(pixels, match)
-    note = f"false colours ({match.name}, {confidence:.0%} of the pixels fit) were turned into levels"
-    if match.name == palettes.ESTIMATED:
-        near = f"near {match.near}" if match.near else "of an unknown palette"
-        note = f"false colours {near} were ordered along the line that they form"
-        if not match.near:
-            note += ", its darker end taken for cold: check it, or say `palette`"
-    elif confidence < _SUREST:
-        note += ", which is not sure: check it, or say `palette`"
-    overlay = find_overlay(levels, pixels)
-    drawn = ""
-    if overlay is not None:
-        drawn = f"; text or a bar drawn over {np.count_nonzero(overlay)} pixels was not taken for heat"
-    return Scene(levels, note=f"{note} (`palette` none: kept){drawn}", validity=Validity(overlay))
-
-
-def _without_colours(pixels: Pixels, name: str) -> Scene:
-    """False colours to levels, where they are known."""
-    if name == "none" or pixels.dtype != np.uint8:
-        return Scene(pixels)
-    return without_match(pixels, palettes.find_palette(pixels) if name == "auto" else Match(name, 1.0))
-
-
 def _with_note(scene: Scene, *notes: str) -> Scene:
     return replace(scene, note="; ".join(filter(None, (*notes, scene.note))))
 
@@ -484,6 +216,3 @@ def _orientation(path: Path) -> int:
     with Image.open(path, formats=("JPEG",)) as image:
         orientation = image.getexif().get(ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1
-
-
-_WORDS = {"celsius": "degrees Celsius", "kelvin": "kelvin"}

@@ -19,14 +19,16 @@ from fsidfusion.thermal.gain import Gain, Levels, SteadyGain
 from fsidfusion.thermal.highlight import Threshold
 from fsidfusion.thermal.overlay import GrayBar, find_gray_bar
 from fsidfusion.thermal.palettes import Match
+from fsidfusion.thermal.polarity import Doubt, find_doubt
 from fsidfusion.thermal.radiometric import find_kind
-from fsidfusion.thermal.reading import (
+from fsidfusion.thermal.reading import read_scene
+from fsidfusion.thermal.scene import (
+    DOUBTS,
     Scene,
     Thermal,
     gray_levels,
     hot_levels,
     interpret,
-    read_scene,
     settle_gain,
     without_match,
 )
@@ -69,6 +71,7 @@ class ThermalStream:
         self._is_turned = False  # black is hot
         self._bar: GrayBar | None = None  # drawn over gray frames
         self._looked = -1e9  # seconds at which it was looked for
+        self._doubts: list[Doubt] = []  # of gray frames without a bar, at each look
         self._unlike = 0  # frames in a row that do not fit
         self._empty = 0
         self._notes: dict[str, None] = {}
@@ -87,7 +90,7 @@ class ThermalStream:
     def note(self) -> str:
         """What was done so far, as one line."""
         empty = f"{self._empty} frames show nothing: the visible ones stand alone" if self._empty else ""
-        return "; ".join(filter(None, (*self._notes, empty)))
+        return "; ".join(filter(None, (*self._notes, DOUBTS[self._doubt()], empty)))
 
     def __call__(self, pixels: Pixels, seconds: float) -> tuple[Pixels, Levels | None]:
         """The frame shown from ``seconds`` on: what is fused, and what the threshold is compared with.
@@ -193,6 +196,8 @@ class ThermalStream:
         if seconds - self._looked >= _OVERLAY_SECONDS:
             bar, self._looked = find_gray_bar(levels), seconds
             self._bar = bar
+            if bar is None and not self._is_turned:
+                self._doubts.append(find_doubt(levels))
             if bar is not None:
                 if bar.black_is_hot != self._is_turned:
                     self._is_turned, self._before = bar.black_is_hot, None
@@ -200,6 +205,12 @@ class ThermalStream:
                 self._say(f"a colour bar was drawn over the frames: {hot}it was not taken for heat")
         levels = self._of_one_polarity(levels, seconds)
         return Scene(levels, validity=Validity(None if self._bar is None else self._bar.mask))
+
+    def _doubt(self) -> Doubt:
+        """What most looks at the frames say against white-hot; a colour bar ends all doubt."""
+        if self._bar is not None or not self._doubts:
+            return ""
+        return max(set(self._doubts), key=lambda doubt: (self._doubts.count(doubt), doubt == ""))
 
     def _of_one_polarity(self, levels: Pixels, seconds: float) -> Pixels:
         """Gray 8-bit levels, turned back where the camera's user exchanged black and white."""
