@@ -45,8 +45,9 @@ hooks: $(VENV)/.installed-test  ## run the linters before each commit
 fuzz: $(VENV)/.installed-test  ## CASES damaged files for every reader (default 100000)
 	FSIDFUSION_FUZZ=$(or $(CASES),100000) $(BIN)/python -m pytest -m long tests
 
-bench: $(VENV)/.installed-test  ## time the metrics and the networks; ratios within one run
+bench: $(VENV)/.installed-test  ## time the metrics, a cold start and the networks; ratios within one run
 	$(BIN)/python scripts/bench_metrics.py
+	$(BIN)/python scripts/bench_start.py
 	$(BIN)/python -m fsidfusion benchmark speed --quick
 
 $(VENV)/.installed-torch: $(VENV)/.installed
