@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -211,14 +212,18 @@ def _load(
 ) -> None:
     """Fill ``model``, or raise one ModelError with all that does not fit, named as in ``shown``."""
     shown = shown or {}
-    odd = [shown.get(n, n) for n, tensor in state.items() if not _is_plain(tensor)]
-    if odd:
-        raise ModelError(f"{what}: {_first('of an unusual kind (not plain floats)', odd)}")
+    _check_kinds(state, what, shown)
     _check_shapes(model.state_dict(), {name: tuple(x.shape) for name, x in state.items()}, what, shown)
     wild = [shown.get(n, n) for n, tensor in state.items() if not float(tensor.abs().max()) <= _LARGEST]
     if wild:
         raise ModelError(f"{what}: {_first('not finite, or beyond all use', wild)}")
     model.load_state_dict(state)
+
+
+def _check_kinds(state: Mapping[str, Tensor], what: str, shown: Mapping[str, str]) -> None:
+    odd = [shown.get(n, n) for n, tensor in state.items() if not _is_plain(tensor)]
+    if odd:
+        raise ModelError(f"{what}: {_first('of an unusual kind (not plain floats)', odd)}")
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -353,8 +358,8 @@ def _check_archive(path: Path, size: int) -> None:
 
 def from_published(checkpoint: Any, source: str = "the checkpoint") -> FSIDFusion:
     """The network from the content of a published checkpoint; see ``import_published``."""
-    model = FSIDFusion()
-    published = published_names(model)
+    blank = _blank()
+    published = published_names(blank)
     ours = {theirs: name for name, theirs in published.items()}
     parts = {name.partition(".")[0] for name in ours}
     pattern = re.compile(rf"(?:^|.*\.)({'|'.join(sorted(parts))})\.(?:module\.)*(.+)")
@@ -364,13 +369,21 @@ def from_published(checkpoint: Any, source: str = "the checkpoint") -> FSIDFusio
         raise ModelError(
             f"{source} is not a published FSIDFusion checkpoint: it has none of {', '.join(sorted(parts))}"
         )
-    _load(
-        model,
-        {ours.get(name, name): x for name, x in state.items()},
-        f"{source} does not fit FSIDFusion",
-        published,
-    )
+    state = {ours.get(name, name): x for name, x in state.items()}
+    what = f"{source} does not fit FSIDFusion"
+    shapes = {name: tuple(x.shape) for name, x in state.items()}
+    _check_kinds(state, what, published)
+    _check_shapes(blank.state_dict(), shapes, what, published)
+    model = FSIDFusion()
+    _load(model, state, what, published)
     return model.eval()
+
+
+@cache
+def _blank() -> FSIDFusion:
+    """Names and shapes alone: nothing is allocated for what a file does not hold."""
+    with torch.device("meta"):
+        return FSIDFusion()
 
 
 def to_published(model: FSIDFusion) -> dict[str, dict[str, Tensor]]:
