@@ -1,21 +1,46 @@
 """``python -m fsidfusion`` is the command ``fsidfusion``."""
 
+import os
+import signal
 import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Any
 
-from fsidfusion.cli import main
-from fsidfusion.cli.guard import open_streams
-from fsidfusion.cli.watchdog import STOPPED, watch
+_AT_FIRST: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 def run() -> int:
-    """The command of this process; see :func:`fsidfusion.cli.main`."""
+    """The command of this process; see :func:`fsidfusion.cli.main`.
+
+    Ctrl-C and SIGTERM end it in one line from here on, also while libraries are imported and taken down.
+    """
+    ours = [number for number, handler in _AT_FIRST.items() if signal.getsignal(number) == handler]
+    for number in ours:  # others, such as nohup's, stay
+        signal.signal(number, _end)
+    from fsidfusion.cli import main
+    from fsidfusion.cli.guard import open_streams
+    from fsidfusion.cli.watchdog import watch
+
     open_streams()
+    watch(sys.argv[1] if sys.argv[1:] else "")
+    for number in ours:
+        signal.signal(number, _AT_FIRST[number])
     try:
-        watch(sys.argv[1] if sys.argv[1:] else "")
         return main()
-    except KeyboardInterrupt:  # before or after what the command itself does
-        print(STOPPED.format(sys.argv[1] if sys.argv[1:] else ""), file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:  # before or after what guards the command
+        _end(getattr(stop, "number", signal.SIGINT), None)
+        raise
+    finally:
+        for number in ours:
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End at once; nothing has been begun, or all is done."""
+    with suppress(OSError):
+        os.write(2, b"fsidfusion: stopped\n")
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

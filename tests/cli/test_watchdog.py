@@ -66,6 +66,34 @@ def test_an_interrupt_that_is_dropped_comes_again():
     assert (process.returncode, printed, said) == (0, "told\n", "")
 
 
+IMPORTS = """
+import os, sys
+import fsidfusion.__main__ as entry
+
+class Stops:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            os.kill(os.getpid(), {number})
+            for _ in range(1000):  # the interpreter looks for signals between these
+                pass
+
+sys.meta_path.insert(0, Stops())
+sys.exit(entry.run())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["fsidfusion.cli", "fsidfusion.cli.fuse", "numpy.linalg", "cv2"])
+def test_a_stop_while_libraries_are_imported_is_one_line(tmp_path, module, number):
+    code = IMPORTS.format(module=module, number=int(number))
+    words = ["fuse", "--ir", "absent.png", "--vis", "absent.png", "-o", str(tmp_path / "x.png")]
+    result = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert result.returncode == 128 + number
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("fsidfusion")
+    assert "stopped" in line
+
+
 def test_what_saves_a_checkpoint_first_is_not_hurried():
     from fsidfusion.cli.watchdog import GRACE, SLOW
 

@@ -13,23 +13,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from fsidfusion.cli.messages import as_options, plain, warn
 from fsidfusion.errors import FusionError, is_optional, missing
 
 READER_GONE = 141
-_stopped_by = signal.SIGINT
+STOPPED = "stopped; what was finished is kept, run again to go on"
+_stopped_by = 0
 
 
 class Stopped(KeyboardInterrupt):
-    """SIGTERM, which ends a command as Ctrl-C does; ``number`` is the signal's."""
+    """Ctrl-C or SIGTERM; ``number`` is the signal's."""
 
-    number = int(signal.SIGTERM)
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def stop_status() -> int:
-    """Of a command that ends early and in good order since it was stopped: 130 or 143."""
-    return 128 + _stopped_by
+    """Of a command that ends early since it was stopped: 130 or 143."""
+    return 128 + (_stopped_by or int(signal.SIGINT))
 
 
 def guarded(name: str, run: Callable[[], int | None], debug: bool = False, json: bool = False) -> int:
@@ -42,14 +46,14 @@ def guarded(name: str, run: Callable[[], int | None], debug: bool = False, json:
         json: also print what went wrong as one JSON object on standard output.
     """
     try:
-        with _termination():
+        with _stoppable():
             status = int(run() or 0)
         sys.stdout.flush()
         return status
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 2 if exit_.code else 0
     except KeyboardInterrupt as stop:
-        warn(f"{name}: stopped; what was finished is kept, run again to go on")
+        warn(f"{name}: {STOPPED}")
         return 128 + getattr(stop, "number", int(signal.SIGINT))
     except BrokenPipeError:
         _silence()
@@ -57,6 +61,9 @@ def guarded(name: str, run: Callable[[], int | None], debug: bool = False, json:
     except Exception as error:
         if debug:
             raise
+        if _stopped_by:  # of which a library made this: NumPy an ImportError, where it was being imported
+            warn(f"{name}: {STOPPED}")
+            return stop_status()
         reason = _reason(name, error)
         if json:
             _print_json(reason)
@@ -106,22 +113,26 @@ def _silence() -> None:
 
 
 @contextmanager
-def _termination() -> Iterator[None]:
-    """SIGTERM raises Stopped meanwhile, where nothing else handles it."""
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise Stopped meanwhile, where nothing else handles them."""
     global _stopped_by
-    _stopped_by = signal.SIGINT
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
         global _stopped_by
-        _stopped_by = signal.SIGTERM
-        raise Stopped
+        _stopped_by = number
+        raise Stopped(number)
 
-    signal.signal(signal.SIGTERM, stop)
+    plain: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = [number for number, handler in plain.items() if signal.getsignal(number) == handler]
+    if ours:
+        _stopped_by = 0
+    for number in ours:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, plain[number])

@@ -12,11 +12,11 @@ import threading
 import time
 from typing import Any
 
+from fsidfusion.cli.guard import STOPPED, stop_status
 from fsidfusion.images.atomic import discard_parts
 
 _LATER = 0.02  # seconds
-STOPPED = "fsidfusion {}: stopped; what was finished is kept, run again to go on"
-GRACE = 1.5  # seconds for a command to end by itself
+GRACE = 1.2  # seconds for a command to end by itself
 SLOW = {  # commands that have something to bring home first
     "video": 15.0,  # the frames that are on their way, and the end of the file
     "data": 10.0,  # the pair at hand
@@ -40,7 +40,7 @@ def watch(command: str) -> None:
 def _again(lost: Any) -> None:
     """An interrupt that came where exceptions are dropped (in a destructor, in a callback) comes again."""
     if issubclass(lost.exc_type, KeyboardInterrupt):  # its value may not have been made yet
-        number = getattr(lost.exc_value, "number", signal.SIGINT)
+        number = getattr(lost.exc_value, "number", stop_status() - 128)
         thread = threading.main_thread().ident
         threading.Timer(_LATER, signal.pthread_kill, (thread, number)).start()  # here it would be lost again
     else:
@@ -52,5 +52,5 @@ def _wait(reader: int, command: str, grace: float) -> None:
         if number in (signal.SIGINT, signal.SIGTERM):
             time.sleep(grace)
             discard_parts()
-            os.write(2, f"{STOPPED.format(command)}\n".encode())
+            os.write(2, f"fsidfusion {command}: {STOPPED}\n".encode())
             os._exit(128 + number)
