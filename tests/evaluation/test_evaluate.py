@@ -1,4 +1,5 @@
 import hashlib
+import json
 import math
 import shutil
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 import fsidfusion
+import fsidfusion.evaluation.evaluate as evaluation_module
 from fsidfusion import FusionError
+from fsidfusion.cli import main
 from fsidfusion.evaluation.evaluate import (
     choose_metrics,
     evaluate,
@@ -174,3 +177,41 @@ def test_ranges_have_names():
     assert row_name("mean", "minmax", True) == "mean, min-max"
     with pytest.raises(FusionError, match="'full' is unknown"):
         Model("mean", ["full"])
+
+
+def test_a_pair_that_goes_wrong_is_left_out_by_name(folders, monkeypatch, capsys):
+    whole = evaluation_module.read_picture
+
+    def read(path, *rest):
+        found = whole(path, *rest)
+        if path == folders / "ir" / "2.png":
+            path.unlink()  # between its pixels and its checksum
+        if path.stem == "3":
+            raise KeyError("odd\nlines")
+        return found
+
+    monkeypatch.setattr(evaluation_module, "read_picture", read)
+    line = ["evaluate", "--ir", str(folders / "ir"), "--vis", str(folders / "vis")]
+    line += ["--fused", str(folders / "fused"), "--metrics", "EN"]
+    (folders / "fused" / "1.webp").write_bytes(b"RIFF1234WEBP broken")
+    assert main([*line, "--json"]) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert list(found["pairs"]) == ["0"]
+    assert set(found["failed"]) == {"1", "2", "3"}
+    told = [text for text in said.err.splitlines() if "failed: pair" in text]
+    assert len(told) == 3
+    assert any("KeyError" in text for text in told)
+    assert "3 of 4 pairs are left out of every mean" in said.err
+    (folders / "fused" / "0.webp").write_bytes(b"RIFF1234WEBP broken")
+    shutil.copy(folders / "ir" / "0.png", folders / "ir" / "2.png")
+    assert main([*line, "--json"]) == 2
+    assert "no pair can be scored: pair " in capsys.readouterr().err
+
+
+def test_as_many_threads_score_as_were_asked_for(folders, monkeypatch):
+    asked = []
+    pool = evaluation_module.ThreadPoolExecutor
+    monkeypatch.setattr(evaluation_module, "ThreadPoolExecutor", lambda n: asked.append(n) or pool(n))
+    of(folders, threads=3, metrics=["EN"])
+    assert asked == [3]

@@ -81,8 +81,8 @@ def evaluate(
 
     A set of the published tables: --data datasets/ --test-set TNO --model maximum --published
 
-    A pair without a fused picture, a picture without a pair, and images of different sizes are errors:
-    nothing is averaged in or out silently.
+    A pair without a fused picture and a picture without a pair are errors, and a pair that cannot be read or
+    scored is named and left out of all means (exit status 1): nothing is averaged in or out silently.
 
     Args:
         inputs: the sources.
@@ -132,14 +132,23 @@ def evaluate(
         keep_large_blocks()
     how = (scored.range, compute.device, compute.precision, compute.runtime, scored.color)
     methods += [Model(one, *how).suited(task) for one in model]
+    failed: dict[str, str] = {}
     with progress("pairs", len(pairs), shown=not output.json) as bar:
         evaluations = evaluate_methods(
-            pairs, methods, chosen, convention, compute.threads, bar.step, condition
+            pairs,
+            methods,
+            chosen,
+            convention,
+            compute.threads,
+            bar.step,
+            condition,
+            lambda pair, why: failed.update({pair.name: why}),
         )
+    pairs = tuple(pair for pair in pairs if pair.name not in failed)
     if output.csv:
         write_csv(output.csv, evaluations)
     if output.json:
-        print_json(as_json(evaluations))
+        print_json({**as_json(evaluations), **({"failed": failed} if failed else {})})
     else:
         console = open_console()
         title = (
@@ -150,6 +159,10 @@ def evaluate(
             print_wins(evaluations, console)
         if output.labels:
             print_visibility(evaluations, f", {scored.degrade}" if scored.degrade else "", console)
+    for why in failed.values():
+        warn(f"failed: {why}")
+    if failed:
+        warn(f"note: {len(failed)} of {len(pairs) + len(failed)} pairs are left out of every mean")
     for evaluation in evaluations:
         for metric, missing in evaluation.undefined.items():
             left_out = f"{evaluation.name}: {metric} is undefined on {some(missing)}"
@@ -158,7 +171,7 @@ def evaluate(
         warn(f"note: {MEDICAL_NOTE}")
     if published and published_pairs(name) != len(pairs):
         warn(f"note: the published means are over {published_pairs(name)} pairs, these over {len(pairs)}")
-    return 0
+    return 1 if failed else 0
 
 
 def _labels(place: Path, pairs: "Sequence[Pair]", classes: "Sequence[str]") -> "Labels":

@@ -27,6 +27,7 @@ from fsidfusion.images.degrade import DEGRADATIONS, INFRARED, STRENGTH, degrade
 from fsidfusion.images.files import read_picture
 from fsidfusion.images.pairs import Matches, Pair, match_pairs
 from fsidfusion.images.pixels import Pixels, quantise, unit
+from fsidfusion.images.text import reason
 from fsidfusion.metrics import DEFAULT, METRICS, find_metric, mean_scores, score
 from fsidfusion.metrics.gray import GrayImage, to_gray8
 
@@ -147,6 +148,7 @@ def evaluate_methods(
     threads: int | None = None,
     report: Callable[[ScoredPair], None] = lambda scored: None,
     condition: Condition = Condition(),
+    failed: Callable[[Pair, str], None] | None = None,
 ) -> list[Evaluation]:
     """Score every row of several methods on the same pairs; one evaluation a row, in their order.
 
@@ -159,6 +161,8 @@ def evaluate_methods(
         report: called after each pair, from the calling thread.
         condition: what happens to a source before it is fused (scores are against the sources as they are),
             and the labelled targets that are looked for.
+        failed: called with each pair that cannot be scored, and why; it is then left out, as long as any is
+            left. By default the first one ends the evaluation.
 
     Raises:
         InputError: rows of the same name, and whatever is wrong with a pair: the first one found.
@@ -173,8 +177,18 @@ def evaluate_methods(
         found[scored.pair.name] = scored
         report(scored)
 
-    score_pairs(pairs, methods, keep, metrics, convention, threads, condition)
-    ordered = [found[pair.name] for pair in pairs]
+    wrong: list[str] = []
+
+    def leave(pair: Pair, why: str) -> None:
+        if failed is None:
+            raise InputError(why)
+        wrong.append(why)
+        failed(pair, why)
+
+    score_pairs(pairs, methods, keep, metrics, convention, threads, condition, leave)
+    if not found and wrong:
+        raise InputError(f"no pair can be scored: {wrong[0]}")
+    ordered = [found[pair.name] for pair in pairs if pair.name in found]
     targets = tuple(target for scored in ordered for target in scored.targets)
     return [
         Evaluation(
@@ -198,36 +212,43 @@ def score_pairs(
     convention: str = "cddfuse",
     threads: int | None = None,
     condition: Condition = Condition(),
+    failed: Callable[[Pair, str], None] | None = None,
 ) -> None:
     """Read, fuse and score pairs in threads (most of a metric's time is spent outside Python's lock).
 
-    ``report`` gets each pair as it is finished, in any order, from the calling thread. Stops at the first
-    pair that cannot be scored, with its InputError.
+    ``report`` gets each pair as it is finished, in any order, from the calling thread, and ``failed`` each
+    that cannot be scored, whatever the cause; without it the first one ends all, with its InputError.
     """
     for name in metrics:
         find_metric(name, convention)
     threads = _core_count() if threads is None else threads
     if threads < 1:
         raise InputError(f"{threads} threads cannot score; give 1 or more, or none for one a core")
-    threads = cv2.getNumThreads()
+    theirs = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the pairs already fill the cores
     pool = ThreadPoolExecutor(threads)
     waiting = list(reversed(pairs))
-    running: set[Future[ScoredPair]] = set()
+    running: dict[Future[ScoredPair], Pair] = {}
     try:
         with warnings.catch_warnings():  # undefined scores are told by the evaluation as a whole
             warnings.filterwarnings("ignore", message=".*undefined, given as NaN")
             while waiting or running:
                 while waiting and len(running) < 2 * threads:  # bounds what is held in memory
-                    running.add(
-                        pool.submit(_score_pair, waiting.pop(), methods, metrics, convention, condition)
-                    )
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    report(future.result())
+                    pair = waiting.pop()
+                    running[pool.submit(_score_pair, pair, methods, metrics, convention, condition)] = pair
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    pair = running.pop(future)
+                    try:
+                        scored = future.result()
+                    except InputError as error:
+                        if failed is None:
+                            raise
+                        failed(pair, str(error))
+                    else:
+                        report(scored)
     finally:
         pool.shutdown(cancel_futures=True)
-        cv2.setNumThreads(threads)
+        cv2.setNumThreads(theirs)
 
 
 def whole_pairs(matches: Matches) -> tuple[Pair, ...]:
@@ -287,13 +308,13 @@ def _core_count() -> int:
 def _score_pair(
     pair: Pair, methods: Sequence[Method], metrics: Sequence[str], convention: str, condition: Condition
 ) -> ScoredPair:
-    infrared, visible = (read_picture(path).pixels for path in (pair.infrared, pair.visible))
-    sources = {"infrared": file_hash(pair.infrared), "visible": file_hash(pair.visible)}
-    first, second = (GrayImage(to_gray8(_eight_bits(image))) for image in (infrared, visible))
     scores: dict[str, Scores] = {}
     hashes: dict[str, dict[str, str]] = {}
     pictures: dict[str, Pixels] = {}
     try:
+        infrared, visible = (read_picture(path).pixels for path in (pair.infrared, pair.visible))
+        sources = {"infrared": file_hash(pair.infrared), "visible": file_hash(pair.visible)}
+        first, second = (GrayImage(to_gray8(_eight_bits(image))) for image in (infrared, visible))
         seen = condition.degraded(pair.name, infrared, visible)
         for method in methods:
             for row, (image, digest) in zip(method.rows, method.fused(pair, *seen)):
@@ -301,9 +322,11 @@ def _score_pair(
                 scores[row] = score(gray, first, second, metrics, convention, pair.name)
                 hashes[row] = {**sources, "fused": digest}
                 pictures[row] = image
+        return ScoredPair(pair, scores, hashes, _targets(pair, condition, *seen, pictures))
     except FusionError as error:
         raise InputError(f"pair {pair.name}: {error}") from error
-    return ScoredPair(pair, scores, hashes, _targets(pair, condition, *seen, pictures))
+    except Exception as error:  # a file that went away in between, and whatever else: it is this pair's
+        raise InputError(f"pair {pair.name}: {type(error).__name__}: {reason(error)}") from error
 
 
 def _targets(

@@ -1,5 +1,7 @@
 """A folder of patients: pairs by modality, resumed, with one page."""
 
+import shutil
+
 import nibabel
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from fsidfusion import Fuser
 from fsidfusion.cli import main
 from fsidfusion.errors import InputError
+from fsidfusion.fusion.volumes import studies
 from fsidfusion.fusion.volumes.studies import find_pairs, fuse_studies
 from volume_files import head, write_dicom_series, write_nifti_file
 
@@ -89,6 +92,36 @@ def test_the_command(patients, tmp_path, capsys):
     assert "failed: dora mri_spect: the volumes do not overlap" in said.err
     assert main([*line, "--report", "a.html"]) == 2
     assert "given --report with --studies" in capsys.readouterr().err
+
+
+def test_what_goes_wrong_with_a_pair_is_its_own(patients, tmp_path, monkeypatch):
+    whole = studies.fuse_volume_files
+
+    def fuse(load, request, *rest):
+        if "bert" in str(request.base.path):
+            raise KeyError("odd\nlines")
+        if "carl" in str(request.base.path):
+            request.base.path.unlink()  # after it was found
+        return whole(load, request, *rest)
+
+    monkeypatch.setattr(studies, "fuse_volume_files", fuse)
+    output = tmp_path / "out"
+    found = {
+        (one.patient, one.name): one for one in fuse_studies(lambda: Fuser(np.maximum), patients, output)
+    }
+    assert found["bert", "mri_ct"].notes == ("KeyError: 'odd\\nlines'",)
+    assert "does not exist" in found["carl", "mri_pet"].notes[0]
+    assert {one.status for key, one in found.items() if key[0] == "anna"} == {"fused"}
+    page = (output / "index.html").read_text()
+    assert "KeyError" in page
+    (output / "anna" / "mri_ct.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    (output / "anna" / "mri_pet.nii.gz").write_bytes(b"")
+    again = {
+        (one.patient, one.name): one for one in fuse_studies(lambda: Fuser(np.maximum), patients, output)
+    }
+    assert again["anna", "mri_ct"].status == "skipped"
+    assert again["anna", "mri_pet"].status == "fused"
+    assert "is damaged" in (output / "index.html").read_text()
 
 
 def test_nothing_to_do(tmp_path):

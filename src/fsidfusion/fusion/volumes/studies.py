@@ -22,8 +22,9 @@ from fsidfusion.fusion.volumes.fuse import Options
 from fsidfusion.fusion.volumes.itk_files import is_itk
 from fsidfusion.fusion.volumes.nifti import is_readable
 from fsidfusion.fusion.volumes.windows import Modality
-from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.atomic import is_written, whole_file
 from fsidfusion.images.files import read_picture
+from fsidfusion.images.text import reason
 from fsidfusion.report.page import (
     Section,
     Swatch,
@@ -96,6 +97,9 @@ def find_pairs(root: Path) -> tuple[list[Pair], list[Outcome]]:
         except FusionError as error:
             failed.append(Outcome(folder.name, "", "failed", None, (str(error),)))
             continue
+        except Exception as error:  # whatever it is, it is this patient's
+            failed.append(Outcome(folder.name, "", "failed", None, (_unexpected(error),)))
+            continue
         for patient, sources in found.items():
             made = _pairs(patient, sources)
             pairs += made
@@ -164,7 +168,7 @@ def _fuse(
 ) -> Outcome:
     folder = output / pair.patient
     path = folder / f"{pair.name}.nii.gz"
-    if path.exists() and path.with_name(f"{pair.name}.png").exists() and not overwrite:
+    if is_written(path) and is_written(path.with_name(f"{pair.name}.png")) and not overwrite:
         return Outcome(pair.patient, pair.name, "skipped", path)
     request = Request(
         pair.base,
@@ -179,7 +183,13 @@ def _fuse(
         written = fuse_volume_files(load, request, _suited(options, pair.other.modality))
     except FusionError as error:
         return Outcome(pair.patient, pair.name, "failed", None, (str(error),))
+    except Exception as error:  # whatever it is, it is this pair's
+        return Outcome(pair.patient, pair.name, "failed", None, (_unexpected(error),))
     return Outcome(pair.patient, pair.name, "fused", path, (*pair.notes, *written.notes))
+
+
+def _unexpected(error: Exception) -> str:
+    return f"{type(error).__name__}: {reason(error)}"
 
 
 def _suited(options: Options, modality: Modality) -> Options:
@@ -265,10 +275,14 @@ def _page(outcomes: Sequence[Outcome]) -> str:
     shown = []
     for one in good:
         assert one.output is not None
-        planes: NDArray[np.uint8] = read_picture(one.output.with_name(f"{one.name}.png")).pixels
         title = f"{one.patient}: {one.name.replace('_', ' and ').upper()}"
         remarks = legend(*(Swatch(note) for note in one.notes))
-        shown.append(body(heading(title), picture(webp(planes, THUMBNAIL), title), remarks))
+        try:
+            planes: NDArray[np.uint8] = read_picture(one.output.with_name(f"{one.name}.png")).pixels
+        except FusionError as error:  # of an earlier run, or taken away meanwhile
+            shown.append(body(heading(title), legend(Swatch(str(error))), remarks))
+        else:
+            shown.append(body(heading(title), picture(webp(planes, THUMBNAIL), title), remarks))
     sections = []
     if shown:
         remark = "PATIENT/PAIR.html beside each file scrolls through its slices"
