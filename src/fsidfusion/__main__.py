@@ -5,17 +5,16 @@ import signal
 import sys
 from contextlib import suppress
 from types import FrameType
-from typing import Any
 
-_AT_FIRST: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+from fsidfusion._signals import AT_FIRST
 
 
 def run() -> int:
     """The command of this process; see :func:`fsidfusion.cli.main`.
 
-    Ctrl-C and SIGTERM end it in one line from here on, also while libraries are imported and taken down.
+    The signals that stop end it in one line from here on, also while libraries are imported and taken down.
     """
-    ours = [number for number, handler in _AT_FIRST.items() if signal.getsignal(number) == handler]
+    ours = [number for number, handler in AT_FIRST.items() if signal.getsignal(number) == handler]
     for number in ours:  # others, such as nohup's, stay
         signal.signal(number, _end)
     from fsidfusion.cli import main
@@ -25,7 +24,7 @@ def run() -> int:
     open_streams()
     watch(sys.argv[1] if sys.argv[1:] else "")
     for number in ours:
-        signal.signal(number, _AT_FIRST[number])
+        signal.signal(number, AT_FIRST[number])
     try:
         return main()
     except KeyboardInterrupt as stop:  # before or after what guards the command

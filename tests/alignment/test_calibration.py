@@ -122,7 +122,9 @@ def test_the_command_writes_an_alignment(tmp_path, capsys):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("a: [", "cannot be read"),
+        ("a: [", "no sound calibration"),
+        ("a: &a [1]\nb: [*a, *a]", "refers to another part"),
+        (ROS.replace("data:", "data: {a: 1}\nrest:"), "no sound calibration"),
         ("just words", "holds no calibration"),
         ("image_width: 3\nimage_height: 4", "no camera matrix"),
         (ROS.replace("image_width: 320", ""), "no image_width"),

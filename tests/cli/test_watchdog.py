@@ -13,7 +13,8 @@ from fsidfusion.cli import watchdog
 from fsidfusion.images.atomic import Part
 watchdog.GRACE = 0.1
 signal = __import__("signal")
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.default_int_handler)
 watchdog.watch("fuse")
 part = Part(Path(sys.argv[1]) / "a.png")
 ready = False
@@ -28,7 +29,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_swallowed_stop_ends_the_command_and_leaves_no_part(tmp_path, number):
     command = [sys.executable, "-c", SWALLOWS, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -82,7 +83,7 @@ sys.exit(entry.run())
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("module", ["fsidfusion.cli", "fsidfusion.cli.fuse", "numpy.linalg", "cv2"])
 def test_a_stop_while_libraries_are_imported_is_one_line(tmp_path, module, number):
     code = IMPORTS.format(module=module, number=int(number))

@@ -59,8 +59,11 @@ def test_a_list_of_times(tmp_path):
     file.write_text("2\n1\n")
     with pytest.raises(FusionError, match="do not rise"):
         of_list(file)
-    with pytest.raises(FusionError, match="list of times"):
+    with pytest.raises(FusionError, match="does not exist"):
         of_list(tmp_path / "absent.csv")
+    file.write_bytes(b"0.0\n\xff\n")
+    with pytest.raises(FusionError, match="is no list of times"):
+        of_list(file)
 
 
 def test_the_best_clock_that_both_have_decides():

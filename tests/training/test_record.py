@@ -7,7 +7,7 @@ import pytest
 
 from fsidfusion.errors import FusionError
 from fsidfusion.training.loop import Progress
-from fsidfusion.training.record import Record, disk_errors, read_lines
+from fsidfusion.training.record import Record, StepLine, ValidationLine, disk_errors, read_lines
 from fsidfusion.training.validation import Validation
 
 
@@ -24,10 +24,27 @@ def test_lines_behind_the_checkpoint_are_written_once(tmp_path: Path) -> None:
         file.write('{"step": 4, "stage": "fu')  # as a crash leaves it
     with Record(tmp_path, 2) as record:
         record.add_step(progress(3, 30.0))
-    steps = read_lines(tmp_path / "metrics.jsonl")
+    steps = read_lines(tmp_path / "metrics.jsonl", StepLine)
     assert [(line["step"], line["seconds"]) for line in steps] == [(1, 1.0), (2, 2.0), (3, 30.0)]
-    assert [line["step"] for line in read_lines(tmp_path / "validation.jsonl")] == [1, 2]
+    assert [line["step"] for line in read_lines(tmp_path / "validation.jsonl", ValidationLine)] == [1, 2]
     assert all(json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 4, "stage": "fuse"}',
+        '{"step": "4", "stage": "fuse", "seconds": 1, "lr": 1, "gradient_norm": 1}',
+        '{"step": 4, "stage": "other", "seconds": 1, "lr": 1, "gradient_norm": 1}',
+        '{"step": 4, "stage": "fuse", "seconds": 1, "lr": 1, "gradient_norm": 1, "loss": {}}',
+        "[" * 100_000,
+        "7",
+    ],
+)
+def test_a_line_that_is_none_is_passed_over(tmp_path: Path, line: str) -> None:
+    whole = '{"step": 1, "stage": "fuse", "seconds": 1.0, "lr": 1, "gradient_norm": NaN, "loss": 2}'
+    (tmp_path / "metrics.jsonl").write_text(f"{line}\n{whole}\n")
+    assert [found["step"] for found in read_lines(tmp_path / "metrics.jsonl", StepLine)] == [1]
 
 
 def test_other_processes_write_nothing(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from fsidfusion.alignment.models import Matrix, fit_model, transform_points
 from fsidfusion.alignment.transform import Alignment, Size, today
 from fsidfusion.errors import InputError
+from fsidfusion.images.text import parse_yaml, read_text, reason
 
 _CELLS = 40  # of the field along the longer side
 _FITTED = 25  # points a side to which the matrix is fitted
@@ -120,34 +120,20 @@ def read_camera(path: Path) -> Camera:
     Raises:
         InputError: no such file, no YAML, or one without intrinsics or size.
     """
-    try:
-        text = path.read_text("utf-8")
-        content = yaml.load(text.split("\n", 1)[1] if text.startswith("%YAML:") else text, _Loader)
-    except (OSError, ValueError, yaml.YAMLError, IndexError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise InputError(f"{path} cannot be read as a calibration ({reason}); expected YAML") from error
+    text = read_text(path, "calibration")
+    text = text.partition("\n")[2] if text.startswith("%YAML:") else text
+    content = parse_yaml(text.replace("!!opencv-matrix", "!!map"), str(path), "calibration")
     if isinstance(content, Mapping) and isinstance(content.get("cam0"), Mapping):  # Kalibr
         content = content["cam1"] if isinstance(content.get("cam1"), Mapping) else content["cam0"]
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds no calibration; expected YAML of OpenCV, ROS or Kalibr")
     try:
         return _camera(content)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except Exception as error:  # an untrusted file: whatever it leads to, the file is what is wrong
         raise InputError(
-            f"{path} holds no sound calibration ({error}); expected camera_matrix, distortion_coefficients,"
-            " image_width and image_height"
+            f"{path} holds no sound calibration ({reason(error)}); expected camera_matrix,"
+            " distortion_coefficients, image_width and image_height"
         ) from error
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML with the matrices of OpenCV."""
-
-
-def _opencv_matrix(loader: _Loader, node: Any) -> dict[Any, Any]:
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", _opencv_matrix)
 
 
 def _camera(content: Mapping[str, Any]) -> Camera:

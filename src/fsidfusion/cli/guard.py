@@ -1,7 +1,8 @@
 """How a command ends, in one place: one line and a status for whatever happens, whatever the streams are.
 
 Status 0: done; 1: some of many failed, or time was up; 2: wrong call, or nothing could be done; 130: stopped
-by Ctrl-C; 143: by SIGTERM; 141: the reader of the output went away, as for programs that SIGPIPE ends.
+by Ctrl-C; 143: by SIGTERM; 129: by a terminal that closes; 141: the reader of the output went away, as for
+programs that SIGPIPE ends.
 """
 
 import errno
@@ -13,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
+from fsidfusion._signals import AT_FIRST
 from fsidfusion.cli.messages import as_options, plain, warn
 from fsidfusion.errors import FusionError, is_optional, missing
 
@@ -24,7 +25,7 @@ _stopped_by = 0
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM; ``number`` is the signal's."""
+    """Ctrl-C, SIGTERM or SIGHUP; ``number`` is the signal's."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -32,7 +33,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def stop_status() -> int:
-    """Of a command that ends early since it was stopped: 130 or 143."""
+    """Of a command that ends early since it was stopped: 128 and the number of the signal."""
     return 128 + (_stopped_by or int(signal.SIGINT))
 
 
@@ -114,7 +115,7 @@ def _silence() -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise Stopped meanwhile, where nothing else handles them."""
+    """The signals that stop raise Stopped meanwhile, where nothing else handles them."""
     global _stopped_by
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -125,8 +126,7 @@ def _stoppable() -> Iterator[None]:
         _stopped_by = number
         raise Stopped(number)
 
-    plain: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    ours = [number for number, handler in plain.items() if signal.getsignal(number) == handler]
+    ours = [number for number, handler in AT_FIRST.items() if signal.getsignal(number) == handler]
     if ours:
         _stopped_by = 0
     for number in ours:
@@ -135,4 +135,4 @@ def _stoppable() -> Iterator[None]:
         yield
     finally:
         for number in ours:
-            signal.signal(number, plain[number])
+            signal.signal(number, AT_FIRST[number])

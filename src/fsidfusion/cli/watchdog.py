@@ -10,8 +10,10 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
+from fsidfusion._signals import AT_FIRST
 from fsidfusion.cli.guard import STOPPED, stop_status
 from fsidfusion.images.atomic import discard_parts
 
@@ -26,7 +28,7 @@ SLOW = {  # commands that have something to bring home first
 
 
 def watch(command: str) -> None:
-    """Begin to watch for Ctrl-C and SIGTERM, for the rest of the process."""
+    """Begin to watch for the signals that stop, for the rest of the process."""
     grace = SLOW.get(command, GRACE)
     if grace is None or threading.current_thread() is not threading.main_thread():
         return
@@ -49,8 +51,9 @@ def _again(lost: Any) -> None:
 
 def _wait(reader: int, command: str, grace: float) -> None:
     while number := int.from_bytes(os.read(reader, 1)):
-        if number in (signal.SIGINT, signal.SIGTERM):
+        if number in AT_FIRST:
             time.sleep(grace)
             discard_parts()
-            os.write(2, f"fsidfusion {command}: {STOPPED}\n".encode())
+            with suppress(OSError):  # the terminal may be gone
+                os.write(2, f"fsidfusion {command}: {STOPPED}\n".encode())
             os._exit(128 + number)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.text import read_text
 
 # how exactly the clocks of two sources can be compared
 Clock = Literal["none", "number", "container", "date", "exact"]
@@ -71,10 +72,7 @@ def of_list(path: Path, frames: int | None = None) -> Times:
     Raises:
         InputError: no such file, times that do not rise, or fewer of them than frames.
     """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a list of times; expected one a line") from error
+    lines = read_text(path, "list of times").splitlines()
     found = []
     for line in lines:
         words = re.findall(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", line.partition("#")[0].split(",")[-1])

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from fsidfusion.images.lock import alone
 from fsidfusion.network.checkpoint import to_bytes
 
 KEEP = 2
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class RunFolder:
     @property
     def position(self) -> Position:
         """Where the newest checkpoint stands; at the start without one. InputError where it is damaged."""
-        return Position(**_noted(self.newest, "position")) if self.newest else Position()
+        return _noted(self.newest, "position", Position) if self.newest else Position()
 
     def save(
         self,
@@ -105,7 +107,7 @@ class RunFolder:
         with _readable(newest):
             with safe_open(newest, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            counts = _noted(newest, "counts")
+            counts = _noted(newest, "counts", dict[str, int])
             network.load_state_dict(_part(tensors, "weights"))
             if average is not None:
                 average.load_state_dict(_part(tensors, "average"))
@@ -152,7 +154,7 @@ def open_run(
                 f"{path} holds a run already; resume it with `resume` auto or choose another folder"
             )
         if run.newest:
-            begun = _noted(run.newest, "identity")
+            begun = _noted(run.newest, "identity", dict[str, Any])
             changed = [name for name in {**begun, **identity} if begun.get(name) != identity.get(name)]
             if changed:
                 raise InputError(
@@ -175,9 +177,9 @@ def _readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _noted(path: Path, name: str) -> dict[str, Any]:
+def _noted(path: Path, name: str, model: type[T]) -> T:
     with _readable(path), safe_open(path, "pt") as file:
-        return json.loads(file.metadata()[name])
+        return msgspec.convert(json.loads(file.metadata()[name]), model)
 
 
 def _part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:

@@ -10,16 +10,20 @@ An item is a fixed patch (as published: 128 x 128 at stride 200) or a whole pict
 random crops.
 """
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.text import read_json, reason
+
+AtLeast0 = Annotated[int, msgspec.Meta(ge=0)]
+AtLeast1 = Annotated[int, msgspec.Meta(ge=1)]
 
 VERSION = 1
 VALIDATION_EVERY = 20
@@ -51,11 +55,11 @@ class Item:
     set: str
     source: str
     split: str
-    top: int
-    left: int
-    height: int
-    width: int
-    offset: int
+    top: AtLeast0
+    left: AtLeast0
+    height: AtLeast1
+    width: AtLeast1
+    offset: AtLeast0
 
 
 @dataclass(frozen=True)
@@ -109,19 +113,17 @@ class PatchCache:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         try:
-            index = json.loads((self.folder / "index.json").read_text("utf-8"))
-            version = index["version"]
-            self.items = [_item(entry) for entry in index["items"]]
-            self.settings = PatchSettings(**index["settings"])
+            index = read_json(self.folder / "index.json", _Index, "index")
+            self.items, self.settings = index.items, index.settings
             self._pixels = [np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in NAMES]
-        except Exception as error:  # damaged headers and deep JSON may raise nearly anything
-            reason = str(error).partition("\n")[0][:200]
+        except Exception as error:  # damaged headers may raise nearly anything
             raise InputError(
-                f"{folder} is not a readable patch cache ({reason}); make one with 'fsidfusion data prepare'"
+                f"{folder} is not a readable patch cache ({reason(error)}); make one with"
+                " 'fsidfusion data prepare'"
             ) from error
         end = max((item.offset + item.height * item.width for item in self.items), default=0)
         fit = all(p.dtype == np.uint8 and p.ndim == 1 and p.size >= end for p in self._pixels)
-        if version != VERSION or not end or not fit:
+        if index.version != VERSION or not end or not fit:
             raise InputError(f"{folder}: the cache is damaged or of another version; prepare it again")
 
     def __len__(self) -> int:
@@ -139,14 +141,12 @@ class PatchCache:
         return [i for i, item in enumerate(self.items) if item.split == split]
 
 
-def _item(entry: dict[str, Any]) -> Item:
-    """An item as the index tells it, with what later versions add left out. ValueError for no such item."""
-    item = Item(**{field.name: entry[field.name] for field in fields(Item)})
-    numbers = (item.top, item.left, item.height - 1, item.width - 1, item.offset)
-    words = (item.set, item.source, item.split)
-    if not all(type(n) is int and n >= 0 for n in numbers) or not all(isinstance(w, str) for w in words):
-        raise ValueError(f"{entry} is no item")
-    return item
+class _Index(msgspec.Struct):
+    """``index.json``; what later versions add is left out."""
+
+    version: int
+    settings: PatchSettings
+    items: list[Item]
 
 
 class CropSampler:

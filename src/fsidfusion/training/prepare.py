@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,8 @@ from fsidfusion.training.patches import (
     cut,
 )
 from fsidfusion.training.stops import StopRequested, stop_requests
+
+_Entry = tuple[str, str, list[Item], tuple[int, int]]  # of the journal: set, stem, items, their checksums
 
 
 def prepare(
@@ -157,10 +160,12 @@ def _journal(partial: Path, settings: PatchSettings) -> tuple[list[Item], set[tu
                 text = line.partition(" ")[2].removesuffix("\n")
                 if line != _signed(text):
                     break
-                set_, stem, entries, sums = json.loads(text)
-                new = [Item(**entry) for entry in entries]
+                try:
+                    set_, stem, new, sums = msgspec.json.decode(text, type=_Entry)
+                except msgspec.MsgspecError:
+                    break
                 size = sum(item.height * item.width for item in new)
-                if [zlib.crc32(infrared.read(size)), zlib.crc32(visible.read(size))] != sums:
+                if [zlib.crc32(infrared.read(size)), zlib.crc32(visible.read(size))] != [*sums]:
                     break
                 done.add((set_, stem))
                 items += new

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import msgspec
 import numpy as np
 
 from fsidfusion.errors import InputError, MissingDependency
@@ -43,8 +44,8 @@ class Record:
         if tensorboard:
             self._board = _open_board(run / "tensorboard", step)
         metrics = run / "metrics.jsonl"
-        for path in (metrics, self._validations):
-            _drop_later(path, step)
+        _drop_later(metrics, step, StepLine)
+        _drop_later(self._validations, step, ValidationLine)
         self._log = metrics.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -88,14 +89,38 @@ class Record:
             self._board.add_image("validation", sheet, validation.step, dataformats="HWC")
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+class StepLine(msgspec.Struct):
+    """What every line of ``metrics.jsonl`` holds; all else in it are losses."""
+
+    step: Annotated[int, msgspec.Meta(ge=0)]
+    stage: Literal["reconstruct", "fuse"]
+    seconds: float
+    lr: float
+    gradient_norm: float
+
+
+class ValidationLine(msgspec.Struct):
+    """A line of ``validation.jsonl``: means by row and metric."""
+
+    step: Annotated[int, msgspec.Meta(ge=0)]
+    range: str
+    mean: dict[str, dict[str, float]]
+
+
+Model = type[StepLine] | type[ValidationLine]
+
+
+def read_lines(path: Path, model: Model) -> list[dict[str, Any]]:
     """The whole lines of a JSON lines file, one for each step in order; [] where there is no file."""
     lines: dict[int, dict[str, Any]] = {}
     for text in path.read_text("utf-8", "replace").splitlines() if path.exists() else []:
         try:
-            line = json.loads(text)
-            lines[int(line["step"])] = line
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # cut off by a crash
+            line = json.loads(text)  # not msgspec's reader, which knows no NaN
+            step = msgspec.convert(line, model).step
+            if model is StepLine:
+                msgspec.convert({**line, "stage": 0.0}, dict[str, float])
+            lines[step] = line
+        except (ValueError, RecursionError):  # cut off by a crash; those of msgspec are ValueErrors
             continue
     return [lines[step] for step in sorted(lines)]
 
@@ -112,8 +137,8 @@ def disk_errors(run: Path) -> Iterator[None]:
         ) from error
 
 
-def _drop_later(path: Path, step: int) -> None:
-    lines = read_lines(path)
+def _drop_later(path: Path, step: int, model: Model) -> None:
+    lines = read_lines(path, model)
     kept = [line for line in lines if line["step"] <= step]
     if len(kept) < len(lines):
         with whole_file(path) as file:

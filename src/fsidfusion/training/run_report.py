@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from markupsafe import Markup
 
 from fsidfusion import __version__
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.files import read_picture
+from fsidfusion.images.text import as_model, read_yaml
 from fsidfusion.metrics import find_metric
 from fsidfusion.report.page import Section, body, fill_page, heading, picture, plots, table, tile, webp
 from fsidfusion.report.plots import lines
-from fsidfusion.training.record import read_lines
+from fsidfusion.training.record import StepLine, ValidationLine, read_lines
 
 BINS = 200  # points of a curve; each is the mean of its steps
 COMMON = ("step", "stage", "seconds", "lr", "gradient_norm")  # all other fields of a line are losses
@@ -52,12 +52,12 @@ def write_run_report(run: Path) -> Path:
 
 def build_run_report(run: Path) -> str:
     """The report as HTML."""
-    steps = read_lines(run / "metrics.jsonl")
+    steps = read_lines(run / "metrics.jsonl", StepLine)
     if not steps:
         raise InputError(
             f"{run} holds no step of a run; expected metrics.jsonl that 'fsidfusion train' writes"
         )
-    validations = read_lines(run / "validation.jsonl")
+    validations = read_lines(run / "validation.jsonl", ValidationLine)
     last = steps[-1]
     finished = (run / "weights.safetensors").exists()
     config = _config(run)
@@ -87,7 +87,7 @@ def build_run_report(run: Path) -> str:
 
 def _config(run: Path) -> dict[str, Any]:
     path = run / "config.yaml"
-    return yaml.safe_load(path.read_text("utf-8")) if path.exists() else {}
+    return as_model(read_yaml(path), dict[str, Any], str(path)) if path.exists() else {}
 
 
 def _loss_plots(steps: Sequence[Line]) -> Markup:

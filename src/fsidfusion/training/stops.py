@@ -1,4 +1,4 @@
-"""Requests to stop, by Ctrl-C and SIGTERM: what is being done is ended first."""
+"""Requests to stop, by Ctrl-C, SIGTERM or a terminal that closes: what is being done is ended first."""
 
 import signal
 import threading
@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fsidfusion._signals import AT_FIRST
+
 
 class StopRequested(KeyboardInterrupt):
-    """Raised where work ends early because Ctrl-C or SIGTERM (``number``) asked for it."""
+    """Raised where work ends early because a signal (``number``) asked for it."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -23,7 +25,7 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Ctrl-C and SIGTERM only set a number: what is at hand is ended and kept; a second one stops at once."""
+    """A signal only sets a number: what is at hand is ended and kept; a second one stops at once."""
     stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -34,8 +36,9 @@ def stop_requests() -> Iterator[StopRequest]:
         stop.number = number
         signal.signal(number, handlers[signal.Signals(number)])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handlers[number] = signal.signal(number, ask)
+    for number in AT_FIRST:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            handlers[signal.Signals(number)] = signal.signal(number, ask)
     try:
         yield stop
     finally:

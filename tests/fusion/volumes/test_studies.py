@@ -1,7 +1,5 @@
 """A folder of patients: pairs by modality, resumed, with one page."""
 
-import shutil
-
 import nibabel
 import numpy as np
 import pytest

@@ -13,6 +13,7 @@ from fsidfusion.fusion.volumes.fuse import Fused
 from fsidfusion.fusion.volumes.grid import LEAST_OVERLAP, Affine, Volume, overlap, resample
 from fsidfusion.fusion.volumes.itk_files import simpleitk, to_itk
 from fsidfusion.fusion.volumes.views import checkerboard, edge_overlay
+from fsidfusion.images.budget import MAX_TEXT
 
 BINS = 48  # of a histogram
 COARSE = ((8.0, 3.0),)  # mm of the voxels and of smoothing, level by level: from every start
@@ -247,12 +248,14 @@ def _read(path: Path) -> Affine:
     sitk = simpleitk()
     if not path.is_file():
         raise InputError(f"`register` {path} does not exist; give rigid, or the .tfm file of a transform")
+    if path.stat().st_size > MAX_TEXT:
+        raise InputError(f"{path} is too large for a rigid transform; give one that `transform` wrote")
     try:
         read: Any = sitk.ReadTransform(str(path))
         read = read if not isinstance(read, sitk.CompositeTransform) else read.GetBackTransform()
         points = np.vstack([np.zeros(3), np.eye(3)])
         moved = np.array([read.TransformPoint(point.tolist()) for point in points])
-    except RuntimeError as error:
+    except Exception as error:  # an untrusted file: whatever its reader raises, the file is what is wrong
         raise InputError(f"{path} is no transform of ITK; give one that `transform` wrote") from error
     lps = np.eye(4)
     lps[:3, :3], lps[:3, 3] = (moved[1:] - moved[0]).T, moved[0]

@@ -12,8 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import write_text
+from fsidfusion.images.text import read_json
 from fsidfusion.studies.downstream.inputs import Input
 from fsidfusion.training.checkpoint import RunFolder
 
@@ -222,6 +225,16 @@ def _keep(run: Run, identity: Mapping[str, Any]) -> None:
     write_text(run.folder / RESULT, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+class _Kept(msgspec.Struct):
+    """What :func:`_keep` writes; a score that is None is NaN."""
+
+    scores: dict[str, float | None]
+    seconds: float
+    date: str
+    device: str
+    identity: dict[str, Any]
+
+
 def _kept(given: Input, seed: int, folder: Path, identity: Mapping[str, Any]) -> Run | None:
     """A finished run of exactly this, if there is one."""
     place = _place(folder, given, seed)
@@ -229,13 +242,10 @@ def _kept(given: Input, seed: int, folder: Path, identity: Mapping[str, Any]) ->
     try:
         if not path.exists():
             return None
-        content = json.loads(path.read_text("utf-8"))
-        if content["identity"] != _identity(given, seed, identity):
-            return None
-        scores = {
-            str(key): math.nan if value is None else float(value) for key, value in content["scores"].items()
-        }
-        seconds, date, device = float(content["seconds"]), str(content["date"]), str(content["device"])
-        return Run(given, seed, scores, seconds, date, device, place)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} holds no kept result ({type(error).__name__}); remove it") from error
+        kept = read_json(path, _Kept, "kept result")
+    except (OSError, InputError) as error:
+        raise InputError(f"{path} holds no kept result ({error}); remove it") from error
+    if kept.identity != _identity(given, seed, identity):
+        return None
+    scores = {key: math.nan if value is None else value for key, value in kept.scores.items()}
+    return Run(given, seed, scores, kept.seconds, kept.date, kept.device, place)

@@ -12,6 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fsidfusion.errors import InputError
 from fsidfusion.evaluation.evaluate import Evaluation, ScoredPair, Scores, score_pairs, versions
 from fsidfusion.evaluation.methods import Model, file_hash, some
@@ -20,6 +22,7 @@ from fsidfusion.fusion.rules import RULES
 from fsidfusion.images.atomic import write_text
 from fsidfusion.images.pairs import Pair
 from fsidfusion.images.sets import PairSet
+from fsidfusion.images.text import read_json
 from fsidfusion.metrics import DEFAULT
 
 RANGES = ("percentile", "none", "minmax")  # in which networks are scored; the first is their default
@@ -135,18 +138,22 @@ class Quality:
         if not self.path.exists():
             return {}
         try:
-            kept = json.loads(self.path.read_text("utf-8"))
-            for entry in (entry for rows in kept.values() for entry in rows.values()):
-                entry["scores"] = {
-                    pair: {m: math.nan if v is None else float(v) for m, v in scores.items()}
-                    for pair, scores in entry["scores"].items()
+            kept = read_json(self.path, dict[str, dict[str, _Kept]], "file of kept scores")
+        except InputError as error:
+            raise InputError(f"{self.path} holds no kept scores ({error}); remove it") from error
+        return {
+            name: {
+                row: {
+                    "identity": entry.identity,
+                    "scores": {
+                        pair: {m: math.nan if v is None else v for m, v in scores.items()}
+                        for pair, scores in entry.scores.items()
+                    },
                 }
-                assert isinstance(entry["identity"], dict)
-        except (OSError, ValueError, AttributeError, TypeError, KeyError, AssertionError) as error:
-            raise InputError(
-                f"{self.path} holds no kept scores ({type(error).__name__}); remove it"
-            ) from error
-        return kept
+                for row, entry in rows.items()
+            }
+            for name, rows in kept.items()
+        }
 
     def _save(self) -> None:
         kept = {
@@ -154,6 +161,13 @@ class Quality:
             for name, rows in self._kept.items()
         }
         write_text(self.path, json.dumps(kept, allow_nan=False))
+
+
+class _Kept(msgspec.Struct):
+    """The scores of a row by pair, None where undefined, and what they depend on."""
+
+    identity: dict[str, Any]
+    scores: dict[str, dict[str, float | None]]
 
 
 def open_models(

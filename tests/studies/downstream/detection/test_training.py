@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from fsidfusion.errors import FusionError
 from fsidfusion.evaluation.boxes import Boxes
@@ -17,6 +19,7 @@ from fsidfusion.studies.downstream.detection.scores import score
 from fsidfusion.studies.downstream.detection.training import detect, train_detector
 from fsidfusion.studies.scenes import render_scene
 from fsidfusion.studies.scenes.rendered_set import BOXES
+from memory_peak import growth_below
 
 SIZE = (96, 128)
 SMALL = DetectConfig(size=SIZE, epochs=1, batch=5, width=8)
@@ -140,6 +143,14 @@ def test_files_that_hold_no_detector_are_refused(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(b"12345678")
     with pytest.raises(FusionError, match="not a whole safetensors file"):
         load_detector(tmp_path / "cut.safetensors")
+    path = tmp_path / "whole.safetensors"
+    save_detector(path, Trained(Detector(2, width=8), ("a", "b"), "visible", "", SMALL, 3))
+    with safe_open(path, "pt") as file:
+        tensors, described = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    for changed in ({"config": '{"classes": 1, "width": 100000}'}, {"classes": "[1]"}, {"schedule": "[]"}):
+        save_file(tensors, path, {**described, **changed})
+        with growth_below(200 << 20), pytest.raises(FusionError, match="does not fit the detector"):
+            load_detector(path)
 
 
 def test_what_cannot_be_trained_is_refused(scenes):

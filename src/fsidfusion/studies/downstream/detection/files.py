@@ -4,12 +4,16 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 from safetensors import SafetensorError, safe_open
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.text import reason
 from fsidfusion.network.checkpoint import save_weights
 from fsidfusion.studies.downstream.detection.config import DetectConfig
 from fsidfusion.studies.downstream.detection.network import Detector
+
+_SMALL = 64  # options up to this are taken without tensors that bear them out
 
 
 @dataclass(frozen=True)
@@ -53,19 +57,21 @@ def load_detector(path: Path, device: str = "cpu") -> Trained:
     if described.get("architecture") != Detector.architecture:
         raise InputError(f"{path} holds no detector but {described.get('architecture', 'something else')}")
     try:
-        detector = Detector(**json.loads(described["config"]))
+        options = msgspec.json.decode(described["config"], type=dict[str, int])
+        most = max(_SMALL, *(side for tensor in state.values() for side in tensor.shape))
+        if not all(0 < number <= most for number in options.values()):
+            raise ValueError(f"its tensors do not bear out {options}")
+        detector = Detector(**options)
         detector.load_state_dict(state)
-        config = json.loads(described["schedule"])
-        config["size"] = tuple(config["size"])
         return Trained(
             detector.eval().to(device),
-            tuple(json.loads(described["classes"])),
+            msgspec.json.decode(described["classes"], type=tuple[str, ...]),
             described["input"],
             described["input_weights"],
-            DetectConfig(**config),
+            msgspec.json.decode(described["schedule"], type=DetectConfig),
             int(described["seed"]),
         )
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:  # an untrusted file: whatever its content leads to, the file is what is wrong
         raise InputError(
-            f"{path} does not fit the detector that it names ({error}); train it again"
+            f"{path} does not fit the detector that it names ({reason(error)}); train it again"
         ) from error

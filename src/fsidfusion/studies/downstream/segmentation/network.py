@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fsidfusion.errors import InputError, ModelError
 from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.text import reason
 from fsidfusion.network.checkpoint import to_bytes
 from fsidfusion.studies.downstream.segmentation.classes import Classes, parse_classes
 
@@ -98,10 +99,10 @@ def load_segmenter(path: Path, device: torch.device) -> tuple[Segmenter, Classes
         classes = parse_classes(json.loads(metadata["classes"]), str(path))
         network = Segmenter(tensors["stem.0.weight"].shape[1], len(classes))
         network.load_state_dict(tensors)
-    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        source = metadata["input"]
+    except Exception as error:  # an untrusted file: whatever its loader raises, the file is what is wrong
         raise ModelError(
-            f"{path} is no segmenter ({reason}); give weights that 'fsidfusion segment train' wrote"
+            f"{path} is no segmenter ({reason(error)}); give weights that 'fsidfusion segment train' wrote"
         ) from error
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.eval(), classes, metadata["input"]
+    return network.eval(), classes, source

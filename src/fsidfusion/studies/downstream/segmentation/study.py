@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fsidfusion.images.atomic import write_text
+from fsidfusion.images.text import read_json
 from fsidfusion.report import page as pieces
 from fsidfusion.report.page import LONGEST_SIDE, Card, Section, Swatch, webp
 from fsidfusion.studies.downstream.comparison import Job, Run
@@ -204,7 +205,7 @@ def write_confusion(path: Path, matrices: Mapping[str, Confusion]) -> None:
 
 def read_confusion(path: Path) -> dict[str, Confusion]:
     """What :func:`write_confusion` wrote."""
-    content = json.loads(path.read_text("utf-8"))
+    content = read_json(path, dict[str, list[list[int]]], "confusion matrix")
     return {name: np.array(matrix, np.int64) for name, matrix in content.items()}
 
 
