@@ -30,6 +30,8 @@ _EXTRAS = {
     "prometheus_client": "serve",
     "python_multipart": "serve",
     "ray": "ray",
+    "fsspec": "ray",
+    "pyarrow": "ray",
 }
 
 _OPTIONS = {  # of parameters whose options have another name

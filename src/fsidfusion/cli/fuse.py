@@ -5,14 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from fsidfusion.cli.many import find_work, run_work, write_failures
 from fsidfusion.cli.messages import as_options, plain, print_json, say, warn
-from fsidfusion.cli.options import Inputs, Output, Placement, Run, Volumes
-from fsidfusion.cli.progress import progress
+from fsidfusion.cli.options import Inputs, Many, Output, Placement, Run, Volumes
 from fsidfusion.cli.volumes import fuse_volumes, names_volumes
 from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import write_text
@@ -22,6 +21,9 @@ from fsidfusion.thermal.temperature import Unit
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.files import Outcome
+
+
+_TOLD = 10  # failures on the terminal, where a table names all
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def fuse(
     measuring: Measuring = Measuring(),
     placement: Placement = Placement(),
     volumes: Volumes = Volumes(),
+    many: Many = Many(),
 ) -> int:
     """Fuse pairs of pictures: infrared with visible, or MRI with CT, PET or SPECT.
 
@@ -76,11 +79,10 @@ def fuse(
         measuring: what is told of temperatures.
         placement: how the sources come to lie on each other.
         volumes: for NIfTI files and DICOM series.
+        many: for very many pairs.
         output: where the fused pictures go.
     """
     from fsidfusion.alignment.transform import read_align
-    from fsidfusion.fusion.files import fuse_pairs
-    from fsidfusion.fusion.outputs import output_paths
     from fsidfusion.fusion.plan import Plan
 
     if names_volumes(inputs, volumes):
@@ -93,6 +95,7 @@ def fuse(
             "`align`": placement.align != "none",
             "`crop`": placement.crop,
             "`resize`": placement.resize,
+            "options for many pairs": many != Many(),
             f"`color` {picture.color}": picture.color not in ("auto", "gray"),
         }
         unfit = [name for name, given in for_pictures.items() if given]
@@ -101,11 +104,8 @@ def fuse(
     start = time.perf_counter()
     if volumes != Volumes(style=volumes.style):
         raise InputError("options for volumes are given, but no volume; see 'fsidfusion fuse --help'")
-    matches, task = inputs.match()
-    paths = output_paths(matches.pairs, output.output, matches.many, f".{output.format}")
-    warm: Sequence[Path] = ()
-    if picture.temperature is not None:
-        warm = output_paths(matches.pairs, picture.temperature, matches.many, ".tif")
+    work = find_work(inputs, many, output.output, output.format, picture.temperature)
+    matches, task = work.matches, work.task
     plan = Plan(
         task=task,
         color=picture.color,
@@ -121,23 +121,24 @@ def fuse(
         measuring=measuring,
         max_pixels=int(picture.max_megapixels * 1e6),
     )
-    fuser = run.load(task, len(paths))
-    with progress("pairs", len(paths), shown=not output.json) as bar:
-        outcomes = fuse_pairs(fuser, matches.pairs, paths, plan, bar.step, warm)
+    done = run_work(work, run, many, plan, shown=not output.json)
+    outcomes = done.outcomes
     if measuring.table:
         rows = [table_row(outcome.pair.infrared.name, outcome.measures) for outcome in outcomes]
         write_text(measuring.table, "\n".join((TABLE_HEAD, *rows)) + "\n")
     counts = Counter(outcome.status for outcome in outcomes)
     failed = counts["failed"] + len(matches.alone)
-    status = 0 if not failed else 1 if matches.many else 2
+    status = 0 if not failed else 1 if matches.many or done.stopped else 2
+    if many.failures:
+        write_failures(many.failures, work, outcomes, output.output)
     seconds = time.perf_counter() - start
     if output.json:
         summary = {
             "status": status,
             "model": run.name(task),
-            "device": fuser.device,
-            "precision": fuser.precision,
-            "runtime": fuser.runtime,
+            "device": done.device,
+            "precision": done.precision,
+            "runtime": done.runtime,
             "seconds": round(seconds, 3),
             **{name: counts[name] for name in ("fused", "skipped", "failed")},
             "pairs": [_entry(outcome) for outcome in outcomes],
@@ -146,14 +147,18 @@ def fuse(
         print_json(summary)
     else:
         _summarise(outcomes, seconds, output.output)
-    for outcome in outcomes:
-        if outcome.status == "failed":
-            warn(f"fsidfusion fuse: failed: {outcome.message}")
+    told = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in told[:_TOLD] if many.failures else told:
+        warn(f"fsidfusion fuse: failed: {outcome.message}")
+    if many.failures and told[_TOLD:]:
+        warn(f"fsidfusion fuse: and {len(told) - _TOLD} more failed; {many.failures} names all, with reasons")
     for path in matches.alone:
         near = f"; the nearest is {matches.nearest[path].name}" if path in matches.nearest else ""
         warn(
             f"fsidfusion fuse: failed: {path} has no partner of the same stem{near}; add it, or leave it out"
         )
+    if done.stopped:
+        warn(f"fsidfusion fuse: {done.stopped}")
     return status
 
 

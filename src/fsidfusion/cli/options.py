@@ -10,6 +10,7 @@ from fsidfusion import DEFAULT_MODEL
 from fsidfusion.errors import InputError
 from fsidfusion.images.pairs import Matches, Pair, Task, files_by_stem, match_pairs
 from fsidfusion.images.sets import open_set
+from fsidfusion.images.storage import is_address
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.fuser import Fuser
@@ -21,7 +22,7 @@ SELDOM = frozenset(
         *("bits", "agc_vis", "max_megapixels", "palette", "unit", "ir_crop", "ir_rotate", "ir_flip"),
         *("axis", "series", "frame", "base_window", "transform", "keep_patient"),
         *("ir_fps", "vis_fps", "ir_times", "vis_times", "ir_stream", "vis_stream", "vis_crop"),
-        *("max_age", "timeout", "crf", "quality"),
+        *("max_age", "timeout", "crf", "quality", "workers", "failures", "max_failures"),
         *("field", "method", "ir_fov", "vis_fov", "shift", "distance"),  # of alignments
         *("convention", "cache", "bad_labels", "tensorboard", "percentiles", "min_contrast"),
         *("weight_decay", "warmup", "dice", "rare", "average", "box_weight"),  # of learners
@@ -81,11 +82,20 @@ class Inputs:
     """look into the sub-folders of input folders, and make them in the output"""
 
     def match(self) -> tuple[Matches, Task]:
-        """The pairs, and what kind they are.
+        """The pairs on disks, and what kind they are.
 
         Raises:
-            InputError: not exactly two inputs that belong together, or no pairs.
+            InputError: not exactly two inputs that belong together, no pairs, or files in a store.
         """
+        matches, task = self.match_anywhere()
+        for pair in matches.pairs:
+            for place in (pair.infrared, pair.visible):
+                if is_address(place):
+                    raise InputError(f"{place} is in a store, which 'fuse' alone reads; copy the files first")
+        return matches, task
+
+    def match_anywhere(self) -> tuple[Matches, Task]:
+        """As :meth:`match`, also in stores."""
         modalities = ("ir", "vis", "mri", "ct", "pet", "spect")
         given = [name for name in modalities if getattr(self, name)]
         if self.pairs is not None and not given:
@@ -112,6 +122,23 @@ class Inputs:
         if given[0] == "ir":
             return match_pairs(self.ir, self.vis, self.recursive), "thermal"
         return match_pairs(getattr(self, given[1]), self.mri, self.recursive), "medical"
+
+
+@dataclass(frozen=True)
+class Many:
+    """For very many pairs; inputs and outputs may be addresses of stores, such as s3://bucket/folder."""
+
+    manifest: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """instead of inputs, a .csv or .parquet table: columns infrared and visible, or mri and ct, pet or spect,
+    and output for names below the output folder"""
+    on: Annotated[str | None, tyro.conf.arg(metavar="ray|ray://HOST:PORT")] = None
+    """fuse by workers of Ray, on this machine or on a cluster that runs"""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """of Ray, each with a model and --threads CPUs (1); by default as many as fit"""
+    failures: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """write the pairs that failed and why, as .parquet or .csv, which is a manifest to try them again"""
+    max_failures: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """stop when more pairs than that have failed"""
 
 
 @dataclass(frozen=True)

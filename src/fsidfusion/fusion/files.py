@@ -31,6 +31,7 @@ from fsidfusion.thermal.temperature import write_temperature
 
 Status = Literal["fused", "skipped", "failed"]
 
+EXISTS = "exists; `overwrite` replaces it"
 IN_FLIGHT_SHARE = 0.1  # of the memory limit, for pictures read ahead or not yet written
 
 
@@ -272,7 +273,7 @@ class _Run:
         batch: list[_Job] = []
         for job in jobs:
             if not self.plan.overwrite and all(is_written(path) for path in job.files):
-                self._settle(job, job.outcome("skipped", "exists; `overwrite` replaces it"))
+                self._settle(job, job.outcome("skipped", EXISTS))
                 continue
             job.begin()
             job.step(lambda fusion, job=job: self._check(job))  # type: ignore[misc]

@@ -7,6 +7,7 @@ from pathlib import Path
 from fsidfusion.errors import InputError
 from fsidfusion.images.encode import FORMATS, Bits, output_format
 from fsidfusion.images.pairs import Pair
+from fsidfusion.images.storage import as_place, check_writable, is_address
 
 
 def output_paths(pairs: Sequence[Pair], output: str, many: bool, extension: str = ".png") -> list[Path]:
@@ -14,20 +15,25 @@ def output_paths(pairs: Sequence[Pair], output: str, many: bool, extension: str 
 
     Args:
         pairs: pairs with different names.
-        output: a file with a picture's extension, or a folder (made if need be).
+        output: a file with a picture's extension, or a folder (made if need be), also in a store.
         many: the call names groups of files, so that ``output`` must be a folder.
         extension: of the files in a folder.
 
     Raises:
         InputError: a file where a folder is needed, or the other way round, or an unknown extension.
     """
-    path = Path(output)
-    if many and (path.is_file() or path.suffix.lower() in FORMATS):
+    path = as_place(output)
+    if is_address(path):
+        check_writable(path)
+        is_file, is_folder = False, output.endswith("/")
+    else:
+        is_file, is_folder = path.is_file(), path.is_dir() or output.endswith(("/", "\\"))
+    if many and (is_file or path.suffix.lower() in FORMATS):
         raise InputError(f"output {output} is a file, but groups of pairs are given; give a folder")
-    if not many and path.suffix and not path.is_dir() and not output.endswith(("/", "\\")):
+    if not many and path.suffix and not is_folder:
         output_format(path)
         return [path]
-    if path.exists() and not path.is_dir():
+    if is_file or (not is_address(path) and path.exists() and not path.is_dir()):
         raise InputError(
             f"output {output} is a file of no known kind; give a folder, or a name such as fused.png"
         )
@@ -57,6 +63,8 @@ def check_outputs(
     for output in (*outputs, *temperatures):
         output_format(output, bits=16 if bits == "16" else 8)
         place = _resolved(output)
+        if is_address(output):
+            check_writable(output)
         if os.path.isdir(output):  # noqa: PTH112 (raises for no name)
             raise InputError(f"output {output} is a folder; remove it, or give another name")
         if _identity(output) in inputs:
@@ -69,7 +77,7 @@ def check_outputs(
             )
         taken.add(place)
     _check_apart(pairs, {output.parent for output in (*outputs, *temperatures)})
-    for folder in {output.parent for output in (*outputs, *temperatures)}:
+    for folder in {output.parent for output in (*outputs, *temperatures) if not is_address(output)}:
         present = next(path for path in (folder, *folder.absolute().parents) if _exists(path))
         if not present.is_dir() or not os.access(present, os.W_OK):
             raise InputError(
@@ -99,6 +107,8 @@ def _check_apart(pairs: Sequence[Pair], folders: Iterable[Path]) -> None:
 
 
 def _resolved(path: Path) -> Path:
+    if is_address(path):
+        return path
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, a zero byte
@@ -116,6 +126,8 @@ def _exists(path: Path) -> bool:
 
 def _identity(path: Path) -> object:
     """The same for two names of one file."""
+    if is_address(path):
+        return path
     try:
         status = path.stat()
         return status.st_dev, status.st_ino

@@ -25,6 +25,7 @@ FORMATS = {
     ".tiff": "TIFF",
     ".webp": "WebP",
 }
+READABLE = (*FORMATS, ".gif")  # atlases of medicine give GIF, which is not written
 KNOWN = "PNG, JPEG, BMP, TIFF or WebP"
 JPEG_QUALITY = 95
 _WHOLE_CHROMA = 90  # quality from which chroma is not subsampled

@@ -26,10 +26,9 @@ from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images import deep, exif
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.budget import MAX_PIXELS, check_filled, regular_file
-from fsidfusion.images.encode import FORMATS, JPEG_QUALITY, KNOWN, encode_picture, output_format
+from fsidfusion.images.encode import JPEG_QUALITY, KNOWN, encode_picture, output_format
 from fsidfusion.images.pixels import Pixels, check_pixels, is_gray
 
-READABLE = (*FORMATS, ".gif")  # atlases of medicine give GIF, which is not written
 _RLE_RATIO = 256  # pixels that one byte of a run-length coded BMP can stand for
 _LIMIT_LOCK = threading.Lock()
 _unlimited = 0  # readers at work

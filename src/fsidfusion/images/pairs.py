@@ -5,14 +5,15 @@ In the medical task MRI takes the visible place and CT, PET or SPECT the infrare
 
 import glob
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.camera_names import nearest, of_side, pair_shots, shot_of
-from fsidfusion.images.files import READABLE
+from fsidfusion.images.encode import READABLE
+from fsidfusion.images.storage import as_place, is_address, listed
 from fsidfusion.images.text import read_text
 
 Task = Literal["thermal", "medical"]  # medical: MRI, with CT, PET or SPECT in the infrared place
@@ -64,7 +65,8 @@ Paths = Sequence[str | Path]
 def match_pairs(infrared: Paths, visible: Paths, recursive: bool = False) -> Matches:
     """Pair files by stem, whatever their extensions; the last dot of a name begins its extension.
 
-    Each item is a picture, a folder, a glob, or a ``.txt`` file with one path a line. Where no stem is
+    Each item is a picture, a folder, a glob, a ``.txt`` file with one path a line, or an address of a store
+    (:mod:`fsidfusion.images.storage`). Where no stem is
     common, two globs are matched by what their ``*`` stood for (``x/*_ir.png`` and ``x/*_vis.png``), and two
     equally long lists by position; so one file on each side is a pair whatever the names. Names that a
     thermal camera gave are matched by their numbers and stamps (:mod:`fsidfusion.images.camera_names`), also
@@ -184,8 +186,10 @@ def without_side(stem: str) -> str:
 def _expand(items: Sequence[str | Path], recursive: bool) -> list[_Source]:
     sources: list[_Source] = []
     for item in items:
-        path = Path(item)
-        if path.is_dir():
+        path = as_place(str(item))
+        if is_address(path):
+            sources += _in_store(str(item), recursive)
+        elif path.is_dir():
             sources += _in_folder(path, recursive)
         elif path.suffix.lower() == ".txt" and path.is_file():
             sources += _in_list(path, recursive)
@@ -205,6 +209,27 @@ def _in_folder(folder: Path, recursive: bool) -> list[_Source]:
     return [_Source(p, p.relative_to(folder).with_suffix("").as_posix(), None, listed=False) for p in files]
 
 
+def _in_store(address: str, recursive: bool) -> list[_Source]:
+    found = listed(address, recursive)
+    if len(found) == 1 and found[0][0] == as_place(address):
+        return [_Source(found[0][0], found[0][0].stem, None, listed=True)]
+    files = [(place, Path(below)) for place, below in found if is_picture(Path(below))]
+    if not files:
+        raise InputError(f"{address} holds no picture ({', '.join(READABLE)}); check the address")
+    star = _star(PurePosixPath(address).name)
+    return [
+        _Source(place, below.with_suffix("").as_posix(), star(below.name), listed=False)
+        for place, below in files
+    ]
+
+
+def _star(pattern: str) -> Callable[[str], str | None]:
+    """What the one * of a pattern stands for in a name that matches it; None where there are others."""
+    before, star, after = pattern.partition("*")
+    single = star and not glob.has_magic(before + after)
+    return lambda name: name[len(before) : len(name) - len(after)] if single else None
+
+
 def _in_list(listing: Path, recursive: bool) -> list[_Source]:
     lines = [line.strip() for line in read_text(listing, "list of paths").splitlines()]
     if not any(lines):
@@ -217,12 +242,8 @@ def _in_glob(pattern: str) -> list[_Source]:
     files = [p for p in files if is_picture(Path(p.name)) and p.is_file()]
     if not files:
         raise InputError(f"no picture matches {pattern!r}; check the path")
-    before, star, after = Path(pattern).name.partition("*")
-    single = star and not glob.has_magic(before + after)
-    return [
-        _Source(p, p.stem, p.name[len(before) : len(p.name) - len(after)] if single else None, listed=False)
-        for p in files
-    ]
+    star = _star(Path(pattern).name)
+    return [_Source(p, p.stem, star(p.name), listed=False) for p in files]
 
 
 def is_picture(relative: Path) -> bool:

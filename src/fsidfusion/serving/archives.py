@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from fsidfusion.errors import InputError
-from fsidfusion.images.files import READABLE
+from fsidfusion.images.encode import READABLE
 from fsidfusion.images.pairs import Matches, Pair, Task, match_names
 from fsidfusion.images.sets import sides_of
 from fsidfusion.serving.uploads import Form, display_name, roles

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.volumes.windows import Modality
 from fsidfusion.images.budget import MAX_INFLATED, inflated_size
-from fsidfusion.images.files import READABLE
+from fsidfusion.images.encode import READABLE
 
 if TYPE_CHECKING:
     from pydicom import Dataset
