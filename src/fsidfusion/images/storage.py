@@ -17,6 +17,7 @@ from fsidfusion.images.budget import MAX_FETCHED
 from fsidfusion.images.text import reason
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")  # two letters at least: C:/ is a disk
+_ON_DISK = ("file://", "local://")
 _READ_ONLY = ("http", "https", "github", "data")
 # these show an object when all of it is there; elsewhere it is written under another name and then renamed
 _WHOLE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory")
@@ -34,7 +35,7 @@ def is_address(place: object) -> bool:
     """Whether a place is in a store rather than on a disk."""
     if isinstance(place, Address):
         return True
-    return isinstance(place, str) and bool(_ADDRESS.match(place)) and not place.startswith("file://")
+    return isinstance(place, str) and bool(_ADDRESS.match(place)) and not place.startswith(_ON_DISK)
 
 
 def as_place(text: str) -> Path:
@@ -44,9 +45,9 @@ def as_place(text: str) -> Path:
         InputError: an address that nothing can be found by.
     """
     if not is_address(text):
-        return Path(text.removeprefix("file://"))
+        return Path(re.sub("^(file|local)://", "", text))
     scheme, _, rest = text.partition("://")
-    if "::" in text or "//" in rest.lstrip("/") or not rest.strip("/"):
+    if "::" in text or "//" in rest or rest.startswith("/") or not rest:
         raise InputError(f"{text} is no address of a file or folder; expected one such as s3://bucket/folder")
     return cast(Path, Address(f"{scheme.lower()}://{rest}"))
 
@@ -117,9 +118,16 @@ def listed(text: str, recursive: bool) -> list[tuple[Path, str]]:
         found = []
     except Exception as error:
         raise _failed(place, "cannot be listed", error) from error
-    root = "" if pattern else f"{path.rstrip('/')}/"
-    files = [(as_place(system.unstrip_protocol(name)), name) for name in sorted(found)]
-    return [(file, name.removeprefix(root) if root else file.name) for file, name in files]
+    base, root = (_plain_part(text), _plain_part(path)) if pattern else (text.rstrip("/"), path.rstrip("/"))
+    below = [name.removeprefix(f"{root}/") for name in sorted(found)]
+    files = [(as_place(f"{base}/{name}"), name) for name in below]
+    return [(file, file.name) if pattern else (file, name) for file, name in files]
+
+
+def _plain_part(pattern: str) -> str:
+    """The folder that is above all that a glob can match."""
+    first = min(at for at in (pattern.find(sign) for sign in "*?[") if at >= 0)
+    return pattern[:first].rpartition("/")[0]
 
 
 def _is_pattern(text: str) -> bool:
