@@ -114,6 +114,43 @@ def test_files_of_other_runtimes(names, place):
     check(place, run_guarded(place, GUARDED, "export", "-o", names[0]), *names)
 
 
+ALONE = """
+import fcntl, os, socket, struct, sys
+
+os.unshare(os.CLONE_NEWNET) if hasattr(os, "unshare") else unshare()
+with socket.socket() as any_socket:  # the loopback device comes up: all that there is now
+    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
+
+def unreachable():
+    with open("/proc/net/snmp") as counters:
+        names, values = (line.split() for line in counters if line.startswith("Ip:"))
+    return int(dict(zip(names, values))["OutNoRoutes"])
+
+before = unreachable()
+%s
+print("asked for elsewhere", unreachable() - before, file=sys.stderr)
+sys.exit(71 if unreachable() > before else status)
+""".replace("unshare()", "__import__('ctypes').CDLL(None).unshare(0x40000000) and sys.exit(77)")
+ASKS = (
+    "with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:\n    asks.connect_ex(('192.0.2.1', 53))"
+)
+FUSES = "from fsidfusion.cli import main\nstatus = main(sys.argv[1:])"
+
+
+@pytest.mark.slow
+def test_workers_of_ray_ask_no_other_machine(place):
+    """In a network of its own, which leads nowhere: whatever process asks there is counted."""
+    pytest.importorskip("ray", reason="ray is not installed")
+    asked = run_guarded(place, ALONE % (ASKS + "\nstatus = 0"))
+    if asked.returncode == 77:
+        pytest.skip("a network of one's own needs rights")
+    assert asked.returncode == 71, asked.stderr  # the count counts
+    inputs = ("--ir", place / "in/ir", "--vis", place / "in/vis")
+    model = ("--model", "maximum", "--on", "ray", "--workers", "1")
+    done = run_guarded(place, ALONE % FUSES, "fuse", *inputs, "-o", "fused", *model)
+    check(place, done, "fused/0.png", "fused/1.png")
+
+
 def test_the_guard_itself_sees_the_network_and_files(place):
     asks = GUARDED.replace("status = main(sys.argv[1:])", "socket.getaddrinfo('localhost', 80); status = 0")
     assert run_guarded(place, asks).returncode == 70

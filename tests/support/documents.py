@@ -40,6 +40,7 @@ INPUTS |= {
     "--points",
     "--alignment",
     "--ir-times",
+    "--manifest",
 }
 OUTPUTS = {"-o", "--output", "--temperature", "--report", "--views", "--sheet", "--transform", "--table"}
 

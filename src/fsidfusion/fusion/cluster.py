@@ -9,6 +9,7 @@ pair that takes its workers with it is tried alone, and then fails by itself.
 import logging
 import os
 import pickle
+import secrets
 import sys
 import tempfile
 import warnings
@@ -38,6 +39,7 @@ _OBJECTS = (
     200 << 20
 )  # bytes of Ray's own store on one machine: places and outcomes pass through it, no pixels
 _LONGEST_TEMPORARY = 40  # characters of a folder: names of sockets in it may have 107
+_TOKEN = secrets.token_hex(32)  # of all that this process starts; another user's processes do not know it
 _SHARE = 0.5  # of the free memory, for all workers of a machine
 
 Progress = Callable[[Outcome], None]
@@ -287,7 +289,8 @@ def _session(cluster: Cluster) -> Iterator[Any]:
                 elif os.environ.get("RAY_ADDRESS"):
                     ray.init(**quiet)
                 else:
-                    ray.init("local", **_own(cluster), _temp_dir=folder, **quiet)
+                    with _by_itself():
+                        ray.init("local", **_own(cluster), _temp_dir=folder, **quiet)
         except Exception as error:
             where = (
                 "cannot be started" if cluster.address == "ray" else f"is not reached at {cluster.address}"
@@ -307,6 +310,35 @@ def _own(cluster: Cluster) -> dict[str, Any]:
         "include_dashboard": False,
         "_node_ip_address": "127.0.0.1",
     }
+
+
+@contextmanager
+def _by_itself() -> Iterator[None]:
+    """Have the Ray that is started here listen on the loopback device alone, and ask for no cloud.
+
+    Ray would give even 127.0.0.1 up for the address that other machines see, and its dashboard, which there
+    is also without a page, asks the clouds' own addresses for statistics that are off. No option says so.
+    """
+    try:
+        node = import_module("ray._private.node").Node
+        constants = import_module("ray._private.ray_constants")
+        server, clusters = node.start_api_server, constants.ENABLE_RAY_CLUSTER
+        variable = constants.ENABLE_RAY_CLUSTERS_ENV_VAR  # for the processes that it starts
+    except (ImportError, AttributeError) as error:
+        raise InputError("this version of Ray cannot be kept to this machine; install another") from error
+    node.start_api_server = lambda self, **options: None
+    constants.ENABLE_RAY_CLUSTER = False
+    before = os.environ.get(variable)
+    os.environ[variable] = "0"
+    if "RAY_AUTH_TOKEN_PATH" not in os.environ:  # or Ray would write one into the home of the user
+        os.environ.setdefault("RAY_AUTH_TOKEN", _TOKEN)
+    try:
+        yield
+    finally:
+        node.start_api_server, constants.ENABLE_RAY_CLUSTER = server, clusters
+        del os.environ[variable]
+        if before is not None:
+            os.environ[variable] = before
 
 
 @contextmanager
