@@ -20,6 +20,9 @@ from fsidfusion.thermal.palettes import (
     levels_of,
     palette,
 )
+from fsidfusion.thermal.reading import read_thermal
+from fsidfusion.thermal.scene import Thermal, without_match
+from fsidfusion.thermal.stream import ThermalStream
 
 COLOURED = [name for name in PALETTES if name not in GRAY_PALETTES]
 
@@ -111,3 +114,45 @@ def test_photographs_and_gray_pictures_are_no_false_colours(seed, scene):
 def test_unknown_palettes_are_named():
     with pytest.raises(FusionError, match="ironbow"):
         palette("sunset")
+
+
+COOL = [(0, 255, 255), (255, 0, 255)]  # of like brightness at both ends, and near a part of rainbow-hc
+
+
+@pytest.fixture(scope="module")
+def street():
+    """A rendered infrared picture of a street at night, white-hot, with contrast."""
+    return render_scene(4, (240, 320), time_of_day="night", smoke=False).infrared
+
+
+@pytest.mark.parametrize("colours", [COOL, COOL[::-1]])
+def test_ends_of_like_brightness_are_told_by_the_scene_and_doubted(colours, street):
+    rgb = curve_of(street, colours)
+    match = find_palette(rgb)
+    assert not match.sure
+    assert spearmanr(levels_of(rgb, match)[0].ravel(), street.ravel()).statistic > 0.9
+    assert "warm things may be dark" in without_match(rgb, match).note
+
+
+def test_a_palette_of_another_order_is_never_taken_without_a_word(street):
+    for name in ("COOL", "HSV", "OCEAN", "SPRING", "RAINBOW", "TWILIGHT", "DEEPGREEN"):
+        rgb = np.asarray(cv2.applyColorMap(street, getattr(cv2, f"COLORMAP_{name}"))[..., ::-1], order="C")
+        scene = without_match(rgb, find_palette(rgb))
+        right = scene.levels.ndim == 2 and spearmanr(scene.levels.ravel(), street.ravel()).statistic > 0.9
+        assert right or "warm things may be dark" in scene.note, name
+
+
+def test_a_known_palette_is_not_doubted(street):
+    for name in COLOURED:
+        assert find_palette(colour(street, name)).sure, name
+
+
+def test_the_other_end_is_hot_on_request(street, tmp_path):
+    for name, pixels in (("colour", colour(street, "ironbow")), ("gray", street)):
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(pixels).save(path)
+        told, turned = (read_thermal(path, Thermal(palette=palette)) for palette in ("auto", "auto-reversed"))
+        np.testing.assert_array_equal(turned.scene.levels, 255 - told.scene.levels)
+        assert "may be dark" not in turned.note
+        stream = ThermalStream(Thermal(palette="auto-reversed"), "ir")
+        np.testing.assert_array_equal(stream(pixels, 0.0)[0], turned.scene.levels)

@@ -62,7 +62,7 @@ OPTIONS: dict[str, Option] = {
         "gain control of visible pictures: off, linear, plateau, clahe, window:LOW..HIGH", "off"
     ),
     "unit": Option("what the numbers of infrared are", "auto", choices=get_args(Unit)),
-    "palette": Option("false colours of infrared: auto, none, ironbow, rainbow, ...", "auto"),
+    "palette": Option("false colours of infrared: auto, auto-reversed, none, ironbow, ...", "auto"),
     "highlight": Option("colour what is hot: from 35C, 80% or 9000 on", None),
     "range-celsius": Option("one fixed range in degrees Celsius from black to white", None),
     "ir-crop": Option("the part of infrared pictures that counts: WIDTHxHEIGHT+LEFT+TOP", None),

@@ -6,7 +6,7 @@ maker draws its own. Where none of them fits, the line is estimated from the pic
 (:mod:`fsidfusion.thermal.colour_curve`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import cv2
@@ -15,22 +15,21 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.pixels import Pixels, luma, quantise
+from fsidfusion.thermal.polarity import find_doubt
 
 STEPS = 256  # colours of a palette
 TOLERANCE = 36.0  # largest distance in RGB (0..255) of a pixel that counts as of a palette's colour
-CONFIDENCE = (
-    0.7  # smallest share of such pixels in a picture that is taken as false colours: text is drawn over
-)
-_CERTAIN, _FEW_COLOURED = (
-    0.9,
-    0.02,
-)  # that share, and of coloured pixels, where most of a picture is nearly black
-_CLOSE = 10.0  # mean distance up to which a palette is not doubted
+CONFIDENCE = 0.7  # smallest share of such pixels in a picture of false colours: text is drawn over
+# that share, and that of coloured pixels, where most of a picture is nearly black
+_CERTAIN, _FEW_COLOURED = 0.9, 0.02
+_VERY_CLOSE, _CLOSE = 4.5, 6.5  # median distance up to which a palette is not doubted, or is the only one
+_ALIKE = 0.95  # correlation of the orders of two readings from which they are one
+_STRANGE = 0.07  # share of pixels in strange colours from which a palette is doubted
+_SMOOTHER = 0.95  # of how far a named palette tears neighbours apart: an estimated line must do less
+_CLEAR_RISE = 0.35  # of luma from end to end of an estimated line, from which its darker end is the cold one
 _DOUBTED = 3  # palettes that are compared where none is so close
-_COLOURED, _GRAY = (
-    40,
-    16,
-)  # difference between the largest and the smallest of R, G, B: of no gray pixel, of one
+# difference between the largest and the smallest of R, G, B: of no gray pixel, of one
+_COLOURED, _GRAY = 40, 16
 _LEAST_COLOURED = 0.2  # share of coloured pixels of a palette that holds no gray
 _SOME_COLOURED = 0.002  # share of them that no noise of coding makes
 _LEAST_GRAY = 0.3  # share of gray pixels where colour marks only what is hottest or coldest
@@ -144,6 +143,8 @@ class Match:
     colours: NDArray[np.uint8] | None = field(
         default=None, compare=False
     )  # (256, 3) of one that is estimated
+    sure: bool = True  # nothing speaks against the order of its colours
+    turned: bool = False  # its other end is the hot one
 
 
 @lru_cache
@@ -191,20 +192,58 @@ def find_palette(rgb: Pixels) -> Match | None:
     least = CONFIDENCE if coloured >= _LEAST_COLOURED else _CERTAIN
     fitting = [name for name in shares if shares[name] >= least and coloured >= _FEW_COLOURED]
     fitting.sort(key=lambda name: float(np.minimum(distances[name], 2 * TOLERANCE).mean()))
-    if fitting and float(distances[fitting[0]].mean()) <= _CLOSE:
-        return Match(fitting[0], shares[fitting[0]])
-    if gray >= _LEAST_GRAY and gray + coloured > 0.8 and _marked_levels(rgb) is not None:
+    # text drawn over the picture is white: what is in colour and of none of a palette's colours tells more
+    strange = {name: float(np.mean((distances[name] > TOLERANCE) & (spread >= _GRAY))) for name in fitting}
+    apart = float(np.median(distances[fitting[0]])) if fitting else np.inf
+    if apart <= _VERY_CLOSE:
+        return Match(fitting[0], shares[fitting[0]], sure=strange[fitting[0]] <= _STRANGE)
+    close = apart <= _CLOSE
+    if not close and gray >= _LEAST_GRAY and gray + coloured > 0.8 and _marked_levels(rgb) is not None:
         return Match(MARKED, gray + coloured)
-    candidates = [Match(name, shares[name]) for name in fitting[:_DOUBTED]]
-    if coloured >= _LEAST_COLOURED:
-        from fsidfusion.thermal.colour_curve import estimate_curve
+    line = _estimated(pixels) if coloured >= _LEAST_COLOURED else None
+    named = [Match(name, shares[name]) for name in fitting[: 1 if close else _DOUBTED]]
+    best = named[0] if close else min(named, key=lambda match: _torn(rgb, match), default=None)
+    if line and (best is None or (not close and _torn(rgb, line) < _SMOOTHER * _torn(rgb, best))):
+        return _directed(rgb, line, fitting[0] if fitting else "")
+    if best is None:
+        return None
+    same = abs(_likeness(rgb, best, line)) >= _ALIKE if line else close
+    return replace(best, sure=same and strange[best.name] <= _STRANGE)
 
-        curve = estimate_curve(pixels)
-        share = 0.0 if curve is None else float(np.mean(_nearest(pixels, curve)[1] <= TOLERANCE))
-        if share >= CONFIDENCE:
-            candidates.append(Match(ESTIMATED, share, fitting[0] if fitting else "", curve))
-    # a wrong order of colours tears apart what lies side by side
-    return min(candidates, key=lambda match: _torn(rgb, match), default=None)
+
+def _estimated(pixels: NDArray[np.integer]) -> Match | None:
+    """The line on which pixels (N, 3) lie; None where there is none."""
+    from fsidfusion.thermal.colour_curve import estimate_curve
+
+    curve = estimate_curve(pixels)
+    share = 0.0 if curve is None else float(np.mean(_nearest(pixels, curve)[1] <= TOLERANCE))
+    return Match(ESTIMATED, share, colours=curve) if share >= CONFIDENCE else None
+
+
+def _directed(rgb: Pixels, match: Match, near: str) -> Match:
+    """An estimated line with its hot end found: by the palette that it is near, its brightness, or the scene.
+
+    Args:
+        rgb: (H, W, 3), the picture.
+        match: the line.
+        near: a known palette whose colours the picture has; "" where there is none.
+    """
+    if near:
+        likeness = _likeness(rgb, match, Match(near, 1.0))
+        if abs(likeness) >= _ALIKE:
+            return replace(match, near=near, turned=likeness < 0)
+    colours = _colours_of(match)
+    rise = float(np.diff(luma_levels(colours[None, [4, -5]])[0].astype(float))[0]) / 255
+    turned = abs(rise) < _CLEAR_RISE and find_doubt(levels_of(rgb, match)[0]) == "black"
+    return replace(match, sure=False, turned=turned)
+
+
+def _likeness(rgb: Pixels, first: Match, second: Match) -> float:
+    """The rank correlation of two readings of a picture, -1 to 1."""
+    few = _sample(rgb)[None]
+    one, other = (np.argsort(np.argsort(levels_of(few, match)[0][0])) for match in (first, second))
+    one, other = one - one.mean(), other - other.mean()
+    return float((one * other).mean() / max(1e-9, one.std() * other.std()))
 
 
 def _torn(rgb: Pixels, match: Match) -> float:
@@ -231,15 +270,15 @@ def levels_of(rgb: Pixels, palette: str | Match) -> tuple[NDArray[np.uint8], flo
     match = Match(palette, 1.0) if isinstance(palette, str) else palette
     if match.name == MARKED:
         marked = _marked_levels(rgb)
-        if marked is not None:
-            return marked, match.confidence
-        return luma_levels(rgb), 0.0
+        levels = luma_levels(rgb) if marked is None else marked
+        return ~levels if match.turned else levels, 0.0 if marked is None else match.confidence
     packed = rgb.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     unique, inverse, number = np.unique(packed, return_inverse=True, return_counts=True)
     colours = np.stack((unique >> 16, unique >> 8 & 255, unique & 255), -1)
     index, distance = _nearest(colours, _colours_of(match))
     confidence = float(number[distance <= TOLERANCE].sum() / max(1, number.sum()))
-    return index.astype(np.uint8)[inverse].reshape(rgb.shape[:2]), confidence
+    levels = index.astype(np.uint8)[inverse].reshape(rgb.shape[:2])
+    return ~levels if match.turned else levels, confidence
 
 
 def _colours_of(match: Match) -> NDArray[np.uint8]:

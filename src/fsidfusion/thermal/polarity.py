@@ -20,12 +20,16 @@ _SIZE = (160, 120)  # at which pictures are looked at
 _LEAST_SIDE, _LEAST_SPREAD = 48, 4.0  # of a picture that is judged: pixels, and levels of standard deviation
 _LEAST_FINE = 0.035  # contrast of fine structure as a share of all: below, there is nothing to judge by
 _WEIGHTS = (2.18, 2.17, 2.12, 3.17)  # of the signs
-_BLACK = -1.0  # sum of the signs, the logarithm of the odds, from which black looks hot
+_BLACK, _STRICT = -1.0, -3.5  # sum of the signs, the logarithm of the odds, from which black looks hot
 _BINS = 512
 
 
-def find_doubt(levels: NDArray[np.uint8]) -> Doubt:
+def find_doubt(levels: NDArray[np.uint8], strict: bool = False) -> Doubt:
     """What speaks against white-hot in gray levels (H, W).
+
+    Args:
+        levels: of a picture, (H, W).
+        strict: black must look hot beyond doubt, as where a known palette says that it is not.
 
     Returns:
         ``black`` where black looks hot, ``untold`` where the picture holds too little structure to tell, and
@@ -39,7 +43,7 @@ def find_doubt(levels: NDArray[np.uint8]) -> Doubt:
         return ""
     if float(_detail(small, 1.0).std()) < _LEAST_FINE * spread:
         return "untold"
-    return "black" if float(np.dot(_WEIGHTS, _signs(small))) < _BLACK else ""
+    return "black" if float(np.dot(_WEIGHTS, _signs(small))) < (_STRICT if strict else _BLACK) else ""
 
 
 def _signs(small: NDArray[np.float32]) -> tuple[float, float, float, float]:

@@ -18,13 +18,14 @@ from fsidfusion.thermal.temperature import Celsius, Unit, guess_unit, to_celsius
 from fsidfusion.thermal.validity import Mask, Validity, fill_isolated, find_valid, is_swapped, shifted_bits
 
 _WAY_OUT = "warm things may be dark (`palette` black-hot turns it, `palette` white-hot confirms it)"
+REVERSED = "auto-reversed"  # the palette that is told, with its other end for hot
+_CHECK = "warm things may be dark: say the colours by `palette` (auto-reversed exchanges hot and cold)"
 DOUBTS = {  # of gray pictures that were taken as white-hot: what is said
     "": "",
     "black": f"black looks hot in its gray, but white was taken for hot: {_WAY_OUT}",
     "untold": f"whether white or black is hot cannot be told from its gray, and white was taken: {_WAY_OUT}",
 }
 _TOO_FEW = 0.02  # share of measured pixels below which nothing is told
-_SUREST = 0.85  # share of fitting pixels from which a palette is not doubted
 
 _WORDS = {"celsius": "degrees Celsius", "kelvin": "kelvin"}
 
@@ -41,7 +42,7 @@ class Thermal:
     by their range; SUV is for PET volumes: standardised uptake values by body weight"""
     palette: str = "auto"
     """false colours of infrared: none, ironbow, rainbow, rainbow-hc, hot, arctic, lava, white-hot, black-hot
-    and others; auto tells those in colour"""
+    and others; auto tells those in colour, auto-reversed takes the other end of what it tells for hot"""
     highlight: str | None = None
     """colour what is hot: from 35C, 80% (of the picture's range) or 9000 (a raw level) on"""
     range_celsius: str | None = None
@@ -74,7 +75,12 @@ class Thermal:
         """The same for CT, PET or SPECT in the infrared place: ``auto`` changes no levels or colours."""
         agc = "off" if self.agc == "auto" else self.agc
         unit: Unit = "counts" if self.unit == "auto" else self.unit
-        return replace(self, agc=agc, unit=unit, palette="none" if self.palette == "auto" else self.palette)
+        return replace(self, agc=agc, unit=unit, palette="none" if self.finds_palette else self.palette)
+
+    @property
+    def finds_palette(self) -> bool:
+        """Whether the pictures are to tell what their gray or their colours stand for."""
+        return self.palette in ("auto", REVERSED)
 
     def check(self) -> None:
         """Raises InputError for an option that cannot be read."""
@@ -83,7 +89,7 @@ class Thermal:
         self.gain()
         self.threshold()
         self.geometry()
-        if self.palette not in ("auto", "none"):
+        if self.palette not in ("auto", REVERSED, "none"):
             palettes.palette(self.palette)
 
 
@@ -167,7 +173,7 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str, validity: Validity | 
         and bits < 8
     ):
         notes.append(f"counts fill the upper {16 - bits} of 16 bits: they are no temperatures")
-    turned = thermal.palette == "black-hot"
+    turned = thermal.palette in ("black-hot", REVERSED)
     if gray.dtype == np.uint16:
         note = "; ".join(filter(None, notes))
         return Scene(~gray if turned else gray, celsius, note, validity)
@@ -188,15 +194,15 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str, validity: Validity | 
 
 def _of_gray(pixels: Pixels, gray: NDArray[np.uint8], thermal: Thermal) -> Scene:
     """Gray of 8 bits (H, W[, 3]), with white for hot: told by a colour bar, or by ``thermal``."""
-    bar = find_gray_bar(gray) if thermal.palette == "auto" else None
-    turned = thermal.palette == "black-hot" or (bar is not None and bar.black_is_hot)
+    bar = find_gray_bar(gray) if thermal.finds_palette else None
+    turned = (thermal.palette in ("black-hot", REVERSED)) != (bar is not None and bar.black_is_hot)
     shown = ~pixels if turned else pixels
     celsius = to_celsius(gray, thermal.unit)
     if bar is None:
         doubt = find_doubt(gray) if thermal.palette == "auto" else ""
         return Scene(shown, celsius, DOUBTS[doubt])
     note = "a colour bar and text drawn over it were not taken for heat"
-    if bar.black_is_hot:
+    if bar.black_is_hot and turned:
         note = f"by its colour bar black is hot, and was turned (--palette white-hot: not); {note}"
     return Scene(shown, celsius, note, Validity(bar.mask))
 
@@ -260,10 +266,10 @@ def gray_levels(levels: Pixels) -> Levels:
     return levels if levels.ndim == 2 else quantise(luma(levels), levels.dtype)
 
 
-def without_match(pixels: Pixels, match: Match | None) -> Scene:
+def without_match(pixels: Pixels, match: Match | None, asked: str = "auto") -> Scene:
     """Colours (H, W, 3) whose palette is known, or cannot be told, as levels.
 
-    What a camera drew over its picture counts as not measured.
+    What a camera drew over its picture counts as not measured. ``asked`` is the option, for the note.
     """
     if match is None:
         if not palettes.is_coloured(pixels):
@@ -274,15 +280,17 @@ def without_match(pixels: Pixels, match: Match | None) -> Scene:
             " say what the colours are by `palette`",
         )
     levels, confidence = palettes.levels_of(pixels, match)
+    overlay = find_overlay(levels, pixels)
     note = f"false colours ({match.name}, {confidence:.0%} of the pixels fit) were turned into levels"
     if match.name == palettes.ESTIMATED:
         near = f"near {match.near}" if match.near else "of an unknown palette"
         note = f"false colours {near} were ordered along the line that they form"
-        if not match.near:
-            note += ", its darker end taken for cold: check it, or say `palette`"
-    elif confidence < _SUREST:
-        note += ", which is not sure: check it, or say `palette`"
-    overlay = find_overlay(levels, pixels)
+    if asked == REVERSED:
+        note += ", with the other end for hot, as asked"
+    elif asked == "auto" and not match.sure:
+        note += f", which is not sure: {_CHECK}"
+    elif asked == "auto" and _looks_cold(levels, overlay, match):
+        note += f", but what looks warm lies at its cold end: {_CHECK}"
     drawn = ""
     if overlay is not None:
         drawn = f"; text or a bar drawn over {np.count_nonzero(overlay)} pixels was not taken for heat"
@@ -293,4 +301,21 @@ def _without_colours(pixels: Pixels, name: str) -> Scene:
     """False colours to levels, where they are known."""
     if name == "none" or pixels.dtype != np.uint8:
         return Scene(pixels)
-    return without_match(pixels, palettes.find_palette(pixels) if name == "auto" else Match(name, 1.0))
+    return without_match(pixels, find_match(pixels, name), name)
+
+
+def find_match(pixels: Pixels, name: str) -> Match | None:
+    """What colours (H, W, 3) stand for, by the ``palette`` that is asked; None where it cannot be told."""
+    if name not in ("auto", REVERSED):
+        return Match(name, 1.0)
+    match = palettes.find_palette(pixels)
+    return replace(match, turned=not match.turned) if match and name == REVERSED else match
+
+
+def _looks_cold(levels: NDArray[np.uint8], overlay: Mask | None, match: Match) -> bool:
+    """Whether what looks warm in levels (H, W) of a palette lies at its cold end."""
+    if match.name == palettes.MARKED:
+        return False
+    if overlay is not None and not overlay.all():
+        levels = np.where(overlay, np.uint8(np.median(levels[~overlay])), levels)
+    return find_doubt(levels, strict=True) == "black"

@@ -24,8 +24,10 @@ from fsidfusion.thermal.radiometric import find_kind
 from fsidfusion.thermal.reading import read_scene
 from fsidfusion.thermal.scene import (
     DOUBTS,
+    REVERSED,
     Scene,
     Thermal,
+    find_match,
     gray_levels,
     hot_levels,
     interpret,
@@ -132,7 +134,7 @@ class ThermalStream:
         if pixels.ndim == 3 and pixels.dtype == np.uint8 and self._asked.palette != "none":
             return self._without_colours(pixels, seconds)
         thermal = self._thermal
-        if pixels.dtype == np.uint8 and self._asked.palette == "auto" and pixels.ndim == 2:
+        if pixels.dtype == np.uint8 and self._asked.finds_palette and pixels.ndim == 2:
             gray = self._gray(pixels, seconds)
             scene = interpret(gray.levels, replace(thermal, palette="none"), self._name)
             return replace(scene, validity=gray.validity)
@@ -149,15 +151,15 @@ class ThermalStream:
         if not coloured and (self._palette is None or not self._palette.coloured):
             self._palette = self._palette or _Palette(None, False)
             levels = palettes.luma_levels(pixels)
-            if self._asked.palette == "auto":
+            if self._asked.finds_palette:
                 return self._gray(levels, seconds)
             return Scene(~levels if self._asked.palette == "black-hot" else levels)
         if self._asked.unit not in ("auto", "counts"):
             raise InputError(f"{self._name} is in colour, and holds no {self._asked.unit}; leave `unit` out")
-        if self._asked.palette != "auto":
+        if not self._asked.finds_palette:
             self._palette = self._palette or _Palette(Match(self._asked.palette, 1.0), True)
         elif self._palette is None or not self._same_palette(pixels, coloured):
-            match = palettes.find_palette(pixels) if coloured else None
+            match = find_match(pixels, self._asked.palette) if coloured else None
             known = self._palette
             if known is None:
                 self._palette = _Palette(match, coloured)
@@ -174,7 +176,7 @@ class ThermalStream:
         if palette.match is None:
             scene = without_match(pixels, None)
         elif seconds - palette.looked >= _OVERLAY_SECONDS:
-            scene = without_match(pixels, palette.match)
+            scene = without_match(pixels, palette.match, self._asked.palette)
             palette.overlay, palette.looked = scene.validity.unknown, seconds
         else:
             levels = palettes.levels_of(pixels, palette.match)[0]
@@ -196,7 +198,7 @@ class ThermalStream:
         if seconds - self._looked >= _OVERLAY_SECONDS:
             bar, self._looked = find_gray_bar(levels), seconds
             self._bar = bar
-            if bar is None and not self._is_turned:
+            if bar is None and not self._is_turned and self._asked.palette == "auto":
                 self._doubts.append(find_doubt(levels))
             if bar is not None:
                 if bar.black_is_hot != self._is_turned:
@@ -204,6 +206,7 @@ class ThermalStream:
                 hot = "black is hot by it, and was turned; " if bar.black_is_hot else ""
                 self._say(f"a colour bar was drawn over the frames: {hot}it was not taken for heat")
         levels = self._of_one_polarity(levels, seconds)
+        levels = ~levels if self._asked.palette == REVERSED else levels
         return Scene(levels, validity=Validity(None if self._bar is None else self._bar.mask))
 
     def _doubt(self) -> Doubt:
