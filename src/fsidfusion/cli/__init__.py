@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     # command: (module.function below fsidfusion.cli, what it does)
     "fuse": ("fuse.fuse", "fuse pictures or volumes: infrared and visible, or MRI and CT/PET/SPECT"),
     "video": ("video.video", "fuse two videos, image sequences or cameras, without flicker"),
+    "live": ("live.live", "fuse two cameras or streams as they come, with a page to watch"),
     "align": ("align.align", "estimate how infrared pictures lie on visible ones, for fuse and video"),
     "serve": ("serve.serve", "serve the fusion over HTTP, with a page to use in a browser"),
     "demo": ("demo.demo", "fuse the example pairs and show them on one contact sheet"),

@@ -21,6 +21,7 @@ _LATER = 0.02  # seconds
 GRACE = 1.2  # seconds for a command to end by itself
 SLOW = {  # commands that have something to bring home first
     "video": 15.0,  # the frames that are on their way, and the end of the file
+    "live": 8.0,  # the end of the file
     "data": 10.0,  # the pair at hand
     "serve": 30.0,  # the requests that are under way
     **dict.fromkeys(("train", "detect", "segment"), None),  # a checkpoint; a second Ctrl-C ends them at once

@@ -1,5 +1,6 @@
 """Work that overlaps: reading ahead, computing, writing behind; it knows nothing of what it carries."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -180,10 +181,26 @@ class Behind(Generic[T]):
             assert self.failure is not None
             raise self.failure
 
-    def close(self) -> None:
-        """Wait until all items are consumed, or one has failed."""
-        _put(self._queue, (False, None), lambda: self.failure is not None)
-        self._thread.join()
+    def offer(self, item: T) -> bool:
+        """Hand an item over without waiting; False where too many wait already."""
+        if self.failure is not None:
+            raise self.failure
+        try:
+            self._queue.put_nowait((True, item))
+        except Full:
+            return False
+        return True
+
+    def close(self, patience: float = math.inf) -> bool:
+        """Wait until all items are consumed, or one has failed, or patience has run out.
+
+        Returns:
+            whether it has ended; else it is left to itself.
+        """
+        end = time.monotonic() + patience
+        _put(self._queue, (False, None), lambda: self.failure is not None or time.monotonic() > end)
+        self._thread.join(None if patience == math.inf else max(0.0, end - time.monotonic()))
+        return not self._thread.is_alive()
 
     def _consume(self, consume: Callable[[T], object]) -> None:
         try:

@@ -17,6 +17,7 @@ from fsidfusion.errors import InputError
 from fsidfusion.fusion.decoding import Deinterlacer, to_pixels, to_words
 from fsidfusion.fusion.devices import Form, device_of, is_pipe, open_camera, watch_camera
 from fsidfusion.fusion.frame_times import Start, Times, date_of, of_list, of_names, stamp_of
+from fsidfusion.fusion.pairing import is_address, shown
 from fsidfusion.images.encode import FORMATS
 from fsidfusion.images.files import read_picture
 from fsidfusion.images.pixels import Pixels
@@ -28,8 +29,6 @@ T = TypeVar("T")
 _AV_ERRORS = (OSError, ValueError, av.error.FFmpegError)
 _AGAIN = 0.5  # seconds between two attempts to open an address again
 TIMEOUT = 10.0  # seconds without a frame after which a live source counts as silent
-_SECRETS = re.compile(r"(?<=://)[^/@\s]*@")
-_KEYS = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|token|key|secret|auth)=)[^&\s]*")
 _TRANSPORT_STREAMS = ("mpegts", "rtsp", "hls")  # whose times begin anywhere
 _CARRIED = ("creation_time", "location", "location-eng", "make", "model", "artist", "comment")
 _APPLE = "com.apple.quicktime."
@@ -102,16 +101,6 @@ def open_source(place: str, take: Take = Take(), read: Callable[[Path], Pixels] 
             if stream.read(4) == MAGIC:
                 return _recording(path, take)
     return _video(place, take)
-
-
-def is_address(place: str) -> bool:
-    """Whether a source is somewhere else, and can be opened again after it was lost."""
-    return "://" in place and not place.startswith("file:")
-
-
-def shown(place: str) -> str:
-    """An address without the passwords and keys in it."""
-    return _KEYS.sub(r"\1***", _SECRETS.sub("***@", place))
 
 
 def patiently(work: Callable[[], T], seconds: float, name: str) -> T:

@@ -49,7 +49,7 @@ def serve(
     from fsidfusion.serving.app import create_app
     from fsidfusion.serving.service import Service
 
-    listening = _listen(settings)
+    listening = listen(settings)
     service = Service(settings, load, tuple(names), token)
     config = uvicorn.Config(
         create_app(service),
@@ -61,8 +61,7 @@ def serve(
         backlog=settings.places + 64,
         h11_max_incomplete_event_size=32 << 10,
     )
-    host, port = listening.getsockname()[:2]
-    ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    ready(web_address(listening))
     try:
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:  # raised again by uvicorn once all is answered: it ended in good order
@@ -71,7 +70,18 @@ def serve(
         service.close()
 
 
-def _listen(settings: Settings) -> socket.socket:
+def web_address(listening: socket.socket) -> str:
+    """The address at which a browser finds it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def listen(settings: Settings, port: str = "port") -> socket.socket:
+    """A socket at the address of the settings; ``port`` is the name of the option that gives it.
+
+    Raises:
+        InputError: the address cannot be had.
+    """
     place = f"{settings.host}:{settings.port}"
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
@@ -83,6 +93,6 @@ def _listen(settings: Settings) -> socket.socket:
     except OSError as error:
         reason = error.strerror or error
         raise InputError(
-            f"{place} cannot be listened on ({reason}); give another `host` or `port`"
+            f"{place} cannot be listened on ({reason}); give another `host` or `{port}`"
         ) from error
     return listening
