@@ -1,3 +1,8 @@
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -6,6 +11,7 @@ from fsidfusion.studies.scenes import render_scene
 from service import Served
 from serving_options import QUICK
 
+AXE = "axe-core@4"  # of the npm registry, taken for the tests alone
 SIZES = ((96, 128), (101, 131), (120, 160))
 
 
@@ -32,3 +38,21 @@ def served():
 def client(served):
     with served.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory) -> str:
+    """The source of axe-core: of $FSIDFUSION_AXE, or from npm."""
+    if given := os.environ.get("FSIDFUSION_AXE"):
+        return Path(given).read_text("utf-8")
+    if shutil.which("npm") is None:
+        pytest.skip("axe-core is not here: set FSIDFUSION_AXE to axe.min.js, or install npm")
+    folder = tmp_path_factory.mktemp("axe")
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), AXE]
+    try:
+        done = subprocess.run(install, capture_output=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("axe-core cannot be fetched: npm took too long")
+    if done.returncode:
+        pytest.skip("axe-core cannot be fetched: the npm registry is out of reach")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")

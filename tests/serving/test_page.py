@@ -1,9 +1,6 @@
 """The page in a browser: two pictures, many, errors beside the picture, keyboard, and what axe finds."""
 
 import base64
-import os
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,8 +9,6 @@ import pytest
 from browser import Browser, find
 
 pytestmark = pytest.mark.slow
-
-AXE = "axe-core@4"  # of the npm registry, taken for the test alone
 
 GIVE = """
 const [id, files] = arguments;
@@ -45,24 +40,6 @@ def page(browser, served):
     assert [
         line for line in browser.console() if "/v1/fuse" not in line
     ] == []  # refused pairs are told there
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory) -> str:
-    """The source of axe-core: of $FSIDFUSION_AXE, or from npm."""
-    if given := os.environ.get("FSIDFUSION_AXE"):
-        return Path(given).read_text("utf-8")
-    if shutil.which("npm") is None:
-        pytest.skip("axe-core is not here: set FSIDFUSION_AXE to axe.min.js, or install npm")
-    folder = tmp_path_factory.mktemp("axe")
-    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), AXE]
-    try:
-        done = subprocess.run(install, capture_output=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("axe-core cannot be fetched: npm took too long")
-    if done.returncode:
-        pytest.skip("axe-core cannot be fetched: the npm registry is out of reach")
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
 
 
 def give(page: Browser, side: str, files: list[Path], names: list[str] | None = None) -> None:

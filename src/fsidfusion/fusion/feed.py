@@ -24,6 +24,7 @@ SILENT = 1.0  # seconds without a frame after which a source counts as silent
 _HELD = 128  # frames that are held back at most
 _AGAIN = 0.5  # seconds between two attempts to open a source
 _CAMERAS = ("/dev/video", "/dev/v4l")
+_LEAST = 0.001  # seconds between two frames
 _SHARE = 0.1  # of a new interval between frames in their mean
 
 
@@ -226,6 +227,7 @@ class Feed:
                 self.reconnects += self._came is not None
                 self.lost_since, self.error = None, None
             elif self._came is not None:
+                came = max(came, self._came + _LEAST)  # two of one packet
                 step = came - self._came
                 self._interval += (_SHARE if self._interval else 1.0) * (step - self._interval)
             self._came = came

@@ -86,7 +86,7 @@ def fuse_live(
     plan = with_words(plan)
     for output in outputs:
         if isinstance(output, Recording):
-            check_output(output.path, plan.overwrite)
+            check_output(output.path, plan.overwrite, (infrared, visible))
     once = replace(pairing, reconnect=0.0)
     both = openers(infrared, visible, plan.infrared, rate, once, prompt=True)
     offset = pairing.offset()
@@ -223,8 +223,9 @@ class _Live:
                 ours, seen = self.infrared.newest(now), self.visible.newest(now)
                 wait = _TURN
                 if seen is not None and self.visible.is_fresh:
-                    left = seen.came + self.visible.delay + _PATIENCE - now
-                    if left <= 0 or not self.infrared.waits_for(seen.seconds, _PATIENCE):
+                    patience = _PATIENCE if ours is not None else self._oldest  # for the first one
+                    left = seen.came + self.visible.delay + patience - now
+                    if left <= 0 or not self.infrared.waits_for(seen.seconds, patience):
                         near = ours is not None and abs(ours.seconds - seen.seconds) <= self._oldest
                         if not near and self.infrared.is_over:
                             return None

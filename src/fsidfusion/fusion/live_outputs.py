@@ -198,17 +198,20 @@ class Table:
             self._part = Part(path)
         except OSError as error:
             raise InputError(f"cannot write {path} ({error.strerror}); choose another place") from error
+        self._rows = 0
         self._stream = self._part.path.open("w", encoding="utf-8")
         self._stream.write(TABLE_HEAD.replace("name", "seconds", 1) + "\n")
 
     def add(self, seconds: float, measures: Measures | None) -> None:
         """One more row."""
         self._stream.write(table_row(f"{seconds:.3f}", measures) + "\n")
+        self._rows += 1
 
     def close(self) -> None:
-        """Give it its name."""
+        """Give it its name, or leave none where it holds no row."""
         self._stream.close()
-        self._part.commit()
+        if self._rows:
+            self._part.commit()
         self._part.close()
 
 

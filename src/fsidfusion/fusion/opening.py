@@ -1,5 +1,6 @@
 """Both sources of a video or a live view, checked and opened, and how they lie in time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -30,11 +31,11 @@ def check_installed() -> None:
         raise MissingDependency("videos need PyAV: pip install 'fsidfusion[video]'")
 
 
-def check_output(output: Path, overwrite: bool) -> None:
+def check_output(output: Path, overwrite: bool, sources: Sequence[str] = ()) -> None:
     """Refuse a video file that cannot be written, before anything is done.
 
     Raises:
-        InputError: no known container, something that exists, or no folder for it.
+        InputError: no known container, something that exists, one of the sources, or no folder for it.
     """
     from fsidfusion.fusion.video_files import CONTAINERS
 
@@ -42,6 +43,9 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise InputError(f"output {output} is no known video; end it in {', '.join(CONTAINERS)}")
     if output.is_dir():
         raise InputError(f"output {output} is a folder; give a file")
+    for source in sources:
+        if output.exists() and Path(source).exists() and output.samefile(source):
+            raise InputError(f"{output} exists, and is a source; give another name")
     if is_written(output) and not overwrite:
         raise InputError(f"{output} exists; give another name, or `overwrite`")
     if not output.parent.is_dir():

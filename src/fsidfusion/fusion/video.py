@@ -81,7 +81,7 @@ def fuse_video(
     """
     check_installed()
     output = Path(output)
-    check_output(output, plan.overwrite)
+    check_output(output, plan.overwrite, (str(infrared), str(visible)))
     plan = with_words(plan)
     both = open_both(*openers(infrared, visible, plan.infrared, rate, pairing), pairing)
     return _fuse(fuser or Fuser(task=plan.task), plan, *both, output, progress, pairing)

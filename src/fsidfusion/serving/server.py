@@ -90,6 +90,7 @@ def listen(settings: Settings, port: str = "port") -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen()  # who comes before all is ready waits
     except OSError as error:
         reason = error.strerror or error
         raise InputError(

@@ -6,7 +6,7 @@ const pen = view.getContext("2d", { alpha: false });
 const LOOK = 500; // milliseconds between two looks at the figures
 const AGAIN = 1000; // before another attempt when the run cannot be reached
 const LATELY = 40; // pictures whose rate is shown
-const WORDS = { waiting: "waiting", live: "live", silent: "sends nothing", lost: "lost, waited for", ended: "ended" };
+const WORDS = { waiting: "awaited", live: "live", silent: "sends nothing", lost: "lost, waited for", ended: "ended" };
 
 let number = 0; // of the picture that is shown
 let run = 0; // tells one run from the next at the same address
@@ -63,10 +63,10 @@ async function figures() {
     try {
       const answer = await asked("/v1/live");
       if (answer.status === 401) {
-        of("token-field").hidden = false;
-        told("A token is needed to watch.");
+        of("token-form").hidden = false;
+        told("A token is needed to watch: FSIDFUSION_TOKEN of the run.");
       } else if (answer.ok) {
-        of("token-field").hidden = of("token-field").hidden || !token;
+        of("token-form").hidden = true;
         show(await answer.json());
         told("");
       } else {
@@ -80,6 +80,9 @@ async function figures() {
     if (!isReached) {
       times = [];
       of("fps").textContent = of("latency").textContent = of("shown").textContent = "–";
+      for (const state of document.querySelectorAll(".source .state")) {
+        [state.textContent, state.className] = ["not known", "state"];
+      }
       banner();
     }
     await wait(isReached ? LOOK : AGAIN);
@@ -226,7 +229,8 @@ function full() {
 of("pause").addEventListener("click", pause);
 of("save").addEventListener("click", save);
 of("full").addEventListener("click", full);
-of("token").addEventListener("change", () => {
+of("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
   token = of("token").value.trim();
 });
 document.addEventListener("keydown", (event) => {
