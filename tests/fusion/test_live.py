@@ -23,7 +23,7 @@ from fsidfusion.fusion.plan import Plan
 from fsidfusion.studies.scenes import render_scene
 from fsidfusion.thermal.geometry import Geometry
 from fsidfusion.thermal.measure import Measuring
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 
 av = pytest.importorskip("av")
 from fsidfusion.fusion.feed import Feed, Playing  # noqa: E402

@@ -17,7 +17,7 @@ from fsidfusion.errors import InputError
 from fsidfusion.fusion.feed import Playing
 from fsidfusion.fusion.pairing import Pairing
 from fsidfusion.thermal.measure import Measuring
-from fsidfusion.thermal.reading import Thermal
+from fsidfusion.thermal.scene import Thermal
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.live_counts import Status
