@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from fsidfusion.errors import FusionError, InputError
+from fsidfusion.fusion.addresses import is_address
 from fsidfusion.fusion.opening import Opener
-from fsidfusion.fusion.pairing import is_address
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.sources import Frame, Source

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fsidfusion.errors import FusionError, InputError
+from fsidfusion.fusion.addresses import shown
 from fsidfusion.fusion.feed import LONGEST_DELAY, Feed, Playing, State
 from fsidfusion.fusion.flow import Flow
 from fsidfusion.fusion.fuser import Fuser
@@ -31,7 +32,7 @@ from fsidfusion.fusion.opening import (
     to_fusion,
     with_words,
 )
-from fsidfusion.fusion.pairing import Pairing, limit_of_age, shown
+from fsidfusion.fusion.pairing import Pairing, limit_of_age
 from fsidfusion.fusion.pipeline import Pipeline
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.images.pixels import Pixels

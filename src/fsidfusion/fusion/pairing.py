@@ -1,6 +1,5 @@
 """Which infrared frame goes with which visible one: by when both were taken."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LEAST_AGE, LIVE_AGE = 0.06, 0.25  # seconds: jitter of files, and of cameras and networks, up to there
-_SECRETS = re.compile(r"(?<=://)[^/@\s]*@")
-_KEYS = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|token|key|secret|auth)=)[^&\s]*")
 _AGE = 1.0  # infrared frames
 _SAMPLED = 25.0  # times a second at which motion is compared
 _LONGEST = 10.0  # seconds that an offset is looked for
@@ -95,16 +92,6 @@ class Pairing:
             form=parse_form(self.vis_format),
         )
         return infrared, visible
-
-
-def is_address(place: str) -> bool:
-    """Whether a source is somewhere else, and can be opened again after it was lost."""
-    return "://" in place and not place.startswith("file:")
-
-
-def shown(place: str) -> str:
-    """An address without the passwords and keys in it."""
-    return _KEYS.sub(r"\1***", _SECRETS.sub("***@", place))
 
 
 def paired(

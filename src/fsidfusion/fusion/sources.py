@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import av
 
 from fsidfusion.errors import InputError
+from fsidfusion.fusion.addresses import is_address, shown
 from fsidfusion.fusion.decoding import Deinterlacer, to_pixels, to_words
 from fsidfusion.fusion.devices import Form, device_of, is_pipe, open_camera, watch_camera
 from fsidfusion.fusion.frame_times import Start, Times, date_of, of_list, of_names, stamp_of
-from fsidfusion.fusion.pairing import is_address, shown
 from fsidfusion.images.encode import FORMATS
 from fsidfusion.images.files import read_picture
 from fsidfusion.images.pixels import Pixels
