@@ -244,9 +244,42 @@ class Align:
             write_text(self.output, f"## Alignment\n\n{tables}")
 
 
+@dataclass(frozen=True)
+class Register:
+    """Measure rigid registration: known motions up to 30 mm and 20 degrees of a pair that lies on each other.
+
+    Also with a smaller field of view, on other voxels, and with the other volume as base.
+    """
+
+    base: Path
+    """a volume, such as an MRI"""
+    other: Path
+    """another, such as a CT"""
+    motions: int = 6
+    """of each kind"""
+    seed: int = 0
+    """of the motions"""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = None
+    """also write the table here, as Markdown"""
+
+    def run(self) -> None:
+        """Measure, print and write."""
+        from fsidfusion.fusion.volumes.files import read_volume
+        from fsidfusion.images.atomic import write_text
+        from fsidfusion.studies import registration
+
+        cases = registration.cases(read_volume(self.base), read_volume(self.other), self.seed)
+        with progress("registrations", len(cases) * (self.motions + 1)) as bar:
+            errors = registration.measure(cases, self.motions, self.seed, bar.step)
+        table = registration.to_markdown(errors)
+        print(table)
+        if self.output:
+            write_text(self.output, f"## Registration\n\n{table}")
+
+
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-def benchmark(task: Quality | Seeing | Speed | Train | Data | Align) -> None:
-    """Measure quality on the test sets, speed, or alignment.
+def benchmark(task: Quality | Seeing | Speed | Train | Data | Align | Register) -> None:
+    """Measure quality on the test sets, speed, alignment, or registration.
 
     Quality: fsidfusion benchmark quality --data datasets/ -o out/quality
 

@@ -4,10 +4,21 @@ import numpy as np
 import pytest
 
 from fsidfusion.errors import InputError
-from fsidfusion.fusion.volumes.itk_files import read_itk, to_itk
+from fsidfusion.fusion.volumes.itk_files import read_itk
 from volume_files import head, oblique
 
 sitk = pytest.importorskip("SimpleITK")
+
+
+def to_itk(voxels, affine):
+    """(I, J, K) voxels as an image of SimpleITK, in its axes."""
+    flipped = np.diag([-1.0, -1, 1, 1]) @ affine
+    spacing = np.linalg.norm(flipped[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(flipped[:3, 3].tolist())
+    image.SetDirection((flipped[:3, :3] / spacing).ravel().tolist())
+    return image
 
 
 @pytest.mark.parametrize("suffix", ["nrrd", "mha", "mhd"])

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from fsidfusion.errors import InputError
-from fsidfusion.fusion.volumes.grid import Volume, resample
+from fsidfusion.fusion.volumes.grid import Volume
+from fsidfusion.fusion.volumes.nifti import read_nifti
 from fsidfusion.fusion.volumes.register import motion, place, score
+from fsidfusion.studies.registration import cases, measure, to_markdown
 from volume_files import oblique
 
 pytest.importorskip("SimpleITK")
@@ -45,16 +47,60 @@ def moved(volume, transform):
     return replace(volume, affine=transform @ volume.affine)
 
 
-@pytest.mark.slow
+def left_of(found, known):
+    """What is left of a known motion, of a pair that lies about the origin: millimetres there, degrees."""
+    left = found.transform @ known
+    return np.linalg.norm(left[:3, 3]), motion(left)[1]
+
+
 def test_a_known_motion_is_found():
+    """Of a nearly round head, with voxels of 4 and 4.6 mm."""
     mri, ct = pair()
-    known = oblique((3, -2, 4), (1, 1, 1), (7.0, -5.0, 4.0))
+    known = oblique((9, -6, 12), (1, 1, 1), (14.0, -9.0, 8.0))
     found = place(mri, moved(ct, known), "rigid")
-    shift, turn = motion(found.transform @ known)
-    assert shift < 2 and turn < motion(known)[1]  # of voxels of 4 and 4.6 mm, and a nearly round head
-    assert found.after > found.before
+    shift, turn = left_of(found, known)
+    assert shift < 0.5 and turn < 1
+    assert found.after > found.before and not found.untold
     assert np.allclose(found.volume.affine, found.transform @ known @ ct.affine)
     assert "registered (rigid): moved by " in found.describe() and "mutual information" in found.describe()
+    assert found.notes() == [found.describe()]
+
+
+@pytest.mark.slow
+def test_a_part_of_the_head_on_other_voxels():
+    mri, ct = pair()
+    affine = ct.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ (6, 0, 5)
+    part = Volume("part", ct.voxels[6:, :-7:, 5:-3].copy(), affine)
+    known = oblique((-5, 4, -8), (1, 1, 1), (-8.0, 15.0, 6.0))
+    shift, turn = left_of(place(mri, moved(part, known), "rigid"), known)
+    assert shift < 1 and turn < 1
+
+
+def revolved(axes):
+    """An MRI and a CT of a skull and a brain that are solids of revolution."""
+    volumes = []
+    for name, step, count in (("mri", 3.5, 52), ("ct", 4.0, 46)):
+        affine = np.diag([step, step, step, 1])
+        affine[:3, 3] = -step * (count - 1) / 2
+        places = np.stack(np.meshgrid(*[np.arange(count)] * 3, indexing="ij")) * step + affine[0, 3]
+        radius = np.sqrt(((places / np.reshape(axes, (3, 1, 1, 1))) ** 2).sum(0))
+        mri = np.select([radius < 0.9, radius < 0.96, radius < 1.03], [600, 20, 850], 0)
+        ct = np.select([radius < 0.9, radius < 0.96, radius < 1.03], [35, 1000, 40], -1000)
+        values = mri if name == "mri" else ct
+        noise = np.random.default_rng(len(name)).normal(0, 5, values.shape)
+        volumes.append(Volume(name, (values + noise).astype(np.float32), affine))
+    return volumes
+
+
+def test_a_turn_that_cannot_be_told_is_said():
+    mri, ct = revolved((70, 70, 84))
+    known = oblique((0, 0, 9), (1, 1, 1), (6.0, -7.0, 4.0))
+    found = place(mri, moved(ct, known), "rigid")
+    assert left_of(found, known)[0] < 0.5
+    assert set(found.untold) == {"head-foot"} and found.untold["head-foot"] < 0.07
+    told = found.notes()[1]
+    assert "do not tell the turn about an axis" in told and "head-foot" in told
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +110,7 @@ def found_in_place():
 
 def test_what_lies_well_stays(found_in_place):
     shift, turn = motion(found_in_place.transform)
-    assert shift < 2 and turn < 1
+    assert shift < 0.5 and turn < 0.5
 
 
 def test_a_transform_is_saved_and_used_again(tmp_path, found_in_place):
@@ -111,7 +157,7 @@ def test_what_is_no_transform(tmp_path):
 
 def test_the_score_knows_relation_and_place():
     mri, ct = pair()
-    assert score(mri, mri) > 0.9
+    assert score(mri, mri) > 0.5 > score(mri, ct)
     aside = np.eye(4)
     aside[0, 3] = 12
     assert score(mri, ct) > 1.3 * score(mri, moved(ct, aside))
@@ -120,16 +166,12 @@ def test_the_score_knows_relation_and_place():
 
 
 @pytest.mark.slow
-def test_the_real_pair_after_a_known_motion(data_root):
-    from fsidfusion.fusion.volumes.nifti import read_nifti
-
+def test_the_real_pair_after_known_motions(data_root):
+    """Averages of many heads each, which lie on each other to somewhat below a millimetre themselves."""
     folder = data_root / "formats" / "volumes"
-    t1, ct = (read_nifti(folder / f"{name}.nii.gz") for name in ("t1", "ct"))
-    known = oblique((5, -7, 4), (1, 1, 1), (9.0, 6.0, -8.0))
-    found = place(t1, moved(ct, known), "rigid")
-    left = found.transform @ known
-    shift, turn = motion(left)
-    assert turn < 1
-    centre = np.append(t1.affine[:3, :3] @ (np.array(t1.shape) / 2) + t1.affine[:3, 3], 1)
-    assert np.linalg.norm((left @ centre - centre)[:3]) < 1
-    assert resample(found.volume, t1).shape == t1.shape and shift < 2
+    pair = [read_nifti(folder / f"{name}.nii.gz") for name in ("t1", "ct")]
+    errors = measure(cases(*pair)[:1], count=1, seed=3)
+    print(to_markdown(errors))
+    assert len(errors) == 2 and not any(error.refused for error in errors)
+    assert max(error.centre for error in errors) < 1
+    assert max(error.turned for error in errors) < 1

@@ -176,7 +176,7 @@ def fuse_volume_files(
     registered: Registered | None = None
     if request.register is not None:
         registered = place(base, other, request.register)
-        other = replace(registered.volume, notes=(*other.notes, registered.describe()))
+        other = replace(registered.volume, notes=(*other.notes, *registered.notes()))
     fuser = None if options.style == "overlay" else load()
     try:
         fused = fuse_volumes(
@@ -289,7 +289,7 @@ def _extra_files(
     request: Request, base: Volume, other: Volume, fused: Fused, registered: "Registered | None"
 ) -> dict[Path, bytes]:
     from fsidfusion.fusion.volumes.register import check_pictures
-    from fsidfusion.fusion.volumes.report import Shown, build_report
+    from fsidfusion.fusion.volumes.report import Live, Shown, build_report
     from fsidfusion.fusion.volumes.views import orthogonal_views
 
     result = {}
@@ -323,7 +323,8 @@ def _extra_files(
             pictures = {
                 name: _png(picture) for name, picture in check_pictures(fused, base.affine, names).items()
             }
-        page = build_report(shown, base.affine, facts, fused.notes, views, fused.axis, pictures)
+        live = Live(fused.level_below, fused.colored, fused.outlines)
+        page = build_report(shown, base.affine, facts, fused.notes, views, fused.axis, pictures, live)
         result[request.report] = page.encode()
     return result
 

@@ -27,7 +27,7 @@ from fsidfusion.fusion.volumes.grid import (
     to_display,
 )
 from fsidfusion.fusion.volumes.identity import cross_check
-from fsidfusion.fusion.volumes.outline import draw_outlines
+from fsidfusion.fusion.volumes.outline import draw_outlines, outlines
 from fsidfusion.fusion.volumes.suv import SUV, to_suv
 from fsidfusion.fusion.volumes.windows import (
     UPTAKE,
@@ -39,7 +39,7 @@ from fsidfusion.fusion.volumes.windows import (
     parse_window,
 )
 from fsidfusion.images.files import Picture
-from fsidfusion.images.output_range import Range, find_range
+from fsidfusion.images.output_range import Range, apply_range, find_range
 from fsidfusion.images.pixels import luma as luma_of
 from fsidfusion.images.pixels import quantise
 
@@ -76,6 +76,11 @@ class Fused:
     base_level: Level  # the values that are 0 and 1 in ``base``
     level: Level | None  # those of ``other``; None where the file holds colours
     colormap: Colormap | None  # of ``other``; None where it is gray or has its own colours
+    level_below: Voxels | None = (
+        None  # (I, J, K) uint8: the fused luma that colours lie over; None in an overlay
+    )
+    outlines: Voxels | None = None  # (I, J, K) uint8: the label whose outline is drawn here, 0 for none
+    colored: bool = False  # whether ``other`` lies over the luma in colour
 
 
 def check_options(base: Modality, modality: Modality, options: Options) -> None:
@@ -181,9 +186,25 @@ def fuse_volumes(
     stack = _Stack(base, ours, theirs, axis, colormap, options)
     mapping = _overlay_slices(stack, report) if fuser is None else _fuse_slices(fuser, stack, report)
     fused = np.ascontiguousarray(from_display(stack.result, base.affine))
-    if labels is not None:
-        fused = draw_outlines(fused, labels, base, axis)
-    return Fused(fused, ours, theirs, mapping, share, tuple(notes), axis, base_level, level, colormap)
+    below = None if fuser is None else from_display(stack.below, base.affine)
+    edges = None if labels is None else outlines(labels, base, axis)
+    if edges is not None:
+        fused = draw_outlines(fused, edges)
+    return Fused(
+        fused,
+        ours,
+        theirs,
+        mapping,
+        share,
+        tuple(notes),
+        axis,
+        base_level,
+        level,
+        colormap,
+        below,
+        edges,
+        stack.coloured,
+    )
 
 
 @dataclass
@@ -205,8 +226,11 @@ class _Slice(Fusion):
             self.paint = apply_colormap(theirs, colormap)
 
     def write(self, plan: Plan) -> None:
-        assert self.stack is not None and self.result is not None
+        assert self.stack is not None and self.result is not None and self.luma is not None
         self.stack.plane(self.stack.result, self.number)[...] = self.result.pixels
+        if self.stack.below is not self.stack.result:
+            level = apply_range(self.luma, self.stack.shared)
+            plane(self.stack.below, self.stack.axis, self.number)[...] = quantise(level, np.dtype(np.uint8))
 
 
 class _Stack:
@@ -230,6 +254,8 @@ class _Stack:
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if options.bits == 16 else np.uint8)
         shape = self.sources[0].shape[:3]
         self.result = np.empty((*shape, 3) if self.coloured else shape, self.dtype)
+        self.below = np.empty(shape, np.uint8) if self.coloured else self.result  # the luma alone
+        self.shared = Range(0.0, 1.0)  # the output range of all slices
 
     def plane(self, voxels: Voxels, number: int) -> Voxels:
         """One slice (H, W) or (H, W, 3), which can be written to where it is of the result."""
@@ -270,7 +296,7 @@ def _fuse_slices(fuser: Fuser, stack: _Stack, progress: Callable[[int, int], Non
         for one in slices:
             luma[one.number] = one.luma
         progress(start + len(slices), stack.number)
-    memory.shared = find_range(luma.reshape(-1, width), fuser.range)
+    memory.shared = stack.shared = find_range(luma.reshape(-1, width), fuser.range)
     for one in stack.slices(0, stack.number):
         pipeline.prepare(one)
         one.luma = luma[one.number]

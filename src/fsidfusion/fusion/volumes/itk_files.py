@@ -1,4 +1,4 @@
-"""NRRD and MetaImage files to volumes (SimpleITK), and volumes to images of it."""
+"""NRRD and MetaImage files to volumes (SimpleITK)."""
 
 import math
 from importlib.util import find_spec
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fsidfusion.errors import InputError, MissingDependency
-from fsidfusion.fusion.volumes.grid import Affine, Volume, Voxels, check_affine, check_values, choose_frames
+from fsidfusion.fusion.volumes.grid import Volume, check_affine, check_values, choose_frames
 from fsidfusion.images.budget import check_filled, check_voxels
 
 READ = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -77,26 +77,6 @@ def read_itk(path: Path, frame: str | None = None) -> Volume:
     assert voxels.shape[:3] == size[:3]
     notes += check_values(voxels, str(path))
     return Volume(path.name, voxels, check_affine(_FLIP @ affine, str(path)), notes=tuple(notes))
-
-
-def to_itk(voxels: Voxels, affine: Affine) -> Any:
-    """(I, J, K) voxels as an image of SimpleITK, in its axes.
-
-    Raises:
-        InputError: axes that are not at right angles, which ITK cannot hold.
-    """
-    sitk = simpleitk()
-    flipped = _FLIP @ affine
-    spacing = np.linalg.norm(flipped[:3, :3], axis=0)
-    directions = flipped[:3, :3] / spacing
-    if np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3:
-        raise InputError("a sheared volume cannot be registered; resample it to a NIfTI file first")
-    left, _, right = np.linalg.svd(directions)  # the nearest that is orthogonal to the last bit
-    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0), np.float32))
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin(flipped[:3, 3].tolist())
-    image.SetDirection((left @ right).ravel().tolist())
-    return image
 
 
 def simpleitk() -> Any:
