@@ -136,6 +136,28 @@ def _adam7(flat):
     return b"\x89PNG\r\n\x1a\n" + stream.getvalue()
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_with_a_new_end_behind_half_of_it_is_refused(tmp_path, mode):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)).convert(mode)
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=90)
+    path, whole = tmp_path / "x.jpg", stream.getvalue()
+    path.write_bytes(whole)
+    assert read_picture(path).size == (64, 96)
+    for share in (3, 5, 9):
+        path.write_bytes(whole[: len(whole) * share // 10] + b"\xff\xd9")
+        with pytest.raises(InputError, match="end early"):
+            read_picture(path)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_is_mid_gray_in_its_last_corner_is_read(tmp_path, progressive):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    pixels[40:, 40:] = 128
+    Image.fromarray(pixels).save(tmp_path / "x.jpg", quality=95, progressive=progressive)
+    assert read_picture(tmp_path / "x.jpg").pixels[-1, -1].tolist() == [128, 128, 128]
+
+
 def test_every_flipped_bit_of_the_pixels_of_a_png_is_noticed(tmp_path):
     stream = io.BytesIO()
     Image.fromarray(PIXELS).save(stream, "PNG")

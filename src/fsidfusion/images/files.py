@@ -27,6 +27,7 @@ from fsidfusion.images import deep, exif
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.budget import MAX_PIXELS, check_filled, regular_file
 from fsidfusion.images.encode import JPEG_QUALITY, KNOWN, encode_picture, output_format
+from fsidfusion.images.jpeg import check_jpeg
 from fsidfusion.images.pixels import Pixels, check_pixels, is_gray
 
 _RLE_RATIO = 256  # pixels that one byte of a run-length coded BMP can stand for
@@ -238,6 +239,9 @@ def _decode_pillow(
         return header, replace(_upright(picture, orientation), exif=kept, xmp=xmp)
     if name == "PNG":
         _check_png(stream, image)
+    elif name == "JPEG":
+        with _without_limit():
+            check_jpeg(stream, image)
     picture = _from_pillow(ImageOps.exif_transpose(image))
     if name in ("WebP", "GIF") and is_gray(picture.pixels):  # the other formats say what they mean
         picture = Picture(np.ascontiguousarray(picture.pixels[..., 0]), picture.alpha, None)
