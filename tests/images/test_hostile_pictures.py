@@ -60,6 +60,15 @@ def chain(pages, last=0):
     return b"II*\0" + struct.pack("<I", 8) + b"".join(one)
 
 
+def of_size(kind, mark, place, form, side=20_000):
+    """A small picture whose header claims a large one."""
+    stream = io.BytesIO()
+    Image.fromarray(PIXELS).save(stream, kind)
+    content = bytearray(stream.getvalue())
+    struct.pack_into(form, content, content.index(mark) + place, side, side)
+    return bytes(content)
+
+
 BOMB = zlib.compress(bytes(64 << 20), 9)
 HOSTILE = {
     "directories in a circle": (chain(3, last=8), "tif", "circle"),
@@ -82,6 +91,9 @@ HOSTILE = {
     "PNG without its end": (png(64, end=False), "png", "damaged"),
     "PNG interlaced with too few rows": (png(10, interlaced=1), "png", "damaged"),
     "run lengths for a huge BMP": (rle_bmp(20_000, 20_000), "bmp", "cannot hold"),
+    "a huge PNG of nothing": (png(1, height=6_000_000), "png", "cannot hold"),
+    "a huge JPEG of nothing": (of_size("JPEG", b"\xff\xc0", 5, ">HH"), "jpg", "cannot hold"),
+    "a huge GIF of nothing": (of_size("GIF", b"GIF8", 6, "<HH"), "gif", "cannot hold"),
     "PNG over the limit": (png(1, height=60_000_000), "png", "the limit is 500"),
 }
 

@@ -10,6 +10,7 @@ from fsidfusion.errors import FusionError
 from fsidfusion.training.hdf5 import GROUPS, published_pairs, write_published
 from fsidfusion.training.patches import PatchCache, PatchSettings, SourcePair
 from fsidfusion.training.prepare import prepare
+from memory_peak import growth_below
 
 h5py = pytest.importorskip("h5py")
 PATCHES = np.random.default_rng(5).integers(0, 256, (12, 2, 128, 128), np.uint8)
@@ -71,6 +72,19 @@ def test_command_line_writes_and_reads_both_forms(tmp_path: Path) -> None:
     assert np.array_equal(PatchCache(tmp_path / "again")[1][0], PATCHES[1, 0])
     both = run("--hdf5", "patches.h5", "--data", ".", "-o", "third")
     assert (both.returncode, both.stderr.count("\n")) == (2, 1)
+
+
+def test_patches_that_are_not_there_are_not_made_up(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        for group in GROUPS:
+            file.create_group(group).create_dataset(
+                "0", (1, 20_000, 20_000), np.float32, chunks=(1, 100, 100)
+            )
+    assert path.stat().st_size < 10_000
+    (pair,) = published_pairs(path)
+    with growth_below(100 << 20), pytest.raises(FusionError, match="cannot hold"):
+        pair.read()
 
 
 @pytest.mark.parametrize("place", range(0, 3000, 37))

@@ -25,12 +25,17 @@ from PIL import (
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images import deep, exif
 from fsidfusion.images.atomic import whole_file
-from fsidfusion.images.budget import MAX_PIXELS, check_filled, regular_file
+from fsidfusion.images.budget import DEFLATE_RATIO, MAX_PIXELS, check_filled, regular_file
 from fsidfusion.images.encode import JPEG_QUALITY, KNOWN, encode_picture, output_format
 from fsidfusion.images.jpeg import check_jpeg
 from fsidfusion.images.pixels import Pixels, check_pixels, is_gray
 
 _RLE_RATIO = 256  # pixels that one byte of a run-length coded BMP can stand for
+_PIXELS_A_BYTE = {  # likewise of others; WebP has no such bound
+    "PNG": 8 * DEFLATE_RATIO,  # of one bit each
+    "JPEG": 1024,  # a block of 64 takes a bit or more
+    "GIF": 4096,  # the longest word takes 12 bits
+}
 _LIMIT_LOCK = threading.Lock()
 _unlimited = 0  # readers at work
 _their_limit: int | None = None
@@ -225,6 +230,8 @@ def _decode_pillow(
     _check_size(path, header, max_pixels)
     if name == "BMP" and image.tile and image.tile[0][0] == "bmp_rle":
         check_filled(height * width, size, _RLE_RATIO)
+    elif name in _PIXELS_A_BYTE:
+        check_filled(height * width, size, _PIXELS_A_BYTE[name])
     if header_only:
         return header, None
     if getattr(image, "n_frames", 1) > 1:

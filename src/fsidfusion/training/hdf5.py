@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError, MissingDependency
 from fsidfusion.images.atomic import whole_file
-from fsidfusion.images.budget import MAX_PIXELS
+from fsidfusion.images.budget import MAX_PIXELS, check_filled
 from fsidfusion.images.text import reason
 from fsidfusion.training.patches import PatchCache, SourcePair, split_of
 
@@ -74,6 +74,8 @@ def _read(h5py: Any, path: Path, stem: str) -> tuple[NDArray[np.uint8], NDArray[
             stored = [file[group][stem] for group in GROUPS]
             if any(patch.size > MAX_PIXELS for patch in stored):
                 raise ValueError("it claims more pixels than any picture")
+            for patch in stored:  # chunks that are not there would be made up
+                check_filled(patch.nbytes, patch.id.get_storage_size())
             patches = [np.asarray(patch, np.float32).squeeze() for patch in stored]
     except Exception as error:  # likewise
         raise InputError(f"{path}: patch {stem} cannot be read ({reason(error)}); make it again") from error

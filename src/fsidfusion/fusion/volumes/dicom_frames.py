@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import FusionError, InputError, MissingDependency, NotEnoughMemory
 from fsidfusion.fusion.volumes.dicom_find import one_line
+from fsidfusion.fusion.volumes.dicom_pixels import stored_samples
 from fsidfusion.images.budget import DEFLATE_RATIO, check_filled, check_voxels
 
 if TYPE_CHECKING:
@@ -114,15 +115,12 @@ def read_frames(frames: Sequence[Frame]) -> list[tuple[NDArray[Any], NDArray[np.
     Raises:
         InputError: it cannot be decoded.
     """
-    from pydicom import dcmread
     from pydicom.pixels import apply_color_lut, apply_modality_lut
 
     first = frames[0]
+    image = first.header
     try:
-        image = dcmread(first.path, force=True)
-        if "TransferSyntaxUID" not in image.file_meta:
-            image.file_meta.TransferSyntaxUID = first.header.file_meta.TransferSyntaxUID
-        stored = image.pixel_array
+        stored = stored_samples(first.path, image)
         palette = str(image.PhotometricInterpretation) == "PALETTE COLOR"
         if palette:
             stored = apply_color_lut(stored, image)
