@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LEAST_AGE, LIVE_AGE = 0.06, 0.25  # seconds: jitter of files, and of cameras and networks, up to there
-_AGE = 1.0  # infrared frames
+_AGE, _RIM = 1.0, 0.55  # infrared frames: between two of them, and where they begin, end or leave a gap
 _SAMPLED = 25.0  # times a second at which motion is compared
 _LONGEST = 10.0  # seconds that an offset is looked for
 _WATCHED = 40.0  # seconds of both sources that are looked at
@@ -50,7 +50,7 @@ class Pairing:
     """the part of visible frames that counts, as --ir-crop; both for frames side by side"""
     max_age: float | None = None
     """most seconds between a visible frame and its infrared one; beyond, the visible frame stands alone; by
-    default one infrared frame, and at least 0.06, or 0.25 for live sources"""
+    default one infrared frame, and at least 0.06, or 0.25 for live sources; half a frame beside a gap"""
     ir_format: str = ""
     """how the frames of an infrared device or raw stream are stored: FORMAT:WIDTHxHEIGHT@FPS, such as Y16, or
     Y16:640x512@30; needed for streams without a container"""
@@ -99,6 +99,7 @@ def paired(
     visible: "Iterator[Frame]",
     oldest: float,
     later: float = 0.0,
+    rim: float | None = None,
 ) -> "Iterator[tuple[Frame, Frame | None]]":
     """Each visible frame with the infrared one nearest in time, or None where none is near.
 
@@ -107,27 +108,37 @@ def paired(
         visible: likewise.
         oldest: most seconds between the two.
         later: seconds by which the infrared source began after the visible one.
+        rim: most seconds before the first infrared frame, after the last, and beside a gap, which is where
+            two of them lie more than twice ``oldest`` apart; by default ``oldest``.
 
     Yields:
-        (visible, infrared) frames; ends with either source, the infrared one ``oldest`` seconds after its
-        last frame.
+        (visible, infrared) frames; ends with either source, the infrared one ``rim`` seconds after its last
+        frame.
     """
-    now = next(infrared, None)
-    after = next(infrared, None)
+    rim = oldest if rim is None else min(rim, oldest)
+    before, now, after = None, next(infrared, None), next(infrared, None)
     for frame in visible:
         if now is None:
             return
         seconds = frame.seconds - later
         while after is not None and abs(after.seconds - seconds) <= abs(now.seconds - seconds):
-            now, after = after, next(infrared, None)
-        if after is None and seconds - now.seconds > oldest:
+            before, now, after = now, after, next(infrared, None)
+        if after is None and seconds - now.seconds > rim + 1e-6:
             return
-        yield frame, now if abs(seconds - now.seconds) <= oldest + 1e-6 else None
+        first, second = (now, after) if now.seconds <= seconds else (before, now)
+        is_within = first is not None and second is not None and second.seconds - first.seconds <= 2 * oldest
+        limit = oldest if is_within else rim
+        yield frame, now if abs(seconds - now.seconds) <= limit + 1e-6 else None
 
 
 def limit_of_age(rate: float, is_live: bool, wanted: float | None) -> float:
     """Most seconds between two frames of a pair, at an infrared rate."""
     return wanted if wanted is not None else max(_AGE / rate, LIVE_AGE if is_live else LEAST_AGE)
+
+
+def limit_at_rims(rate: float, is_live: bool, wanted: float | None) -> float:
+    """Likewise beside a gap: half an infrared frame with some jitter, for what is shown is not known to last."""
+    return limit_of_age(rate, is_live, wanted) if is_live or wanted is not None else _RIM / rate
 
 
 def offset_by_motion(infrared: "Iterator[Frame]", visible: "Iterator[Frame]") -> float:

@@ -17,7 +17,7 @@ from fsidfusion.fusion.opening import (
     to_fusion,
     with_words,
 )
-from fsidfusion.fusion.pairing import Pairing, limit_of_age, paired, watched
+from fsidfusion.fusion.pairing import Pairing, limit_at_rims, limit_of_age, paired, watched
 from fsidfusion.fusion.pipeline import Pipeline
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.scheduler import Ahead, Behind
@@ -149,6 +149,7 @@ def _fuse(
         watched(visible.frames, lambda: waiting.__setitem__(0, visible.name)),
         limit_of_age(float(infrared.rate), is_live, pairing.max_age),
         begun,
+        limit_at_rims(float(infrared.rate), is_live, pairing.max_age),
     )
     decoded = Ahead(
         (to_fusion(names, *pair) for pair in pairs),
