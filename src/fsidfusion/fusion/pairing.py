@@ -137,7 +137,7 @@ def limit_of_age(rate: float, is_live: bool, wanted: float | None) -> float:
 
 
 def limit_at_rims(rate: float, is_live: bool, wanted: float | None) -> float:
-    """Likewise beside a gap: half an infrared frame with some jitter, for what is shown is not known to last."""
+    """Likewise beside a gap, where nothing tells how long a scene lasted: half a frame, with some jitter."""
     return limit_of_age(rate, is_live, wanted) if is_live or wanted is not None else _RIM / rate
 
 
