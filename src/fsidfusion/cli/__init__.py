@@ -18,6 +18,7 @@ from fsidfusion.errors import InputError
 COMMANDS: dict[str, tuple[str, str]] = {
     # command: (module.function below fsidfusion.cli, what it does)
     "fuse": ("fuse.fuse", "fuse pictures or volumes: infrared and visible, or MRI and CT/PET/SPECT"),
+    "series": ("series.series", "list the DICOM series of a folder, for fuse --series"),
     "video": ("video.video", "fuse two videos, image sequences or cameras, without flicker"),
     "live": ("live.live", "fuse two cameras or streams as they come, with a page to watch"),
     "align": ("align.align", "estimate how infrared pictures lie on visible ones, for fuse and video"),

@@ -140,17 +140,35 @@ def test_what_may_be_burnt_in_is_not_called_removed(tmp_path, pet, burnt, remove
     assert may_show_a_name(theirs) == (burnt == "YES") and not may_show_a_name(ours)
 
 
-def test_sources_are_named_with_the_patient_and_only_then(tmp_path):
+def test_sources_are_named_by_their_uids_with_the_patient(tmp_path):
     ours, theirs = sources(tmp_path)
-    for keep in (True, False):
-        write_series(tmp_path / "fused", noise(SHAPE), ours, theirs, DESCRIPTION, "MRI and PET", keep)
-        image = dcmread(tmp_path / "fused" / "0002.dcm")
-        assert ("SourceImageSequence" in image) == keep
-        assert "LossyImageCompression" not in image
-        shutil.rmtree(tmp_path / "fused")
-        if keep:
-            named = [item.ReferencedSOPInstanceUID for item in image.SourceImageSequence]
-            assert named == [ours.images[1].SOPInstanceUID, *(one.SOPInstanceUID for one in theirs.images)]
+    write_series(tmp_path / "fused", noise(SHAPE), ours, theirs, DESCRIPTION, "MRI and PET", True)
+    image = dcmread(tmp_path / "fused" / "0002.dcm")
+    assert "LossyImageCompression" not in image
+    named = [item.ReferencedSOPInstanceUID for item in image.SourceImageSequence]
+    assert named == [ours.images[1].SOPInstanceUID, *(one.SOPInstanceUID for one in theirs.images)]
+    purpose = image.SourceImageSequence[0].PurposeOfReferenceCodeSequence[0]
+    assert (purpose.CodeValue, purpose.CodingSchemeDesignator) == ("121322", "DCM")
+
+
+def test_sources_have_new_uids_that_agree_over_the_series_without_the_patient(tmp_path):
+    ours, theirs = sources(tmp_path)
+    named = []
+    for folder in ("one", "two"):
+        write_series(tmp_path / folder, noise(SHAPE), ours, theirs, DESCRIPTION, "MRI and PET", False)
+        images = [dcmread(path) for path in sorted((tmp_path / folder).iterdir())]
+        named.append(
+            [[item.ReferencedSOPInstanceUID for item in image.SourceImageSequence] for image in images]
+        )
+    own = {str(one.SOPInstanceUID) for one in (*ours.images, *theirs.images)}
+    first, second = named
+    assert len({uids[0] for uids in first}) == len(first)  # each slice has its own image of the base
+    assert len({tuple(uids[1:]) for uids in first}) == 1  # and all those of the other
+    flat = {uid for uids in first for uid in uids}
+    assert len(flat) == len(own) and not flat & own
+    assert not flat & {uid for uids in second for uid in uids}
+    content = b"".join(path.read_bytes() for path in (tmp_path / "one").iterdir())
+    assert not any(uid.encode() in content for uid in own)
 
 
 def test_where_rows_and_columns_point(tmp_path):

@@ -26,6 +26,7 @@ GRAY = ("MONOCHROME1", "MONOCHROME2")
 _DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 _NUCLEAR = "1.2.840.10008.5.1.4.1.1.20"
 _UNITS = {"BQML": "Bq/ml", "CNTS": "counts", "PROPCNTS": "counts", "CPS": "counts/s"}
+_CODES = {"Bq/ml": "BQML", "{SUVbw}g/ml": "GML", "g/ml{SUVbw}": "GML"}  # of real world values, in UCUM
 _TIMES = (  # what tells the volumes of a 4-D series apart, in this order
     "TemporalPositionIdentifier",
     "FrameReferenceTime",
@@ -99,10 +100,19 @@ def stated_unit(header: "Dataset") -> str:
         return "HU" if str(header.get("RescaleType") or "HU") in ("HU", "US") else ""
     if str(header.get("SOPClassUID")) == _DOSE:
         return "Gy" if str(header.get("DoseUnits")) == "GY" else ""
-    units = str(header.get("Units") or "")
+    units = str(header.get("Units") or "") or _mapped_unit(header)
     if units == "GML" and str(header.get("SUVType") or "BW") == "BW":
         return "SUVbw"
     return _UNITS.get(units, units.lower())
+
+
+def _mapped_unit(header: "Dataset") -> str:
+    """The unit of an enhanced PET, which its real world values have, as others state it."""
+    shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
+    first = (header.get("PerFrameFunctionalGroupsSequence") or [{}])[0]
+    mapping = first.get("RealWorldValueMappingSequence") or shared.get("RealWorldValueMappingSequence")
+    codes = mapping[0].get("MeasurementUnitsCodeSequence") if mapping else None
+    return _CODES.get(str(codes[0].get("CodeValue")), "") if codes else ""
 
 
 def read_frames(frames: Sequence[Frame]) -> list[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
@@ -226,6 +236,9 @@ def _enhanced(path: Path, header: "Dataset") -> list[Frame]:
         )
         diffusion = find("MRDiffusionSequence")
         slope = None
+        mapped = find("RealWorldValueMappingSequence")
+        if values is None and mapped is not None and "RealWorldValueSlope" in mapped:
+            slope = float(mapped.RealWorldValueSlope), float(mapped.get("RealWorldValueIntercept") or 0)
         if values is not None and "RescaleSlope" in values:
             slope = float(values.RescaleSlope), float(values.get("RescaleIntercept") or 0)
         times = (

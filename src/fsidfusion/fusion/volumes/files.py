@@ -122,15 +122,19 @@ def read_volume(
 
 
 def read_labels(path: Path, grid: Volume) -> Volume:
-    """Labels of a file: of a label map, or of the structures of an RTSTRUCT on a grid.
+    """Labels of a file: of a label map, of a DICOM SEG, or of the structures of an RTSTRUCT on a grid.
 
     Raises:
-        InputError: all of :func:`read_volume` and of
-            :func:`fsidfusion.fusion.volumes.structures.read_structures`; values that are no labels.
+        InputError: all of :func:`read_volume`, of
+            :func:`fsidfusion.fusion.volumes.structures.read_structures` and of
+            :func:`fsidfusion.fusion.volumes.segmentation.read_segmentation`; values that are no labels.
     """
     from fsidfusion.fusion.volumes.outline import check_labels
+    from fsidfusion.fusion.volumes.segmentation import is_segmentation, read_segmentation
     from fsidfusion.fusion.volumes.structures import is_structures, read_structures
 
+    if path.is_file() and is_segmentation(path):
+        return read_segmentation(path)
     if path.is_file() and is_structures(path):
         return read_structures(path, grid)
     labels = read_volume(path)

@@ -8,6 +8,7 @@ at every pose, and the measure would prefer poses in which both grids agree.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +81,8 @@ class Measure:
         part = values - low  # a value counts for both bins beside it, so that the measure is smooth
         wide = self._bins + 1
         cells, size = rows * wide + low, self._bins * wide
-        counts = np.bincount(cells, 1 - part, size) + np.bincount(cells + 1, part, size)
-        counts = np.asarray(counts.reshape(self._bins, wide), np.float64)
+        counts: NDArray[Any] = np.bincount(cells, 1 - part, size) + np.bincount(cells + 1, part, size)
+        counts = counts.reshape(self._bins, wide)
         joint = _entropy(counts)
         return (_entropy(counts.sum(0)) + _entropy(counts.sum(1))) / joint - 1 if joint > 0 else 0.0
 

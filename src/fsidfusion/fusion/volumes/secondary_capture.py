@@ -34,9 +34,10 @@ def write_series(
 
     On the grid of a DICOM series the slices are cut as there; on that of a NIfTI file the voxels are turned,
     exactly, so that they are axial and upright. No data of the patient is written, unless asked: then those
-    of the base, with its study and its frame of reference, so that the new series is filed beside it, and the
-    images that each slice was made of. What the pixels of a source may hold stays said: that it was once
-    compressed with loss, and that a name may be burnt in.
+    of the base, with its study and its frame of reference, so that the new series is filed beside it. The
+    images that each slice was made of are named by their UIDs then; else by new ones, which agree over the
+    series but lead back to nobody (PS3.15 E.1, action U). What the pixels of a source may hold stays said:
+    that it was once compressed with loss, and that a name may be burnt in.
 
     Args:
         folder: made; an earlier one there is replaced, which :func:`check_replaceable` allows or not.
@@ -64,14 +65,14 @@ def write_series(
     common.SeriesInstanceUID = generate_uid()
     common.SeriesDescription = common.ImageComments = description
     common.DerivationDescription = derivation
+    renamed: dict[str, str] = {}
     part = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Part(folder, folder=True)
         for k in range(voxels.shape[2]):
             image = _capture(common, voxels[:, :, k].swapaxes(0, 1), FLIP @ affine, k)
-            if keep_patient:
-                _add_sources(image, grid, other, k, voxels.shape[2])
+            _add_sources(image, grid, other, k, voxels.shape[2], None if keep_patient else renamed)
             image.save_as(part.path / f"{k + 1:04d}.dcm", enforce_file_format=True)
         part.commit()
     except OSError as error:
@@ -156,9 +157,15 @@ def _add_lossy(common: "Dataset", volumes: Sequence[Volume]) -> None:
             setattr(common, name, value)
 
 
-def _add_sources(image: "Dataset", grid: Volume, other: Volume, k: int, count: int) -> None:
-    """The image of the base at a slice, and those of the other volume, which all slices may be made of."""
+def _add_sources(
+    image: "Dataset", grid: Volume, other: Volume, k: int, count: int, renamed: dict[str, str] | None
+) -> None:
+    """The image of the base at a slice, and those of the other volume, which all slices may be made of.
+
+    ``renamed`` holds the new UIDs of images that must not be told, and is added to; None tells the true ones.
+    """
     from pydicom import Dataset
+    from pydicom.uid import generate_uid
 
     ours = grid.images[k : k + 1] if len(grid.images) == count else grid.images
     seen = set()
@@ -168,10 +175,25 @@ def _add_sources(image: "Dataset", grid: Volume, other: Volume, k: int, count: i
         if all(uids) and uids not in seen:
             seen.add(uids)
             item = Dataset()
-            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = uids
+            kind, instance = uids
+            if renamed is not None:
+                instance = renamed.setdefault(instance, str(generate_uid()))
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = kind, instance
+            item.PurposeOfReferenceCodeSequence = [
+                _code("121322", "Source image for image processing operation")
+            ]
             sequence.append(item)
     if sequence:
         image.SourceImageSequence = sequence
+
+
+def _code(value: str, meaning: str) -> "Dataset":
+    """An item of a code sequence, of DICOM's own codes."""
+    from pydicom import Dataset
+
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
+    return code
 
 
 def _orientation(directions: NDArray[np.float64]) -> list[str]:

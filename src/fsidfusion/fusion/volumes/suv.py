@@ -1,8 +1,11 @@
 """Standardised uptake values of PET series."""
 
 import math
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.volumes.grid import Volume
@@ -11,13 +14,16 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SUV = "SUVbw"
+_PHILIPS, _SUV_FACTOR, _ACTIVITY_FACTOR = 0x7053, 0x1000, 0x1009  # of "Philips PET Private Group"
 
 
 def to_suv(volume: Volume) -> Volume:
     """A PET in SUV by body weight: activity in Bq/ml times weight in g over the injected dose in Bq, decayed.
 
     With Decay Correction START the dose is decayed from its injection to the start of the series, with ADMIN
-    it is taken as it is (PS3.3 C.8.9.1). Series that are in g/ml already are left as they are.
+    it is taken as it is (PS3.3 C.8.9.1). Series that are in g/ml already are left as they are. Counts of
+    Philips scanners are taken times the factor that their private elements state for SUV or for activity. An
+    enhanced PET says itself when its decay is corrected to.
 
     Raises:
         InputError: what is missing for it, each by its name.
@@ -29,6 +35,10 @@ def to_suv(volume: Volume) -> Volume:
         raise InputError(
             f"{volume.name} is no DICOM series, so its header holds no dose for `unit` SUV; leave it out"
         )
+    if volume.unit == "counts":
+        volume = _philips(volume)
+        if volume.unit == SUV:
+            return volume
     if volume.unit != "Bq/ml":
         raise InputError(
             f"{volume.name} is in {header.get('Units') or 'no unit'}, expected BQML for `unit` SUV; leave it"
@@ -40,10 +50,44 @@ def to_suv(volume: Volume) -> Volume:
     )
 
 
+def _philips(volume: Volume) -> Volume:
+    """Counts with private factors as SUV or Bq/ml; others as they are."""
+    for element, unit in ((_SUV_FACTOR, SUV), (_ACTIVITY_FACTOR, "Bq/ml")):
+        factors = {_private(header, element) for header in volume.images or (volume.header,)}
+        if len(factors) > 1:
+            raise InputError(
+                f"the slices of {volume.name} state {len(factors)} factors for {unit}; export it again"
+            )
+        factor = factors.pop()
+        if factor > 0:
+            return replace(volume, voxels=volume.voxels * np.float32(factor), unit=unit)
+    return volume
+
+
+def _private(header: "Dataset", element: int) -> float:
+    """A number of Philips' private group, whose type may not be known here; 0 where there is none."""
+    maker = header.get((_PHILIPS, 0x0010))
+    found = header.get((_PHILIPS, element))
+    if maker is None or "philips" not in _text(maker.value).lower() or found is None:
+        return 0.0
+    try:
+        factor = float(_text(found.value).split("\\")[0])
+    except ValueError:
+        return 0.0
+    return factor if math.isfinite(factor) else 0.0
+
+
+def _text(value: object) -> str:
+    return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip(" \0")
+
+
 def _factor(name: str, header: "Dataset") -> float:
     agents = header.get("RadiopharmaceuticalInformationSequence") or [None]
     agent = agents[0]
     decayed = str(header.get("DecayCorrection", "")).upper()
+    moment = str(header.get("DecayCorrectionDateTime") or "")  # of an enhanced PET
+    if moment and str(header.get("DecayCorrected", "")).upper() == "YES":
+        decayed = "START"
     values = {
         "Patient's Weight": header.get("PatientWeight"),
         "Radionuclide Total Dose": agent and agent.get("RadionuclideTotalDose"),
@@ -52,7 +96,7 @@ def _factor(name: str, header: "Dataset") -> float:
     injected = started = None
     if decayed == "START":
         values["Radionuclide Half Life"] = agent and agent.get("RadionuclideHalfLife")
-        injected, started = _injection(header, agent), _start(header)
+        injected, started = _injection(header, agent), _moment(moment) or _start(header)
         values["Radiopharmaceutical Start Time"] = injected
         values["Series Time"] = started
     missing = [label for label, value in values.items() if not value]
