@@ -2,6 +2,7 @@
 
 import io
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -142,15 +143,24 @@ XMP = (
 )
 
 
-@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp"])
-def test_gimbal_and_place_of_drones_are_carried(tmp_path, extension):
+@pytest.mark.parametrize("has_exif", [False, True])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".tif"])
+def test_gimbal_and_place_of_drones_are_carried(tmp_path, extension, bits, has_exif):
+    if bits == 16 and extension in (".jpg", ".webp"):
+        pytest.skip("holds 8 bits")
     source = Image.fromarray(np.full((20, 30, 3), 90, np.uint8))
-    source.save(tmp_path / "a.jpg", xmp=XMP)
+    source.save(tmp_path / "a.jpg", xmp=XMP, **({"exif": source_exif()} if has_exif else {}))
     picture = read_picture(tmp_path / "a.jpg")
+    if bits == 16:
+        picture = replace(picture, pixels=np.full((30, 20, 3), 40_000, np.uint16))
     assert b"GimbalYawDegree" in picture.xmp
     assert b"Orientation" not in picture.xmp
     write_picture(tmp_path / f"b{extension}", picture)
-    assert read_picture(tmp_path / f"b{extension}").xmp == picture.xmp
+    back = read_picture(tmp_path / f"b{extension}")
+    assert np.abs(back.pixels.astype(int) - picture.pixels).max() <= 1
+    assert back.xmp == picture.xmp
+    assert (back.exif is not None) == has_exif
 
 
 def test_blocks_that_are_no_xmp_are_left_behind():

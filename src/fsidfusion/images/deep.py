@@ -85,8 +85,14 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
         place += 12 + length
 
 
-def encode_png(stream: BinaryIO, samples: Samples, profile: bytes | None, exif: bytes | None = None) -> None:
-    """Write uint16 samples as PNG, with an ICC profile and an EXIF block if there are any."""
+def encode_png(
+    stream: BinaryIO,
+    samples: Samples,
+    profile: bytes | None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+) -> None:
+    """Write uint16 samples as PNG, with an ICC profile and blocks of EXIF and XMP if there are any."""
     if samples.ndim == 3 and samples.shape[2] == 2:
         samples = samples[..., [0, 0, 0, 1]]
     if samples.ndim == 3:
@@ -99,6 +105,8 @@ def encode_png(stream: BinaryIO, samples: Samples, profile: bytes | None, exif: 
     chunks = [b"iCCP" + b"profile\0\0" + zlib.compress(profile)] if profile else []
     if exif:
         chunks.append(b"eXIf" + exif.removeprefix(PREFIX))
+    if xmp:
+        chunks.append(b"iTXtXML:com.adobe.xmp" + bytes(5) + xmp)  # not compressed, of no language
     for chunk in chunks:
         stream.write(struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)))
     stream.write(encoded[33:])
@@ -186,10 +194,16 @@ def check_tiff(stream: BinaryIO) -> None:
     stream.seek(0)
 
 
-def encode_tiff(stream: BinaryIO, samples: Samples, profile: bytes | None, exif: bytes | None = None) -> None:
-    """Write uint16 samples as deflated TIFF, with an ICC profile and an EXIF block if there are any.
+def encode_tiff(
+    stream: BinaryIO,
+    samples: Samples,
+    profile: bytes | None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+) -> None:
+    """Write uint16 samples as deflated TIFF, with an ICC profile and blocks of EXIF and XMP if there are any.
 
-    ``stream`` is open to read and write. A file too large for a classic TIFF goes without the block.
+    ``stream`` is open to read and write. A file too large for a classic TIFF goes without the blocks.
     """
     channels = samples.shape[2] if samples.ndim == 3 else 1
     tifffile.imwrite(
@@ -203,8 +217,8 @@ def encode_tiff(stream: BinaryIO, samples: Samples, profile: bytes | None, exif:
         iccprofile=profile,
         metadata=None,
     )
-    if exif and samples.nbytes < _CLASSIC:
-        add_to_tiff(stream, exif)
+    if (exif or xmp) and samples.nbytes < _CLASSIC:
+        add_to_tiff(stream, exif, xmp)
 
 
 def _first_page(tiff: tifffile.TiffFile) -> Any:

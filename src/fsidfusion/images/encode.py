@@ -46,9 +46,9 @@ def encode_picture(stream: BinaryIO, picture: "Picture", name: str, quality: int
     if picture.pixels.dtype == np.uint8:
         _save_pillow(stream, picture, name, quality)
     elif name == "PNG":
-        deep.encode_png(stream, _joined(picture), picture.profile, picture.exif)
+        deep.encode_png(stream, _joined(picture), picture.profile, picture.exif, picture.xmp)
     else:
-        deep.encode_tiff(stream, _joined(picture), picture.profile, picture.exif)
+        deep.encode_tiff(stream, _joined(picture), picture.profile, picture.exif, picture.xmp)
     return note
 
 
@@ -115,5 +115,5 @@ def _save_pillow(stream: BinaryIO, picture: "Picture", name: str, quality: int) 
         kept["pnginfo"] = PngImagePlugin.PngInfo()
         kept["pnginfo"].add_itxt("XML:com.adobe.xmp", picture.xmp.decode("utf-8", "replace"))
     image.save(stream, format=name, **options.get(name, {}), **kept)
-    if later:
-        exif.add_to_tiff(stream, later)
+    if name == "TIFF" and (later or picture.xmp):
+        exif.add_to_tiff(stream, later, picture.xmp)

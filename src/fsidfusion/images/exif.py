@@ -12,6 +12,7 @@ from PIL import Image, TiffImagePlugin
 
 PREFIX = b"Exif\0\0"
 _EXIF, _GPS = 34665, 34853  # pointers to the two directories
+_XMP = 700  # a tag of TIFF
 _MAIN = (270, 271, 272, 305, 306, 315, 33432)  # description, make, model, software, time, artist, copyright
 _DROPPED = (37500, 40962, 40963, 40965)  # maker's note, width, height, pointer to interoperability
 _LONGEST = 4096  # bytes of one value
@@ -74,14 +75,21 @@ def tiff_exif(stream: BinaryIO) -> Image.Exif:
     return exif
 
 
-def add_to_tiff(stream: BinaryIO, block: bytes) -> None:
-    """Add a block to a TIFF file that holds none: a new main directory at its end, to which the head points.
+def tiff_xmp(exif: Image.Exif) -> bytes | None:
+    """What of a TIFF file's XMP goes with its picture; see :func:`carried_xmp`."""
+    block = exif.get(_XMP)
+    return carried_xmp(bytes(block) if isinstance(block, tuple) else block)
+
+
+def add_to_tiff(stream: BinaryIO, block: bytes | None, xmp: bytes | None = None) -> None:
+    """Add blocks to a TIFF file that holds none: a new main directory at its end, to which the head points.
 
     Args:
         stream: of the whole file, open to read and write; little-endian, below 4 GiB, with one directory.
-        block: that :func:`carried` gave.
+        block: that :func:`carried` gave, if any.
+        xmp: likewise :func:`carried_xmp`.
     """
-    exif = read_block(block)
+    exif = read_block(block) if block else Image.Exif()
     stream.seek(0)
     head, start = struct.unpack("<4sI", stream.read(8))
     if head != b"II*\0":
@@ -102,6 +110,8 @@ def add_to_tiff(stream: BinaryIO, block: bytes) -> None:
                 directory[key] = item
             place = _append(stream, directory.tobytes(stream.seek(0, 2) // 2 * 2 + 2))
             entries[pointer] = struct.pack("<HHII", pointer, 4, 1, place)
+    if xmp:
+        entries[_XMP] = struct.pack("<HHII", _XMP, 1, len(xmp), _append(stream, xmp))
     main = b"".join(entry for _, entry in sorted(entries.items()))
     place = _append(stream, struct.pack("<H", len(entries)) + main + bytes(4))
     stream.seek(4)

@@ -311,19 +311,20 @@ def _decode_tiff(
         return header, None
     if tiff.pages > 1:
         raise InputError(f"{path} is a stack of {tiff.pages} pictures, expected one; save one page by itself")
-    kept = exif.carried(exif.tiff_exif(stream))
+    tags = exif.tiff_exif(stream)
+    kept, xmp = exif.carried(tags), exif.tiff_xmp(tags)
     stream.seek(0)
     if tiff.bits <= 8:  # Pillow turns the picture upright itself
         deep.check_tiff(stream)
         with _without_limit():
-            return header, replace(_from_pillow(_PLUGINS["TIFF"](stream)), exif=kept)
+            return header, replace(_from_pillow(_PLUGINS["TIFF"](stream)), exif=kept, xmp=xmp)
     if not tiff.plain:
         raise InputError(
             f"{path} has {tiff.bits}-bit samples of an unusual kind; save it as 8- or 16-bit gray or RGB,"
             " or temperatures as float"
         )
     picture = _split_alpha(deep.decode_tiff(stream), tiff.profile)
-    return header, replace(_upright(picture, tiff.orientation), exif=kept)
+    return header, replace(_upright(picture, tiff.orientation), exif=kept, xmp=xmp)
 
 
 def _from_pillow(image: Image.Image) -> Picture:
