@@ -461,6 +461,28 @@ def test_frames_that_show_nothing_move_no_range(tmp_path):
         assert np.abs(clean - after).mean() < 5
 
 
+def test_the_end_of_a_download_is_an_end_and_what_is_spoilt_is_passed_over(tmp_path):
+    """An answer without a length ends with its connection; in its middle a packet was lost on the way."""
+    path = write(tmp_path / "a.ts", [TEXTURE] * 20, codec="libx264", pix_fmt="yuv420p")
+    content = bytearray(Path(path).read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 400] = bytes(400)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + content)
+            connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/x"
+        frames = list(open_source(address, Take(timeout=20.0)).frames)
+    seconds = [frame.seconds for frame in frames]
+    assert 15 <= len(frames) <= 20
+    assert seconds == sorted(seconds)
+    assert seconds[-1] == pytest.approx(19 / 25, abs=1e-3)  # the last frame is there
+
+
 def test_an_address_that_was_lost_is_waited_for(tmp_path):
     path = write(tmp_path / "a.ts", [TEXTURE] * 20, codec="mpeg2video", pix_fmt="yuv420p")
     content = Path(path).read_bytes()

@@ -176,7 +176,7 @@ class _Live:
                         raise feed.error or InputError(f"{feed.name} holds no frames")
                     if feed.error is not None and self._states.get(feed.side) != "lost":
                         self._states[feed.side] = "lost"
-                        self.say(f"{feed.side}: {feed.error}; waiting")
+                        self.say(f"{feed.side}: {str(feed.error).partition(';')[0]}; waiting")
                 if time.monotonic() > end:
                     raise self._silent()
                 self.changed.wait(_TURN)
@@ -186,7 +186,8 @@ class _Live:
 
         feed = next(feed for feed in self.feeds if not feed.is_there)
         if feed.error is not None:
-            return InputError(f"{feed.error}; it did not come within {self.pairing.timeout:g} s (`timeout`)")
+            why = str(feed.error).partition(";")[0]
+            return InputError(f"{why}; it did not come within {self.pairing.timeout:g} s (`timeout`)")
         return silent(feed.name, self.pairing.timeout)
 
     def _begin(self, same: bool, offset: float | None) -> None:
@@ -271,7 +272,8 @@ class _Live:
         elif state == "silent":
             self.say(f"{feed.side} {feed.name} sends nothing: {meanwhile}")
         elif state == "lost":
-            self.say(f"{feed.side} is lost ({feed.error}) and waited for: {meanwhile}")
+            why = str(feed.error).partition(";")[0]
+            self.say(f"{feed.side} is lost ({why}) and waited for: {meanwhile}")
 
     def _fuse(self, seen: "Frame", ours: "Frame | None", table: Table | None) -> None:
         learning = self.learner.is_learning(seen, ours)

@@ -1,5 +1,6 @@
 """Frames from videos, recordings of FLIR, picture sequences, addresses and cameras."""
 
+import errno
 import mmap
 import re
 import threading
@@ -27,6 +28,8 @@ from fsidfusion.thermal.radiometric import levels_of
 T = TypeVar("T")
 
 _AV_ERRORS = (OSError, ValueError, av.error.FFmpegError)
+_SPOILT = 250  # packets in a row that cannot be decoded before a live source is given up
+_LARGEST = 2**60  # bytes; FFmpeg tells more of a download whose length is not known
 _AGAIN = 0.5  # seconds between two attempts to open an address again
 TIMEOUT = 10.0  # seconds without a frame after which a live source counts as silent
 _TRANSPORT_STREAMS = ("mpegts", "rtsp", "hls")  # whose times begin anywhere
@@ -193,7 +196,7 @@ def _video(place: str, take: Take, kind: str | None = None) -> Source:
     if listed:
         start = _start(listed)
     losses: list[str] = []
-    decoded = _decode(container, stream, name, rate, take, listed)
+    decoded = _decode(container, stream, name, rate, take, listed, is_live)
     if is_address(place) and take.reconnect > 0:
         decoded = _kept_up(decoded, place, name, take, losses)
     return Source(
@@ -246,8 +249,32 @@ def _kept_up(
         yield replace(first, seconds=base)
 
 
+def _frames(container: Any, stream: Any, is_live: bool) -> Iterator[tuple[Any, float]]:
+    """Decoded frames, and when each came; what a network has spoilt of a live source is passed over."""
+    spoilt, came = 0, 0.0
+    try:
+        for packet in container.demux(stream):
+            came = time.monotonic()
+            try:
+                found = packet.decode()
+            except av.error.InvalidDataError:
+                spoilt += 1
+                if not is_live or spoilt > _SPOILT:
+                    raise
+                continue
+            spoilt = 0 if found else spoilt
+            yield from ((frame, came) for frame in found)
+    except OSError as error:
+        has_size = 0 < container.size < _LARGEST  # without one, FFmpeg takes the end for a fault
+        if not is_live or has_size or error.errno != errno.EIO:
+            raise
+        for frame in stream.codec_context.decode(None):
+            frame.time_base = stream.time_base
+            yield frame, came
+
+
 def _decode(
-    container: Any, stream: Any, name: str, rate: Fraction, take: Take, times: Times | None
+    container: Any, stream: Any, name: str, rate: Fraction, take: Take, times: Times | None, is_live: bool
 ) -> Iterator[Frame]:
     start = None
     number = 0
@@ -255,10 +282,8 @@ def _decode(
 
     def decoded() -> Iterator[tuple[Any, float]]:
         came = 0.0
-        for packet in container.demux(stream):
-            came = time.monotonic()
-            for frame in packet.decode():
-                yield from ((each, came) for each in whole(frame))
+        for frame, came in _frames(container, stream, is_live):
+            yield from ((each, came) for each in whole(frame))
         yield from ((each, came) for each in whole.rest())
 
     try:
@@ -277,7 +302,9 @@ def _decode(
         if isinstance(error, av.error.ExitError | TimeoutError):
             raise silent(name, take.timeout) from None
         raise InputError(
-            f"{name} is damaged after {number} frames ({_why(error)}); copy or save it again"
+            f"{name} broke off after {number} frames ({_why(error)}); `reconnect` opens it again"
+            if is_live
+            else f"{name} is damaged after {number} frames ({_why(error)}); copy or save it again"
         ) from None
     finally:
         container.close()
