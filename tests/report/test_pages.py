@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from fsidfusion.evaluation.sets import published_layout
+from fsidfusion.fusion.files import Outcome
+from fsidfusion.fusion.measured import measured_page
 from fsidfusion.fusion.volumes.report import build_report as build_volume_page
 from fsidfusion.fusion.volumes.views import Shown as VolumeShown
+from fsidfusion.images.files import Picture, write_picture
+from fsidfusion.images.pairs import Pair
 from fsidfusion.report.page import Card, Section, Swatch, cards, fill_page, heading, legend, table, tile, webp
 from fsidfusion.studies.downstream.comparison import Run
 from fsidfusion.studies.downstream.comparison_report import Study, Table
@@ -22,6 +26,7 @@ from fsidfusion.studies.explain.report import build_page as build_explain_page
 from fsidfusion.studies.quality.gallery import Shown
 from fsidfusion.studies.quality.report import build_report as build_quality_page
 from fsidfusion.studies.quality.scores import Quality, open_models
+from fsidfusion.thermal.measure import Measures
 from fsidfusion.training.presets import TrainConfig
 from fsidfusion.training.run_report import build_run_report
 
@@ -102,8 +107,21 @@ def explain(tmp_path, data) -> str:
     return build_explain_page([one], {TRAINED: HOSTILE}, gray, gray)
 
 
+def measured(tmp_path, data) -> str:
+    warm = Measures(-5.0, 36.5, 20.0, float("nan"), (0, 0), (3, 4))
+    files = [Path(f"{HOSTILE}{index}.png".replace("/", "")) for index in range(3)]
+    write_picture(tmp_path / "fused.png", Picture(np.full((300, 400, 3), 4000, np.uint16)))
+    outcomes = [
+        Outcome(Pair(HOSTILE, file, file), tmp_path / "fused.png", status, 300, 400, 0.1, HOSTILE, measures)
+        for file, status, measures in zip(files, ("fused", "failed", "skipped"), (warm, None, None))
+    ]
+    return measured_page(outcomes)
+
+
 @pytest.fixture(
-    scope="module", params=[volumes, run, comparison, quality, explain], ids=lambda kind: kind.__name__
+    scope="module",
+    params=[volumes, run, comparison, quality, explain, measured],
+    ids=lambda kind: kind.__name__,
 )
 def page(request, rendered, tmp_path_factory) -> str:
     return request.param(tmp_path_factory.mktemp("page"), rendered)

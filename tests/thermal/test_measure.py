@@ -156,3 +156,26 @@ def test_smaller_files(pair):
         Plan(quality=0)
     with pytest.raises(FusionError, match="crf 60"):
         Plan(crf=60)
+
+
+def test_a_page_of_a_folder_tells_its_temperatures(pair):
+    for place in ("ir", "vis"):
+        (pair / "set" / place).mkdir(parents=True)
+    for index, name in enumerate(("a", "b <b>")):
+        tifffile.imwrite(pair / f"set/ir/{name}.tif", centikelvin(warm_scene((96, 128)) + 2 * index))
+        write_picture(pair / f"set/vis/{name}.png", read_picture(pair / "vis.png"))
+    write_picture(pair / "set/ir/c.png", Picture(np.full((96, 128), 9, np.uint8)))
+    write_picture(pair / "set/vis/c.png", read_picture(pair / "vis.png"))
+    call = ["fuse", "--pairs", f"{pair}/set", "--model", "maximum", "-o", f"{pair}/out/"]
+    assert main([*call, "--report", f"{pair}/page.html"]) == 0
+    page = (pair / "page.html").read_text()
+    rows = page.partition("<tbody>")[2].split("</tr>")[:3]
+    assert "<td>37.0</td>" in rows[0]
+    assert "<td>39.0</td>" in rows[1]
+    assert "b &lt;b&gt;" in rows[1]
+    assert "<b>" not in rows[2]
+    assert "no temperatures" in rows[2]
+    assert [row.count("data:image/webp") for row in rows] == [1, 1, 1]
+    assert '<table class="sortable">' in page
+    medical = ["fuse", "--mri", f"{pair}/vis.png", "--pet", f"{pair}/vis.png", "-o", f"{pair}/m.png"]
+    assert main([*medical, "--report", f"{pair}/page2.html"]) == 2

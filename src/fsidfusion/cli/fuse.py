@@ -102,10 +102,14 @@ def fuse(
         gray, suv = picture.color == "gray", unit == "SUV"
         return fuse_volumes(inputs, run, volumes, output, gray, suv, unfit)
     start = time.perf_counter()
-    if volumes != Volumes(style=volumes.style):
+    if volumes != Volumes(style=volumes.style, report=volumes.report):
         raise InputError("options for volumes are given, but no volume; see 'fsidfusion fuse --help'")
     work = find_work(inputs, many, output.output, output.format, picture.temperature)
     matches, task = work.matches, work.task
+    if volumes.report and task == "medical":
+        raise InputError(
+            "a report of pictures tells temperatures, which medical pairs have not; leave `report` out"
+        )
     plan = Plan(
         task=task,
         color=picture.color,
@@ -126,6 +130,10 @@ def fuse(
     if measuring.table:
         rows = [table_row(outcome.pair.infrared.name, outcome.measures) for outcome in outcomes]
         write_text(measuring.table, "\n".join((TABLE_HEAD, *rows)) + "\n")
+    if volumes.report:
+        from fsidfusion.fusion.measured import write_measured
+
+        write_measured(volumes.report, outcomes, plan.thermal_palette or "ironbow")
     counts = Counter(outcome.status for outcome in outcomes)
     failed = counts["failed"] + len(matches.alone)
     status = 0 if not failed else 1 if matches.many or done.stopped else 2

@@ -274,4 +274,4 @@ class Volumes:
     views: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
     """also write a picture of three planes"""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
-    """also write a page to scroll through the slices"""
+    """also write a page: to scroll through the slices, or to sort thermal pictures by temperature"""

@@ -102,10 +102,37 @@ def plots(drawn: Sequence[Markup], wide: bool = True) -> Markup:
     return _piece("plots", drawn, wide)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str | Cell]], kinds: Sequence[str] = ()) -> Markup:
-    """A table whose first column names the rows; ``kinds``: the classes of each row."""
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str | Cell]],
+    kinds: Sequence[str] = (),
+    sortable: bool = False,
+) -> Markup:
+    """A table whose first column names the rows.
+
+    Args:
+        head: of the columns.
+        rows: of cells; a cell may be a piece.
+        kinds: the classes of each row.
+        sortable: a press on the head of a column sorts by it, as numbers where they are.
+    """
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
-    return _piece("table", head, cells, kinds)
+    return _piece("table", head, cells, kinds, sortable)
+
+
+def thumbnail(webp: bytes, about: str) -> Markup:
+    """A small picture for a cell of a table."""
+    return _piece("thumbnail", b64encode(webp).decode(), about)
+
+
+def span(colours: Sequence[str], begin: float, end: float, mark: float) -> Markup:
+    """A part of a colour bar for a cell of a table: ``begin`` to ``end`` of 0..1, with a mark."""
+    return _piece("span", colours, begin, end, mark)
+
+
+def scale(colours: Sequence[str], labels: Sequence[str]) -> Markup:
+    """A colour bar with labels at even steps; ``colours`` are those of CSS."""
+    return _piece("scale", colours, labels)
 
 
 def legend(*swatches: Swatch) -> Markup:

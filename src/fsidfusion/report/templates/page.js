@@ -1,4 +1,19 @@
 "use strict";
+document.querySelectorAll("table.sortable").forEach(table => {
+  const heads = [...table.querySelectorAll("thead th")], body = table.tBodies[0];
+  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+    const down = head.getAttribute("aria-sort") === "descending";
+    heads.forEach(each => each.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "ascending" : "descending");
+    const text = row => row.cells[column].textContent.trim();
+    const numbers = [...body.rows].every(row => text(row) === "" || !Number.isNaN(Number(text(row))));
+    const order = (one, other) => numbers ? Number(text(one)) - Number(text(other))
+      : text(one).localeCompare(text(other), undefined, { numeric: true });
+    const filled = [...body.rows].filter(row => text(row) !== ""), empty = [...body.rows].filter(row => text(row) === "");
+    filled.sort((one, other) => down ? order(one, other) : order(other, one));
+    body.append(...filled, ...empty);
+  }));
+});
 {
   const get = id => document.getElementById(id);
   const viewer = get("viewer"), stage = get("stage"), divider = get("divider");
