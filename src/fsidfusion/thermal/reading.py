@@ -12,9 +12,11 @@ from fsidfusion.images.deep import ORIENTATION
 from fsidfusion.images.files import MAX_PIXELS, Header, Picture, decode_picture, read_header, turn_upright
 from fsidfusion.images.pixels import Pixels, quantise
 from fsidfusion.thermal.gain import Gain
+from fsidfusion.thermal.makers import DJI_WAY_OUT, own_format, shown_alone
 from fsidfusion.thermal.radiometric import Kind, find_kind, read_embedded, read_fff, read_measurement
 from fsidfusion.thermal.scene import Scene, Thermal, control, interpret
 from fsidfusion.thermal.temperature import Unit, to_celsius
+from fsidfusion.thermal.temperature_csv import is_csv, read_csv
 from fsidfusion.thermal.validity import find_valid
 
 
@@ -90,6 +92,11 @@ def read_thermal_header(
     if path.is_file() and find_kind(path) == "FFF":
         height, width = _read_fff(path)[0].levels.shape
         header = Header("FFF", height, width, 1, 16)
+    elif is_csv(path) and path.is_file():
+        height, width = read_csv(path).shape
+        header = Header("CSV", height, width, 1, 16)
+    elif refusal := own_format(path):
+        raise InputError(refusal)
     else:
         header = read_header(path, max_pixels)
     height, width = thermal.geometry().size(header.height, header.width)
@@ -122,8 +129,15 @@ def _scene(path: Path, thermal: Thermal, max_pixels: int, temperature: bool) -> 
     degrees = temperature or thermal.gain().celsius or (threshold is not None and threshold.unit == "C")
     if kind == "FFF":
         return _read_fff(path, thermal)
+    if is_csv(path) and path.is_file():
+        scene = interpret(read_csv(path), thermal, str(path))
+        return scene, _as_picture(scene)
+    if refusal := own_format(path):
+        raise InputError(refusal)
     picture, damage = _decode(path, kind, max_pixels)
-    if not kind or (off and not degrees):
+    if not kind:
+        return _with_note(interpret(picture.pixels, thermal, str(path)), shown_alone(picture.exif)), picture
+    if off and not degrees:
         return interpret(picture.pixels, thermal, str(path)), picture
     try:
         measurement = read_measurement(path, kind, *_stored(path, picture.pixels))
@@ -138,6 +152,8 @@ def _scene(path: Path, thermal: Thermal, max_pixels: int, temperature: bool) -> 
     levels = measurement.levels
     unit: Unit = "counts" if thermal.unit == "auto" else thermal.unit
     celsius = levels if measurement.celsius else to_celsius(levels, unit)
+    if kind == "DJI" and degrees and celsius is None:
+        raise InputError(f"{path} holds no temperatures that can be read: {DJI_WAY_OUT}, or say `unit`")
     if off:
         return replace(interpret(picture.pixels, thermal, str(path)), celsius=celsius), picture
     source = "temperatures" if measurement.celsius else "raw counts, without temperatures,"
@@ -175,11 +191,16 @@ def _read_fff(path: Path, thermal: Thermal = Thermal()) -> tuple[Scene, Picture]
     unit: Unit = "counts" if thermal.unit == "auto" else thermal.unit
     celsius = levels if measurement.celsius else to_celsius(levels, unit)
     scene = Scene(levels, celsius, validity=find_valid(levels), numbers=measurement.celsius)
-    picture = Picture(quantise(control(scene, Gain("linear"))[0], np.dtype(np.uint16)))
+    picture = _as_picture(scene)
     note = (
         f"FLIR's {'temperatures' if measurement.celsius else 'raw counts, without temperatures,'} were read"
     )
     return replace(scene, note=note), picture
+
+
+def _as_picture(scene: Scene) -> Picture:
+    """The picture of a file that holds numbers alone."""
+    return Picture(quantise(control(scene, Gain("linear"))[0], np.dtype(np.uint16)))
 
 
 def _decode(path: Path, kind: Kind | None, max_pixels: int) -> tuple[Picture, str]:

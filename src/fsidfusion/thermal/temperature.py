@@ -21,6 +21,7 @@ Unit = Literal[
     "kelvin64",
     "kelvin25",
     "decikelvin",
+    "optris",
     "kelvin",
     "celsius",
     "decicelsius",
@@ -40,6 +41,7 @@ _SCALES = {  # unit: degrees Celsius a step, and at 0
     "kelvin64": (1 / 64, -ZERO_CELSIUS),
     "kelvin25": (1 / 25, -ZERO_CELSIUS),  # FLIR's TLinear of Duo Pro R and Vue Pro R
     "decikelvin": (0.1, -ZERO_CELSIUS),
+    "optris": (0.1, -100.0),  # of its radiometric TIFF: tenths of a degree above -100
     "kelvin": (1.0, -ZERO_CELSIUS),
     "celsius": (1.0, 0.0),
     "decicelsius": (0.1, 0.0),
