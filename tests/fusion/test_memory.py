@@ -37,3 +37,43 @@ def test_a_pair_of_48_megapixels(tmp_path):
     status, peak = done.stdout.split()
     assert status == "fused"
     assert int(peak) < PEAK * (1 << 20)
+
+
+PAIRS = """
+import resource, sys
+from pathlib import Path
+from fsidfusion import Fuser, Plan
+from fsidfusion.fusion.files import fuse_pairs
+from fsidfusion.images.pairs import Pair
+folder = Path(sys.argv[1])
+pairs = [Pair(str(n), folder / "i.png", folder / "v.png") for n in range(int(sys.argv[3]))]
+found = fuse_pairs(Fuser(memory=sys.argv[2]), pairs, [folder / f"{pair.name}.bmp" for pair in pairs], Plan())
+print(*{outcome.status for outcome in found}, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif("FSIDFUSION_FUZZ" not in os.environ, reason="minutes: make fuzz runs it")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is counted in other units elsewhere")
+@pytest.mark.parametrize("size, number", [((3000, 4000), 1), ((480, 640), 40)], ids=["large", "many"])
+def test_a_limit_of_memory_is_kept_to_a_tenth(tmp_path, size, number):
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    gray = ((columns // 7 + rows // 5) % 256).astype(np.uint8)
+    write_picture(tmp_path / "i.png", Picture(gray))
+    write_picture(tmp_path / "v.png", Picture(np.stack([gray, gray[::-1], 255 - gray], -1)))
+    peaks = []
+    for limit in (900, 1800):  # MiB
+        done = subprocess.run(
+            [sys.executable, "-c", PAIRS, str(tmp_path), f"{limit}MiB", str(number)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        status, peak = done.stdout.split()
+        assert status == "fused"
+        peaks.append(int(peak) / 1024)
+        assert peaks[-1] <= 1.1 * limit
+        for path in tmp_path.glob("*.bmp"):
+            path.unlink()
+    if number == 1:
+        assert peaks[0] < peaks[1]  # what there is, is used

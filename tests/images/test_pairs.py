@@ -36,6 +36,13 @@ def test_only_the_last_dot_begins_the_extension(tmp_path):
     ]
 
 
+def test_a_name_of_dots_alone_is_not_hidden(tmp_path):
+    touch(tmp_path / "ir", "....png", "a.png", ".b.png", "..c.png")
+    touch(tmp_path / "vis", "....png", "a.png", ".b.png", "..c.png")
+    found = match_pairs([tmp_path / "ir"], [tmp_path / "vis"])
+    assert [pair.name for pair in found.pairs] == ["...", "a"]
+
+
 def test_sub_folders_are_entered_on_request(tmp_path):
     touch(tmp_path, "ir/day/1.png", "ir/night/1.png", "vis/day/1.png", "vis/night/1.png")
     matches = match_pairs([tmp_path / "ir"], [tmp_path / "vis"], recursive=True)

@@ -248,7 +248,12 @@ def _in_glob(pattern: str) -> list[_Source]:
 
 def is_picture(relative: Path) -> bool:
     """Whether a path below a folder has a picture's extension, and no hidden part."""
-    return relative.suffix.lower() in READABLE and not any(part.startswith(".") for part in relative.parts)
+    return relative.suffix.lower() in READABLE and not any(map(is_hidden, relative.parts))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name begins with a dot that hides it; one of dots alone, such as ``....png``, hides nothing."""
+    return name.startswith(".") and bool(Path(name).stem.strip("."))
 
 
 def _by_name(sources: Iterable[_Source], names: Iterable[str]) -> dict[str, Path]:

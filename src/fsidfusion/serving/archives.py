@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.encode import READABLE
-from fsidfusion.images.pairs import Matches, Pair, Task, match_names
+from fsidfusion.images.pairs import Matches, Pair, Task, is_hidden, match_names
 from fsidfusion.images.sets import sides_of
 from fsidfusion.serving.uploads import Form, display_name, roles
 
@@ -87,7 +87,7 @@ def _place(name: str) -> Path | None:
     """The name of a picture as a relative path, as text alone; None for all else."""
     pure = PurePosixPath(name.replace("\\", "/"))
     parts = [part for part in pure.parts if part not in ("/", "..", ".")]
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    hidden = any(is_hidden(part) or part == "__MACOSX" for part in parts)
     if not parts or hidden or pure.suffix.lower() not in READABLE or not all(p.isprintable() for p in parts):
         return None
     return Path(*parts)
