@@ -123,6 +123,7 @@ def test_the_command_writes_an_alignment(tmp_path, capsys):
     "text, words",
     [
         ("a: [", "no sound calibration"),
+        (ROS.replace("0.1, 0, 0, 0]", "0.1, 0]"), "distortion has 3 numbers"),
         ("a: &a [1]\nb: [*a, *a]", "refers to another part"),
         (ROS.replace("data:", "data: {a: 1}\nrest:"), "no sound calibration"),
         ("just words", "holds no calibration"),

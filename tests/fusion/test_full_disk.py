@@ -79,7 +79,7 @@ def test_a_full_disk_is_told_and_left_clean(disk, sources, name):
     assert "room" in found.stderr.lower() or "space" in found.stderr.lower(), found.stderr
     assert not [path for path in disk.rglob("*") if path.name.endswith(".part")]
     if name not in PART:
-        assert not [path for path in disk.rglob("*.dcm")]
-        assert not [path for path in disk.rglob("*.onnx")]
+        assert not list(disk.rglob("*.dcm"))
+        assert not list(disk.rglob("*.onnx"))
     for path in sorted(disk.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()

@@ -24,14 +24,15 @@ def child():
 
 
 def test_arrays_come_as_they_are_from_one_process(child):
-    found = child("counts").call(5, 6, size=100, seconds=60)
+    found, facts = child("counts").call(5, 6, size=100, seconds=60)
+    assert facts == {"first": 5}
     assert found.dtype == np.uint16
     assert found.tolist() == [[5, 6], [7, 8], [9, 10]]
     process = child("process")
-    first, second = (process.call(size=8, seconds=60) for _ in range(2))
+    first, second = (int(process.call(size=8, seconds=60)[0][0]) for _ in range(2))
     assert first == second != os.getpid()
     process.close()
-    assert process.call(size=8, seconds=60) != first
+    assert process.call(size=8, seconds=60)[0][0] != first
 
 
 @pytest.mark.parametrize(

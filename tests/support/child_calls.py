@@ -8,11 +8,11 @@ import numpy as np
 
 def counts(first, number):
     print("noise, which is no answer")
-    return np.arange(first, first + number, dtype=np.uint16).reshape(-1, 2)
+    return np.arange(first, first + number, dtype=np.uint16).reshape(-1, 2), {"first": first}
 
 
 def process():
-    return np.array([os.getpid()])
+    return np.array([os.getpid()]), {}
 
 
 def raises(text):
@@ -29,12 +29,12 @@ def never_ends():
 
 
 def takes_all():
-    return np.ones(1 << 40, np.uint8)
+    return np.ones(1 << 40, np.uint8), {}
 
 
 def writes(path):
     Path(path).write_text("written")
-    return np.array(["text"], object)
+    return np.array(["text"], object), {}
 
 
 def aborts_on(path, syntax):

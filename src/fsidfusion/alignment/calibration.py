@@ -21,6 +21,7 @@ from fsidfusion.images.text import parse_yaml, read_text, reason
 _CELLS = 40  # of the field along the longer side
 _FITTED = 25  # points a side to which the matrix is fitted
 _BEYOND = 1.15  # times the radius of the infrared view, beyond which its distortion goes on evenly
+_NUMBERS = (4, 5, 8, 12, 14)  # of a distortion that OpenCV knows
 _FISHEYE = ("equidistant", "fisheye", "equi")
 _PLAIN = ("plumb_bob", "radtan", "rational_polynomial", "none", "")
 _MATRIX = ("camera_matrix", "cameraMatrix", "K", "intrinsic_matrix", "M", "mtx")
@@ -153,6 +154,10 @@ def _camera(content: Mapping[str, Any]) -> Camera:
         raise ValueError(f"distortion model {model!r} is unknown")
     if not np.isfinite(distortion).all():
         raise ValueError("its distortion is not finite")
+    if model not in _FISHEYE and distortion.size not in _NUMBERS:
+        raise ValueError(f"its distortion has {distortion.size} numbers")
+    if model in _FISHEYE and distortion.size < 4:
+        raise ValueError(f"its distortion has {distortion.size} numbers")
     transform = _first(content, ("T_cn_cnm1",))
     rotation, translation = _first(content, ("R",)), _first(content, ("T", "t"))
     if transform is not None:

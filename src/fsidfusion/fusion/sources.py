@@ -3,6 +3,7 @@
 import errno
 import mmap
 import re
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -317,7 +318,7 @@ def _recording(path: Path, take: Take) -> Source:
             first = next(frames(content))
             begun, told = first.seconds(), first.rate()
             count = max(1, round(len(content) / max(1, first.length)))
-    except (ValueError, StopIteration) as error:
+    except (ValueError, StopIteration, struct.error) as error:
         raise InputError(f"{path} is damaged, or no recording of FLIR ({error}); copy it again") from error
     rate = told or take.rate
 
@@ -333,7 +334,7 @@ def _recording(path: Path, take: Take) -> Source:
                     last = seconds
                     number += 1
                     yield Frame(seconds, levels_of(records)[0])
-            except (ValueError, IndexError) as error:
+            except (ValueError, IndexError, struct.error) as error:
                 raise InputError(f"{path} is damaged after {number} frames ({error})") from error
 
     start = Start(exact=begun)

@@ -41,15 +41,15 @@ class Child:
     """Calls of one function in a process of its own, one at a time; it starts with the first."""
 
     def __init__(self, function: str) -> None:
-        """``function`` is module:name; it takes strings and numbers, and returns an array."""
+        """``function`` is module:name; of strings and numbers it makes an array and facts for JSON."""
         self._function = function
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
         self._lock = threading.Lock()
         atexit.register(self.close)
 
-    def call(self, *arguments: str | int, size: int, seconds: float) -> NDArray[Any]:
-        """The function's answer.
+    def call(self, *arguments: str | int, size: int, seconds: float) -> tuple[NDArray[Any], dict[str, Any]]:
+        """The function's answer: an array, and what is said of it.
 
         Args:
             arguments: of the function.
@@ -73,7 +73,7 @@ class Child:
                     raise ChildFailed(str(said["error"])[:_SHOWN])
                 dtype, shape = np.dtype(str(said["dtype"])), tuple(int(side) for side in said["shape"])
                 content = _read(process.stdout, _length(process.stdout, size))
-                return np.frombuffer(content, dtype).reshape(shape)
+                return np.frombuffer(content, dtype).reshape(shape), dict(said["facts"])
             except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
                 if isinstance(error, ChildFailed):
                     raise
@@ -159,11 +159,12 @@ def _serve(function: str) -> None:
         _limit(asked["size"], asked["seconds"])
         content = b""
         try:
-            found = np.ascontiguousarray(call(*asked["arguments"]))
+            array, facts = call(*asked["arguments"])
+            found = np.ascontiguousarray(array)
             if found.dtype.hasobject:
                 raise ValueError("no array of numbers")
             content = found.tobytes()
-            said = {"dtype": found.dtype.str, "shape": found.shape}
+            said = {"dtype": found.dtype.str, "shape": found.shape, "facts": facts}
         except MemoryError:
             said = {"error": "it takes far more memory than its picture"}
         except Exception as error:

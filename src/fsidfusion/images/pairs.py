@@ -252,7 +252,7 @@ def is_picture(relative: Path) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name begins with a dot that hides it; one of dots alone, such as ``....png``, hides nothing."""
+    """Whether a name begins with a dot that hides it, which in ``....png`` it does not."""
     return name.startswith(".") and bool(Path(name).stem.strip("."))
 
 

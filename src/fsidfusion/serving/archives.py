@@ -2,13 +2,12 @@
 
 import shutil
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from fsidfusion.errors import InputError
+from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images.encode import READABLE
 from fsidfusion.images.pairs import Matches, Pair, Task, is_hidden, match_names
 from fsidfusion.images.sets import sides_of
@@ -77,7 +76,9 @@ def unpack(archive: BinaryIO, name: str, folder: Path, room: Room) -> dict[Path,
                     while chunk := source.read(_CHUNK):
                         room.take(len(chunk))
                         target.write(chunk)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error) as error:
+    except FusionError:
+        raise
+    except Exception as error:  # an untrusted file: whatever its reader raises, the file is what is wrong
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"{name} is no ZIP archive that can be read ({reason}); pack it again") from error
     return found

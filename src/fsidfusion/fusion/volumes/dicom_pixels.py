@@ -41,16 +41,16 @@ def stored_samples(path: Path, header: "Dataset") -> NDArray[Any]:
     """
     syntax = header.file_meta.TransferSyntaxUID
     if not syntax.is_compressed or syntax.is_deflated or syntax == _RLE:
-        return decode(str(path), str(syntax))
+        return decode(str(path), str(syntax))[0]
     shape = int(header.Rows), int(header.Columns), int(header.get("NumberOfFrames") or 1)
     samples = math.prod(shape) * int(header.get("SamplesPerPixel") or 1)
     size = samples * max(1, int(header.get("BitsAllocated") or 8) // 8)
     seconds = _SECONDS + samples / _QUICKNESS
-    return _decoder.call(str(path), str(syntax), size=size, seconds=seconds)
+    return _decoder.call(str(path), str(syntax), size=size, seconds=seconds)[0]
 
 
-def decode(path: str, syntax: str) -> NDArray[Any]:
-    """The samples of a file, by pydicom and its decoders, in this process."""
+def decode(path: str, syntax: str) -> tuple[NDArray[Any], dict[str, Any]]:
+    """The samples of a file, by pydicom and its decoders, in this process; no facts besides."""
     from pydicom import dcmread
     from pydicom.uid import UID
 
@@ -59,7 +59,7 @@ def decode(path: str, syntax: str) -> NDArray[Any]:
         image.file_meta.TransferSyntaxUID = UID(syntax)
     if image.file_meta.TransferSyntaxUID.is_compressed:
         _check_streams(image)
-    return np.asarray(image.pixel_array)
+    return np.asarray(image.pixel_array), {}
 
 
 def _check_streams(image: "Dataset") -> None:

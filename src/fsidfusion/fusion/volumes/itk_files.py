@@ -1,6 +1,5 @@
 """NRRD and MetaImage files to volumes (SimpleITK)."""
 
-import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ import numpy as np
 
 from fsidfusion.errors import InputError, MissingDependency
 from fsidfusion.fusion.volumes.grid import Volume, check_affine, check_values, choose_frames
-from fsidfusion.images.budget import check_filled, check_voxels
+from fsidfusion.fusion.volumes.itk_child import whole_image
+from fsidfusion.images.child import ChildFailed
 
 READ = (".nrrd", ".nhdr", ".mha", ".mhd")
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # between the axes of ITK and RAS+
@@ -34,34 +34,23 @@ def read_itk(path: Path, frame: str | None = None) -> Volume:
         InputError: missing or damaged; several volumes without ``frame``; voxels of other components; an NRRD
             file without a space, whose sides are unknown; infinite voxels.
     """
-    sitk = simpleitk()
+    simpleitk()
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the path")
     try:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        check_voxels(reader.GetSize()[:3], str(path))
-        present = sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file())
-        check_filled(math.prod(reader.GetSize()), present)  # in this file or one beside it, perhaps packed
-        image = reader.Execute()
-        array = sitk.GetArrayFromImage(image)
-    except InputError:
-        raise
-    except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
-        line = " ".join(str(error).split())[-200:]
-        raise InputError(f"{path} is no sound volume ({line}); convert it again from its source") from error
+        array, said = whole_image(path)
+    except ChildFailed as error:
+        raise InputError(f"{path} is no sound volume ({error}); convert it again from its source") from error
     if path.suffix.lower() in (".nrrd", ".nhdr") and not _states_space(path):
         raise InputError(
             f"{path} states no space, so its sides are unknown; convert it again from its source"
         )
-    dimension, parts = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
+    dimension, parts = said["dimension"], said["parts"]
     if dimension not in (3, 4) or parts not in (1, 3) or (parts == 3 and array.dtype != np.uint8):
         raise InputError(
             f"{path} has {dimension} dimensions and {parts} {array.dtype} values a voxel, expected a volume"
             " of numbers or of RGB; convert it"
         )
-    size = image.GetSize()
     notes: list[str] = []
     numbers = choose_frames(str(path), len(array) if dimension == 4 else 1, frame)
     if dimension == 4 and len(numbers) > 1:
@@ -71,10 +60,9 @@ def read_itk(path: Path, frame: str | None = None) -> Volume:
     order = (2, 1, 0, 3)[: array.ndim]
     voxels = np.ascontiguousarray(array.transpose(order), None if parts == 3 else np.float32)
     affine = np.eye(4)
-    directions = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
-    affine[:3, :3] = directions * np.array(image.GetSpacing()[:3])
-    affine[:3, 3] = image.GetOrigin()[:3]
-    assert voxels.shape[:3] == size[:3]
+    directions = np.reshape(said["direction"], (dimension, dimension))[:3, :3]
+    affine[:3, :3] = directions * np.array(said["spacing"][:3])
+    affine[:3, 3] = said["origin"][:3]
     notes += check_values(voxels, str(path))
     return Volume(path.name, voxels, check_affine(_FLIP @ affine, str(path)), notes=tuple(notes))
 

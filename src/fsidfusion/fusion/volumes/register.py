@@ -3,7 +3,6 @@
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +10,12 @@ from numpy.typing import NDArray
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.volumes.fuse import Fused
 from fsidfusion.fusion.volumes.grid import Affine, Volume
+from fsidfusion.fusion.volumes.itk_child import moved_points
 from fsidfusion.fusion.volumes.itk_files import simpleitk
 from fsidfusion.fusion.volumes.search import TURN, Level, Measure, middle, rotation, search
 from fsidfusion.fusion.volumes.views import checkerboard, edge_overlay
 from fsidfusion.images.budget import MAX_TEXT
+from fsidfusion.images.child import ChildFailed
 
 SCORED = Level(0.0, 2.0, 40_000, 48, 1.0, 0.05, 1e-4)  # how closely a score is taken
 CHANCE = 8  # random poses whose scores a registration must beat
@@ -150,17 +151,13 @@ def _orthogonal(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _read(path: Path) -> Affine:
     """A rigid transform of ITK as (4, 4), from where the other volume lay to where it lies, RAS+."""
-    sitk = simpleitk()
     if not path.is_file():
         raise InputError(f"`register` {path} does not exist; give rigid, or the .tfm file of a transform")
     if path.stat().st_size > MAX_TEXT:
         raise InputError(f"{path} is too large for a rigid transform; give one that `transform` wrote")
     try:
-        read: Any = sitk.ReadTransform(str(path))
-        read = read if not isinstance(read, sitk.CompositeTransform) else read.GetBackTransform()
-        points = np.vstack([np.zeros(3), np.eye(3)])
-        moved = np.array([read.TransformPoint(point.tolist()) for point in points])
-    except Exception as error:  # an untrusted file: whatever its reader raises, the file is what is wrong
+        moved = moved_points(path)
+    except ChildFailed as error:
         raise InputError(f"{path} is no transform of ITK; give one that `transform` wrote") from error
     lps = np.eye(4)
     lps[:3, :3], lps[:3, 3] = (moved[1:] - moved[0]).T, moved[0]
