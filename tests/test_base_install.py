@@ -129,7 +129,7 @@ def test_what_is_missing_is_one_line(arguments, extra, pairs, tmp_path):
     done = run(command, *given, *options)
     lines = done.stderr.splitlines()
     assert (done.returncode, len(lines)) == (2, 1), done.stderr
-    assert f"pip install 'fsidfusion[{extra}]'" in lines[0]
+    assert f"pip install '.[{extra}]'" in lines[0]
 
 
 def test_python_says_it_too():

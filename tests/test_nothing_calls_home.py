@@ -138,6 +138,19 @@ FUSES = "from fsidfusion.cli import main\nstatus = main(sys.argv[1:])"
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("runtime", installed_runtimes())
+def test_native_libraries_ask_no_other_machine(place, runtime):
+    """Nor does what does not come by Python: in a network that leads nowhere, every packet is counted."""
+    asked = run_guarded(place, ALONE % (ASKS + "\nstatus = 0"))
+    if asked.returncode == 77:
+        pytest.skip("a network of one's own needs rights")
+    assert asked.returncode == 71, asked.stderr  # the count counts
+    inputs = ("--ir", place / "in/ir", "--vis", place / "in/vis")
+    done = run_guarded(place, ALONE % FUSES, "fuse", *inputs, "-o", "fused", "--runtime", runtime)
+    check(place, done, "fused/0.png", "fused/1.png")
+
+
+@pytest.mark.slow
 def test_workers_of_ray_ask_no_other_machine(place):
     """In a network of its own, which leads nowhere: whatever process asks there is counted."""
     pytest.importorskip("ray", reason="ray is not installed")

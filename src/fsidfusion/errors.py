@@ -93,8 +93,16 @@ def missing(module: str, what: str) -> MissingDependency:
     """The one line for a module that is not there: ``what`` needs it, and how it is installed."""
     root = module.partition(".")[0]
     extra = _EXTRAS.get(root)
-    install = root if extra is None else f"'fsidfusion[{extra}]'" if extra else "fsidfusion"
-    return MissingDependency(f"{what} needs {root}, which is not installed: pip install {install}")
+    how = f"pip install {root}" if extra is None else install(extra)
+    return MissingDependency(f"{what} needs {root}, which is not installed: {how}")
+
+
+def install(extra: str = "") -> str:
+    """How this package is installed with an extra: the one place that knows where it comes from.
+
+    Until its first release it is not on the package index, and the name may be anyone's there.
+    """
+    return f"pip install '.[{extra}]' in the folder of its source" if extra else "pip install ."
 
 
 def is_optional(module: str) -> bool:

@@ -174,5 +174,5 @@ def test_what_is_not_installed_is_one_line(module, words, place, monkeypatch, ca
     monkeypatch.setitem(sys.modules, module, None)
     assert main(["fuse", "--model", "maximum", *words]) == 2
     error = capfd.readouterr().err
-    assert f"needs {module}, which is not installed: pip install 'fsidfusion[ray]'" in error
+    assert f"needs {module}, which is not installed: pip install '.[ray]'" in error
     assert error.count("\n") == 1

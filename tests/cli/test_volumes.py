@@ -305,7 +305,7 @@ def test_missing_packages_are_named(pair, capsys, monkeypatch):
 
     monkeypatch.setattr(files, "find_spec", lambda name: None)
     assert fuse(pair) == 2
-    assert "pip install 'fsidfusion[medical]'" in capsys.readouterr().err
+    assert "pip install '.[medical]'" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -107,5 +107,5 @@ def test_wrong_outputs_are_said(name, words, light, tmp_path):
 
 def test_a_missing_package_names_the_extra(light, tmp_path, monkeypatch):
     monkeypatch.setattr("fsidfusion.runtime.export.is_installed", lambda name: False)
-    with pytest.raises(FusionError, match=r"pip install 'fsidfusion\[torch\]'"):
+    with pytest.raises(FusionError, match=r"pip install '\.\[torch\]'"):
         export(light, tmp_path / "light.onnx")

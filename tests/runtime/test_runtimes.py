@@ -173,5 +173,5 @@ def test_wrong_choices_are_said(options, words, monkeypatch):
 def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(runtimes, "is_installed", lambda name: name != "openvino")
     assert "openvino" not in installed_runtimes()
-    with pytest.raises(FusionError, match=r"pip install 'fsidfusion\[openvino\]'"):
+    with pytest.raises(FusionError, match=r"pip install '\.\[openvino\]'"):
         load_runtime(LocalNetwork(), "openvino", "cpu")

@@ -16,7 +16,7 @@ def test_without_the_extra_it_is_one_line():
     assert ended.returncode == 2
     assert ended.stderr == (
         "fsidfusion serve: the service needs uvicorn, which is not installed:"
-        " pip install 'fsidfusion[serve]'\n"
+        " pip install '.[serve]' in the folder of its source\n"
     )
 
 

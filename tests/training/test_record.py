@@ -78,7 +78,7 @@ def test_absent_tensorboard_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
         return original(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(FusionError, match=r"pip install 'fsidfusion\[tensorboard\]'"):
+    with pytest.raises(FusionError, match=r"pip install '\.\[tensorboard\]'"):
         Record(tmp_path, 0, tensorboard=True)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fsidfusion.alignment.models import Matrix, Model, fit_model, transform_points
 from fsidfusion.alignment.sampling import shrink
 from fsidfusion.alignment.search import Shot, View
-from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.errors import InputError, MissingDependency, install
 
 _SIDES = (160, 320, 640)  # longer sides of the pyramid
 _STEPS = 60  # of the optimiser on each size
@@ -37,7 +37,7 @@ def by_mutual_information(shots: Sequence[Shot], starts: Sequence[Matrix], model
         InputError: SimpleITK is missing, or a homography is asked for.
     """
     if not find_spec("SimpleITK"):
-        raise MissingDependency("`method` mi needs SimpleITK: pip install 'fsidfusion[align]'")
+        raise MissingDependency(f"`method` mi needs SimpleITK: {install('align')}")
     if model == "homography":
         raise InputError("`method` mi estimates translation, similarity or affine; choose one of them")
     return _median([_best_information(shot, starts, model) for shot in shots], shots[0], model)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.errors import InputError, MissingDependency, install
 from fsidfusion.fusion.frame_times import offset
 from fsidfusion.fusion.pairing import Pairing, offset_by_motion
 from fsidfusion.fusion.pipeline import Fusion
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def check_installed() -> None:
     """Raises MissingDependency where videos cannot be read."""
     if not find_spec("av"):
-        raise MissingDependency("videos need PyAV: pip install 'fsidfusion[video]'")
+        raise MissingDependency(f"videos need PyAV: {install('video')}")
 
 
 def check_output(output: Path, overwrite: bool, sources: Sequence[str] = ()) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from fsidfusion.errors import install
 from fsidfusion.images.pixels import Pixels
 from fsidfusion.thermal.validity import natural_order
 
@@ -273,9 +274,7 @@ def _decode_jpeg_ls(content: bytes, width: int, height: int) -> Counts:
     try:
         import av
     except ImportError:
-        raise ValueError(
-            "its counts are JPEG-LS, which needs PyAV: pip install 'fsidfusion[video]'"
-        ) from None
+        raise ValueError(f"its counts are JPEG-LS, which needs PyAV: {install('video')}") from None
     decoder: Any = av.CodecContext.create("jpegls", "r")
     try:
         decoded = [*decoder.decode(av.Packet(content)), *decoder.decode(None)]

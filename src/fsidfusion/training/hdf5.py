@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.errors import InputError, MissingDependency, install
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.budget import MAX_PIXELS, check_filled
 from fsidfusion.images.text import reason
@@ -90,7 +90,5 @@ def _h5py() -> Any:
     try:
         import h5py
     except ImportError:
-        raise MissingDependency(
-            "HDF5 files need h5py; install it with: pip install 'fsidfusion[hdf5]'"
-        ) from None
+        raise MissingDependency(f"HDF5 files need h5py; install it with: {install('hdf5')}") from None
     return h5py

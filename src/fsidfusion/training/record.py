@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import msgspec
 import numpy as np
 
-from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.errors import InputError, MissingDependency, install
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.files import read_picture
 from fsidfusion.training.loop import Progress
@@ -149,7 +149,5 @@ def _open_board(folder: Path, step: int) -> "SummaryWriter":
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise MissingDependency(
-            "TensorBoard is not installed: pip install 'fsidfusion[tensorboard]'"
-        ) from None
+        raise MissingDependency(f"TensorBoard is not installed: {install('tensorboard')}") from None
     return SummaryWriter(str(folder), purge_step=step + 1)

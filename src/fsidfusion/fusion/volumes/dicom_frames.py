@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import FusionError, InputError, MissingDependency, NotEnoughMemory
+from fsidfusion.errors import FusionError, InputError, MissingDependency, NotEnoughMemory, install
 from fsidfusion.fusion.volumes.dicom_find import one_line
 from fsidfusion.fusion.volumes.dicom_pixels import stored_samples
 from fsidfusion.images.budget import DEFLATE_RATIO, check_filled, check_voxels
@@ -345,5 +345,5 @@ def _check_decoder(path: Path, syntax: "UID") -> None:
     if not known:
         raise MissingDependency(
             f"{path} is compressed as {syntax.name} ({syntax}), for which no decoder is installed:"
-            " pip install 'fsidfusion[medical]', or export it uncompressed"
+            f" {install('medical')}, or export it uncompressed"
         )

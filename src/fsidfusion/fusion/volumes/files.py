@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fsidfusion.errors import InputError, MissingDependency, NotEnoughMemory
+from fsidfusion.errors import InputError, MissingDependency, NotEnoughMemory, install
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.volumes.fuse import DESCRIPTION, Fused, Options, check_options, fuse_volumes
 from fsidfusion.fusion.volumes.grid import Axis, Volume, describe_grid
@@ -99,7 +99,7 @@ def read_volume(
         MissingDependency: a package that is not installed.
     """
     if not find_spec("nibabel") or not find_spec("pydicom"):
-        raise MissingDependency("volumes need nibabel and pydicom: pip install 'fsidfusion[medical]'")
+        raise MissingDependency(f"volumes need nibabel and pydicom: {install('medical')}")
     from fsidfusion.fusion.volumes.dicom import read_series
     from fsidfusion.fusion.volumes.dicom_find import is_dicom
     from fsidfusion.fusion.volumes.itk_files import is_itk, read_itk

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.errors import InputError, MissingDependency, install
 from fsidfusion.fusion.volumes.grid import Volume, check_affine, check_values, choose_frames
 from fsidfusion.fusion.volumes.itk_child import whole_image
 from fsidfusion.images.child import ChildFailed
@@ -74,7 +74,7 @@ def simpleitk() -> Any:
         InputError: it is not installed.
     """
     if not find_spec("SimpleITK"):
-        raise MissingDependency("this needs SimpleITK: pip install 'fsidfusion[medical]'")
+        raise MissingDependency(f"this needs SimpleITK: {install('medical')}")
     import SimpleITK
 
     return SimpleITK

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import FusionError, MissingDependency, is_installed
+from fsidfusion.errors import FusionError, MissingDependency, install, is_installed
 from fsidfusion.fusion.volumes.dicom_find import ROLES, Series, list_series
 from fsidfusion.fusion.volumes.dicom_frames import Frame, frames_of
 
@@ -50,7 +50,7 @@ def describe_series(path: Path) -> list[Listed]:
         MissingDependency: pydicom is not installed.
     """
     if not is_installed("pydicom"):
-        raise MissingDependency("series need pydicom: pip install 'fsidfusion[medical]'")
+        raise MissingDependency(f"series need pydicom: {install('medical')}")
     found = list_series(path)
     endings = shortest_endings([one.uid for one in found])
     root = path if path.is_dir() else path.parent

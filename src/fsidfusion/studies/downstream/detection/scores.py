@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.errors import InputError, MissingDependency
+from fsidfusion.errors import InputError, MissingDependency, install
 from fsidfusion.evaluation.boxes import Boxes, overlap, time_of_day
 from fsidfusion.evaluation.methods import some
 from fsidfusion.images.atomic import write_text
@@ -201,7 +201,7 @@ def _evaluate(true: Sequence[Boxes], found: Sequence[Boxes], classes: int) -> An
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
-        raise MissingDependency("scores need pycocotools: pip install 'fsidfusion[downstream]'") from error
+        raise MissingDependency(f"scores need pycocotools: {install('downstream')}") from error
     truth, results = COCO(), COCO()
     images = [{"id": place} for place in range(len(true))]
     categories = [{"id": number} for number in range(classes)]
