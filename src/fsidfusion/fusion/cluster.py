@@ -206,7 +206,10 @@ def _told(
 def _drive(
     ray: Any, rows: list[_Row], settings: dict[str, Any], plan: Plan, cluster: Cluster
 ) -> Iterator[_Told]:
-    """All rows by all workers; those whose workers died again and again once more, each alone."""
+    """All rows by all workers; those whose workers died again and again once more, each alone.
+
+    Alone, since whatever else waits for a worker that dies is taken for dead as well.
+    """
     workers, resources = _workers(ray, settings, cluster)
     together = max(1, min(TOGETHER, -(-len(rows) // (_TASKS * workers))))
     left = {row[0]: row for row in rows}
@@ -245,7 +248,9 @@ def _pass(
         _Worker,
         batch_size=None,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=2),
+        compute=ray.data.ActorPoolStrategy(
+            size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=1 if together == 1 else 2
+        ),
         fn_constructor_args=(settings, plan, min(workers, here), __version__),
         max_restarts=-1,
         max_task_retries=_TRIES - 1,
@@ -321,7 +326,7 @@ def _by_itself() -> Iterator[None]:
     """
     try:
         node = import_module("ray._private.node").Node
-        constants = import_module("ray._private.ray_constants")
+        constants: Any = import_module("ray._private.ray_constants")
         server, clusters = node.start_api_server, constants.ENABLE_RAY_CLUSTER
         variable = constants.ENABLE_RAY_CLUSTERS_ENV_VAR  # for the processes that it starts
     except (ImportError, AttributeError) as error:
