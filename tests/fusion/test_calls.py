@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,50 @@ def image(*shape, seed=0):
 def test_the_promised_names_are_all_and_no_others():
     assert set(fsidfusion.__all__) == NAMES == set(dir(fsidfusion))
     assert all(getattr(fsidfusion, name) is not None for name in NAMES)
+
+
+SETTINGS = ("task", "device", "precision", "range", "emphasis", "tile", "memory", "threads", "runtime")
+TREATMENT = ("mri", "ct", "pet", "spect", "color", "dtype", "align", "crop")
+
+
+@pytest.mark.parametrize(
+    "function, names",
+    [
+        (fsidfusion.Fuser, ("model", *SETTINGS)),
+        (fsidfusion.Fuser.fuse, ("self", "infrared", "visible", *TREATMENT)),
+        (fsidfusion.fuse, ("infrared", "visible", "model", *SETTINGS, *TREATMENT)),
+    ],
+    ids=["Fuser", "Fuser.fuse", "fuse"],
+)
+def test_a_signature_names_all_arguments_with_their_defaults(function, names):
+    signature = inspect.signature(function)
+    assert set(signature.parameters) == set(names)
+    empty = {name for name, one in signature.parameters.items() if one.default is one.empty}
+    assert empty <= {"self"}
+    assert "emphasis" not in names or signature.parameters["emphasis"].default == "targets"
+    assert all(
+        one.annotation is not one.empty for name, one in signature.parameters.items() if name != "self"
+    )
+
+
+def test_names_that_are_none_are_refused_as_by_any_function():
+    with pytest.raises(TypeError, match=r"fuse\(\) got an unexpected keyword argument 'colour'"):
+        fsidfusion.fuse(image(4, 4), image(4, 4), colour="gray")
+    with pytest.raises(TypeError, match=r"Fuser.__init__\(\) got an unexpected keyword argument 'color'"):
+        fsidfusion.Fuser("maximum", color="gray")
+    with pytest.raises(TypeError, match=r"Fuser.fuse\(\) got an unexpected keyword argument 'range'"):
+        fsidfusion.Fuser("maximum").fuse(image(4, 4), image(4, 4), range="none")
+
+
+def test_one_call_takes_what_a_fuser_takes(scene):
+    infrared, visible = scene.infrared, scene.visible
+    how = {"emphasis": "natural", "range": "minmax"}
+    expected = fsidfusion.Fuser(**how).fuse(infrared, visible, color="gray", dtype=np.uint16)
+    found = fsidfusion.fuse(infrared, visible, **how, color="gray", dtype=np.uint16)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == np.uint16
+    other = fsidfusion.fuse(infrared, visible, range="minmax", color="gray", dtype=np.uint16)
+    assert not np.array_equal(found, other)
 
 
 def test_errors_are_one_family_of_values():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from fsidfusion import DEFAULT_MODEL
 from fsidfusion.cli.messages import say
 from fsidfusion.cli.options import Compute, Folder, Json, Models, Names, OutputFolder, Threads
 from fsidfusion.cli.progress import progress
@@ -96,7 +97,6 @@ class Seeing:
         """Measure and write."""
         from json import dumps
 
-        from fsidfusion import DEFAULT_MODEL
         from fsidfusion.evaluation.methods import Model
         from fsidfusion.fusion.rules import RULES
         from fsidfusion.images.atomic import write_text
@@ -161,6 +161,41 @@ class Speed:
         if self.output:
             write_text(self.output / "speed.md", text)
             write_text(self.output / "speed.svg", as_file(page.plot(result)))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Time workers of Ray against 'fuse', start-up told apart, and foretell a million pairs."""
+
+    pairs: int = 400
+    """rendered pairs of each run"""
+    size: Annotated[str, tyro.conf.arg(metavar="WxH")] = "640x480"
+    """of the pairs"""
+    workers: tuple[int, ...] = (1, 2)
+    """of one thread each; 'fuse' has as many threads"""
+    model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL
+    """network or rule"""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = None
+    """also write scale.md here"""
+    json: Json = False
+
+    def run(self) -> None:
+        """Measure, print and write."""
+        from fsidfusion.fusion.cluster import Cluster
+        from fsidfusion.images.atomic import write_text
+        from fsidfusion.studies.speed import scale
+        from fsidfusion.studies.speed.networks import parse_size
+
+        if self.pairs < 40 or not self.workers:
+            raise InputError(f"{self.pairs} pairs, workers {self.workers}: expected 40 or more, and a number")
+        for number in self.workers:
+            Cluster(workers=number)
+        with progress("runs", 2 * len(self.workers), shown=not self.json) as bar:
+            result = scale.measure(self.pairs, parse_size(self.size), self.workers, self.model, bar.step)
+        text = scale.to_markdown(result)
+        print(scale.to_json(result) if self.json else text)
+        if self.output:
+            write_text(self.output / "scale.md", text)
 
 
 @dataclass(frozen=True)
@@ -278,8 +313,8 @@ class Register:
 
 
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-def benchmark(task: Quality | Seeing | Speed | Train | Data | Align | Register) -> None:
-    """Measure quality on the test sets, speed, alignment, or registration.
+def benchmark(task: Quality | Seeing | Speed | Scale | Train | Data | Align | Register) -> None:
+    """Measure quality on the test sets, speed, scale, alignment, or registration.
 
     Quality: fsidfusion benchmark quality --data datasets/ -o out/quality
 

@@ -17,7 +17,8 @@ from fsidfusion.serving.server import serve as serve_
 from fsidfusion.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from fsidfusion.fusion.fuser import Emphasis, Fuser
+    from fsidfusion.fusion.arguments import Emphasis
+    from fsidfusion.fusion.fuser import Fuser
     from fsidfusion.images.pairs import Task
 
 TOKEN = "FSIDFUSION_TOKEN"

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from fsidfusion import DEFAULT_MODEL
-from fsidfusion.fusion.files import Outcome, fuse_pairs
+from fsidfusion.fusion.arguments import SETTINGS, TREATMENT, Arguments, spelled_out
+from fsidfusion.fusion.files import Outcome
 from fsidfusion.fusion.fuser import Fuser, in_their_places
 from fsidfusion.fusion.outputs import output_paths
-from fsidfusion.fusion.plan import Color, Plan, Task
-from fsidfusion.images.output_range import RangeMode
+from fsidfusion.fusion.plan import Plan
+from fsidfusion.fusion.stored import fuse_stored
 from fsidfusion.images.pairs import match_pairs
 from fsidfusion.images.pixels import Pixels, PixelsLike, as_pixels, quantise, unit
 
@@ -27,26 +28,13 @@ kept_fuser = lru_cache(maxsize=4)(Fuser)
 PathLike = str | Path
 
 
+@spelled_out(Arguments)
 def fuse(
     infrared: PixelsLike | None = None,
     visible: PixelsLike | None = None,
     *,
-    mri: PixelsLike | None = None,
-    ct: PixelsLike | None = None,
-    pet: PixelsLike | None = None,
-    spect: PixelsLike | None = None,
-    task: Task = "thermal",
-    color: Color = "auto",
-    align: "Alignment | Literal['auto'] | None" = None,
-    crop: bool = False,
     model: str | Path = DEFAULT_MODEL,
-    device: str = "auto",
-    precision: str = "auto",
-    range: RangeMode = "percentile",
-    tile: Literal["auto", "off"] | int = "auto",
-    memory: str | int | None = None,
-    threads: int | None = None,
-    runtime: str = "auto",
+    **arguments: Unpack[Arguments],
 ) -> Pixels:
     """Fuse one pair of images; the loaded model is kept for the next call.
 
@@ -63,21 +51,11 @@ def fuse(
         >>> fsidfusion.fuse(mri=infrared, pet=visible).shape
         (48, 64, 3)
     """
-    images: dict[str, Any] = {
-        "infrared": infrared, "visible": visible, "mri": mri, "ct": ct, "pet": pet, "spect": spect
-    }  # fmt: skip
-    fuser = kept_fuser(
-        str(model),
-        task=in_their_places(task, **images)[2],
-        device=device,
-        precision=precision,
-        range=range,
-        tile=tile,
-        memory=memory,
-        threads=threads,
-        runtime=runtime,
-    )
-    return fuser.fuse(**images, color=color, align=align, crop=crop)
+    settings: dict[str, Any] = {name: arguments.get(name, value) for name, value in SETTINGS.items()}
+    treatment: dict[str, Any] = {name: arguments.get(name, value) for name, value in TREATMENT.items()}
+    scans = (treatment[name] for name in ("mri", "ct", "pet", "spect"))
+    settings["task"] = in_their_places(settings["task"], infrared, visible, *scans)[2]
+    return kept_fuser(str(model), **settings).fuse(infrared, visible, **treatment)
 
 
 def fuse_files(
@@ -94,10 +72,10 @@ def fuse_files(
     """Fuse pairs of picture files, and write each result whole; what exists is skipped, so a run resumes.
 
     Args:
-        infrared: files, a folder, a glob or a ``.txt`` list; with a medical plan CT, PET or SPECT. Pairs
-            share their stem (:func:`fsidfusion.images.pairs.match_pairs`).
+        infrared: files, a folder, a glob, a ``.txt`` list or addresses of a store; with a medical plan
+            CT, PET or SPECT. Pairs share their stem (:func:`fsidfusion.images.pairs.match_pairs`).
         visible: likewise; with a medical plan MRI.
-        output: a file for one pair, else a folder.
+        output: a file for one pair, else a folder, also in a store.
         plan: task, colour, gain, alignment, depth.
         fuser: the model; the default one of the plan's task if none is given.
         extension: of the files in a folder.
@@ -113,7 +91,7 @@ def fuse_files(
     ours, theirs = ([side] if isinstance(side, str | Path) else side for side in (infrared, visible))
     matches = match_pairs(ours, theirs, recursive)
     paths = output_paths(matches.pairs, str(output), matches.many, extension)
-    return fuse_pairs(fuser or kept_fuser(task=plan.task), matches.pairs, paths, plan, progress)
+    return fuse_stored(fuser or kept_fuser(task=plan.task), matches.pairs, paths, plan, progress)
 
 
 def fuse_volumes(

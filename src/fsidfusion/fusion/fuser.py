@@ -5,15 +5,15 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, Unpack, get_args
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from fsidfusion import DEFAULT_MODEL
 from fsidfusion.errors import InputError, ModelError, NotEnoughMemory
+from fsidfusion.fusion.arguments import SETTINGS, TREATMENT, Emphasis, Settings, Treatment, spelled_out
 from fsidfusion.fusion.pipeline import Fusion, Pipeline
-from fsidfusion.fusion.plan import Color, Plan, Task
+from fsidfusion.fusion.plan import Plan, Task
 from fsidfusion.fusion.rules import RULES, fuse_stack
 from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import RangeMode
@@ -35,10 +35,7 @@ from fsidfusion.runtime.tiles import Frame, smallest_tile
 if TYPE_CHECKING:
     from torch import nn
 
-    from fsidfusion.alignment.transform import Alignment
     from fsidfusion.runtime.interface import Runtime
-
-Emphasis = Literal["targets", "natural"]
 
 BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 23}  # most pixels of the images that go through together
 MAX_BATCH = 64
@@ -66,45 +63,26 @@ class Fuser:
     array([200, 200, 200], dtype=uint8)
     """
 
+    @spelled_out(Settings)
     def __init__(
         self,
         model: "str | Path | nn.Module | LumaFuser" = DEFAULT_MODEL,
-        *,
-        task: Task = "thermal",
-        device: str = "auto",
-        precision: str = "auto",
-        range: RangeMode = "percentile",
-        emphasis: Emphasis = "targets",
-        tile: Literal["auto", "off"] | int = "auto",
-        memory: str | int | None = None,
-        threads: int | None = None,
-        runtime: str = "auto",
+        **settings: Unpack[Settings],
     ) -> None:
         """Load the model.
 
         Args:
             model: the name of a shipped model or of a baseline (:mod:`fsidfusion.fusion.rules`), a
                 .safetensors file, a network, or a :class:`LumaFuser`.
-            task: ``thermal`` for infrared and visible; ``medical`` for MRI with CT, PET or SPECT, which takes
-                the weights for them where the network has such.
-            device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-            precision: ``auto`` (bf16 where the device has it natively), ``fp32`` or ``bf16``.
-            range: the output mapping, see :mod:`fsidfusion.images.output_range`.
-            emphasis: ``targets`` sets off from their surroundings what only infrared shows, people above all;
-                ``natural`` leaves them to the fusion. Of a named network with an overview; others have none.
-            tile: ``auto`` tiles where the image does not fit into ``memory``; ``off`` never; a number is the
-                side of every tile in pixels, with its context.
-            memory: most memory to take: of this process on a CPU, of the device elsewhere ("2GiB" or bytes).
-                Half of what is free is the default.
-            threads: threads of the CPU for the whole process; all is the default.
-            runtime: ``torch``, ``openvino``, ``onnxruntime``, or ``auto`` for the one that a fixed rule takes
-                for a network that is named (:mod:`fsidfusion.runtime.runtimes`); a network that is given
-                stays in torch.
+            settings: its task and how it runs, by name: :class:`fsidfusion.fusion.arguments.Settings`.
 
         Raises:
             InputError: an unknown model, device, precision, range, emphasis, tile, memory or runtime, or one
                 that is not installed.
         """
+        given: Settings = {**SETTINGS, **settings}
+        task, range, emphasis = given["task"], given["range"], given["emphasis"]
+        memory, threads = given["memory"], given["threads"]
         if range not in get_args(RangeMode):
             raise InputError(f"range {range!r} is unknown; choose one of {', '.join(get_args(RangeMode))}")
         if emphasis not in get_args(Emphasis):
@@ -113,7 +91,7 @@ class Fuser:
             raise InputError(f"task {task!r} is unknown; choose one of {', '.join(get_args(Task))}")
         self.task: Task = task
         self.range: RangeMode = range
-        self._tile = _parse_tile(tile)
+        self._tile = _parse_tile(given["tile"])
         self._memory = None if memory is None else parse_bytes(memory)
         check_threads(threads)
         self._runtime: Runtime | None = None
@@ -123,9 +101,8 @@ class Fuser:
         elif isinstance(model, str | Path) or _is_network(model):
             if isinstance(model, str):
                 model = suited(model, task == "medical")
-            self._runtime = load_runtime(
-                model, runtime, device, precision, threads, float(emphasis == "targets")
-            )
+            how = given["runtime"], given["device"], given["precision"], threads
+            self._runtime = load_runtime(model, *how, float(emphasis == "targets"))
         elif callable(model):
             self._rule = model
         else:
@@ -168,19 +145,12 @@ class Fuser:
             return int(_DEFAULT_SHARE * self._runtime.memory())
         return resident_memory() + int(_DEFAULT_SHARE * free_memory())
 
+    @spelled_out(Treatment)
     def fuse(
         self,
         infrared: PixelsLike | None = None,
         visible: PixelsLike | None = None,
-        *,
-        mri: PixelsLike | None = None,
-        ct: PixelsLike | None = None,
-        pet: PixelsLike | None = None,
-        spect: PixelsLike | None = None,
-        color: Color = "auto",
-        dtype: DTypeLike | None = None,
-        align: "Alignment | Literal['auto'] | None" = None,
-        crop: bool = False,
+        **treatment: Unpack[Treatment],
     ) -> Pixels:
         """Fuse one pair: infrared and visible, or by name ``mri`` and one of ``ct``, ``pet``, ``spect``.
 
@@ -188,17 +158,8 @@ class Fuser:
             infrared: (H, W) or (H, W, 3) RGB; uint8, uint16 or floating 0..1; an array, a torch tensor (also
                 (3, H, W)) or a PIL image. Of a fuser for the medical task, the first one given is the MRI.
             visible: the same size, unless ``align`` is given; depth and channels may differ.
-            mri: likewise, in place of ``visible``.
-            ct: likewise, in place of ``infrared``.
-            pet: likewise.
-            spect: likewise.
-            color: whose chroma the result carries: ``auto`` for that of visible, or of CT, PET and SPECT;
-                ``visible`` (MRI), ``infrared`` (CT, PET, SPECT), ``gray`` for none, or ``heat``: that of
-                ``visible``, warmed to orange by the infrared level (:mod:`fsidfusion.thermal.heat`).
-            dtype: of the result; that of ``visible`` (MRI) by default.
-            align: how the infrared image lies on the visible one, or ``auto`` to estimate it
-                (:mod:`fsidfusion.alignment`). Outside the infrared field the visible image stands alone.
-            crop: cut the aligned result to what both images fill.
+            treatment: scans in place of these, colours, type, alignment, by name:
+                :class:`fsidfusion.fusion.arguments.Treatment`.
 
         Returns:
             a NumPy array: (H, W, 3) if the image that gives the chroma is RGB, and for ``heat``, else (H, W).
@@ -210,11 +171,13 @@ class Fuser:
             NotEnoughMemory: the pair does not fit into the memory limit.
             ModelError: the model returned NaN.
         """
-        first, second, task = in_their_places(self.task, infrared, visible, mri, ct, pet, spect)
-        plan = Plan(task=task, color=color, align=align, crop=crop)
+        given: Treatment = {**TREATMENT, **treatment}
+        scans = given["mri"], given["ct"], given["pet"], given["spect"]
+        first, second, task = in_their_places(self.task, infrared, visible, *scans)
+        plan = Plan(task=task, color=given["color"], align=given["align"], crop=given["crop"])
         names = ("infrared", "visible") if task == "thermal" else ("ct, pet or spect", "mri")
         ours, theirs = (as_pixels(image, name) for image, name in zip((first, second), names))
-        wanted = None if dtype is None else np.dtype(dtype)
+        wanted = None if given["dtype"] is None else np.dtype(given["dtype"])
         fusion = Fusion(Picture(ours), Picture(theirs), names, dtype=wanted)
         Pipeline(self, plan)(fusion)
         assert fusion.result is not None

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from fsidfusion.alignment.transform import read_align
 from fsidfusion.errors import InputError
-from fsidfusion.fusion.fuser import Emphasis
+from fsidfusion.fusion.arguments import Emphasis
 from fsidfusion.fusion.plan import Plan, Task
 from fsidfusion.images.encode import JPEG_QUALITY, Bits
 from fsidfusion.images.output_range import RangeMode

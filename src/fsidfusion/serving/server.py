@@ -8,7 +8,8 @@ from fsidfusion.errors import InputError, is_installed, missing
 from fsidfusion.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from fsidfusion.fusion.fuser import Emphasis, Fuser
+    from fsidfusion.fusion.arguments import Emphasis
+    from fsidfusion.fusion.fuser import Fuser
     from fsidfusion.fusion.plan import Task
 
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")

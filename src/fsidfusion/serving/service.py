@@ -12,8 +12,9 @@ from typing import Any, cast
 import numpy as np
 
 from fsidfusion.errors import FusionError, InputError
+from fsidfusion.fusion.arguments import Emphasis
 from fsidfusion.fusion.files import FromFiles, check_pair
-from fsidfusion.fusion.fuser import Emphasis, Fuser
+from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.pipeline import Pipeline, Still
 from fsidfusion.fusion.plan import Plan, Task
 from fsidfusion.images.encode import encode_picture, output_format
