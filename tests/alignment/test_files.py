@@ -58,5 +58,5 @@ def test_few_of_many_files_are_read(tmp_path, monkeypatch):
     write_picture(tmp_path / "vis.png", Picture(np.ones((8, 9, 3), np.uint8)))
     pairs = [Pair(str(i), tmp_path / "ir.png", tmp_path / "vis.png") for i in range(100)]
     seen = []
-    assert align_files(pairs, report=seen.append) == (16, None)
+    assert align_files(pairs, progress=seen.append) == (16, None)
     assert [pair.name for pair in seen] == [str(int(place * 6.25)) for place in range(16)]

@@ -28,7 +28,7 @@ def align_files(
     method: Method = "edges",
     infrared_fov: float | None = None,
     visible_fov: float | None = None,
-    report: Callable[[Pair], None] = lambda pair: None,
+    progress: Callable[[Pair], None] = lambda pair: None,
 ) -> Alignment:
     """Estimate one alignment from files of one rig; see :func:`fsidfusion.alignment.estimate.estimate`.
 
@@ -41,7 +41,7 @@ def align_files(
         method: how it is estimated.
         infrared_fov: horizontal, in degrees.
         visible_fov: likewise.
-        report: called with each pair that was read.
+        progress: called with each pair that was read.
     """
     step = max(1.0, len(pairs) / MAX_PAIRS)
     chosen = [pairs[int(place * step)] for place in range(min(len(pairs), MAX_PAIRS))]
@@ -52,7 +52,7 @@ def align_files(
             pictures.append((infrared, read_visible(pair.visible).pixels))
         else:
             pictures.append((infrared, read_picture(pair.visible).pixels))
-        report(pair)
+        progress(pair)
     if infrared_fov is None and visible_fov is None and chosen:
         known = field_of_view(chosen[0].infrared), field_of_view(chosen[0].visible)
         if None not in known:

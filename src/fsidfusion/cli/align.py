@@ -94,7 +94,7 @@ def align(
                     pairs,
                     infrared_fov=ir_fov,
                     visible_fov=vis_fov,
-                    report=bar.step,
+                    progress=bar.step,
                     **how,  # type: ignore[arg-type]
                 )
     if shift is not None:

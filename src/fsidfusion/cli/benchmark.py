@@ -155,7 +155,7 @@ class Speed:
         rows = speed.plan(models, runtimes, self.precisions, [speed.parse_size(size) for size in sizes])
         budget = 0.3 if self.quick else speed.BUDGET
         with progress("rows", len(rows), shown=not self.json) as bar:
-            result = speed.measure(rows, budget=budget, threads=self.threads, report=bar.step)
+            result = speed.measure(rows, budget=budget, threads=self.threads, progress=bar.step)
         text = page.to_markdown(result)
         print(page.to_json(result) if self.json else text)
         if self.output:

@@ -262,7 +262,7 @@ class Compare(Data):
         number = len(found.train)
         train = {given: frames.part(0, number) for given, frames in both.items()}
         test = {given: frames.part(number, len(pairs)) for given, frames in both.items()}
-        with comparison_progress() as report:
+        with comparison_progress() as progress_of_all:
             runs = compare_inputs(
                 found,
                 train,
@@ -273,7 +273,7 @@ class Compare(Data):
                 device=device,
                 precision=precision,
                 max_minutes=self.max_minutes,
-                report=report,
+                progress=progress_of_all,
             )
         study = describe(self.name or self.data.resolve().name, found, self.config)
         write_results(study, runs, self.output, build_cards(found.test, runs, test), ())

@@ -230,7 +230,7 @@ class Compare(Data):
         task = Segmentation(self.data.resolve().name, self.about(), train, test, classes, self.config, device)
         cache = self.cache or self.output / "fused"
         seen, tested = (fuse_inputs(inputs, part.pairs, cache, device) for part in (train, test))
-        with comparison_progress() as report:
+        with comparison_progress() as progress_of_all:
             runs = compare(
                 inputs,
                 self.seeds,
@@ -239,7 +239,7 @@ class Compare(Data):
                 task.identity(),
                 device=device,
                 max_minutes=self.max_minutes,
-                report=report,
+                progress=progress_of_all,
             )
         cards, extra = choose_cards(task, runs, tested), [confusion_section(runs, classes)]
         write_results(task.study(), runs, self.output, cards, extra)

@@ -146,7 +146,7 @@ def evaluate_methods(
     metrics: Sequence[str] = DEFAULT,
     convention: str = "cddfuse",
     threads: int | None = None,
-    report: Callable[[ScoredPair], None] = lambda scored: None,
+    progress: Callable[[ScoredPair], None] = lambda scored: None,
     condition: Condition = Condition(),
     failed: Callable[[Pair, str], None] | None = None,
 ) -> list[Evaluation]:
@@ -158,7 +158,7 @@ def evaluate_methods(
         metrics: names; see :func:`choose_metrics`.
         convention: of the metrics.
         threads: threads; one for every core by default.
-        report: called after each pair, from the calling thread.
+        progress: called after each pair, from the calling thread.
         condition: what happens to a source before it is fused (scores are against the sources as they are),
             and the labelled targets that are looked for.
         failed: called with each pair that cannot be scored, and why; it is then left out, as long as any is
@@ -175,7 +175,7 @@ def evaluate_methods(
 
     def keep(scored: ScoredPair) -> None:
         found[scored.pair.name] = scored
-        report(scored)
+        progress(scored)
 
     wrong: list[str] = []
 
@@ -207,7 +207,7 @@ def evaluate_methods(
 def score_pairs(
     pairs: Sequence[Pair],
     methods: Sequence[Method],
-    report: Callable[[ScoredPair], None],
+    progress: Callable[[ScoredPair], None],
     metrics: Sequence[str] = DEFAULT,
     convention: str = "cddfuse",
     threads: int | None = None,
@@ -216,7 +216,7 @@ def score_pairs(
 ) -> None:
     """Read, fuse and score pairs in threads (most of a metric's time is spent outside Python's lock).
 
-    ``report`` gets each pair as it is finished, in any order, from the calling thread, and ``failed`` each
+    ``progress`` gets each pair as it is finished, in any order, from the calling thread, and ``failed`` each
     that cannot be scored, whatever the cause; without it the first one ends all, with its InputError.
     """
     for name in metrics:
@@ -245,7 +245,7 @@ def score_pairs(
                             raise
                         failed(pair, str(error))
                     else:
-                        report(scored)
+                        progress(scored)
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.setNumThreads(theirs)

@@ -126,9 +126,9 @@ def pair_cases(infrared: Path, visible: Path, most: int = 30) -> list[Case]:
 
 
 def measure(
-    cases: Sequence[Case], methods: Sequence[str], report: Callable[[object], None] = lambda done: None
+    cases: Sequence[Case], methods: Sequence[str], progress: Callable[[object], None] = lambda done: None
 ) -> dict[str, list[Result]]:
-    """Align every case by every method; ``report`` is called after each.
+    """Align every case by every method; ``progress`` is called after each.
 
     Raises:
         InputError: an unknown method.
@@ -140,7 +140,7 @@ def measure(
     for case in cases:
         for name in methods:
             results[name].append(align_case(case, name))
-            report(name)
+            progress(name)
     return results
 
 

@@ -64,7 +64,7 @@ def measure(
             models,
             ("EN",),
             threads=threads,
-            report=progress,
+            progress=progress,
             condition=Condition(degradation, labels),
         )
         people: list[Target] = [seen for seen in evaluations[0].targets if seen.target == TARGET]

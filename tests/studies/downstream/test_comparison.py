@@ -36,7 +36,7 @@ class Learner:
 
 def test_every_input_has_its_turn_under_one_seed_before_the_next(tmp_path):
     learner, progress = Learner(), []
-    runs = compare((VISIBLE, OURS), (0, 1), learner, tmp_path, {}, device="cpu", report=progress.append)
+    runs = compare((VISIBLE, OURS), (0, 1), learner, tmp_path, {}, device="cpu", progress=progress.append)
     assert learner.asked == [("visible", 0), ("ours", 0), ("visible", 1), ("ours", 1)]
     assert [(run.input.name, run.seed) for run in runs] == [
         ("visible", 0),

@@ -34,11 +34,11 @@ def test_the_cameras_and_both_stacked(pairs, tmp_path):
 def test_fused_frames_are_those_of_the_fuser_and_made_once(pairs, tmp_path):
     (given,) = open_inputs(["maximum"])
     made = []
-    frames = prepare_frames(given, pairs, tmp_path / "cache", report=made.append)
+    frames = prepare_frames(given, pairs, tmp_path / "cache", progress=made.append)
     source = [read_picture(path).pixels for path in (pairs[0].infrared, pairs[0].visible)]
     np.testing.assert_array_equal(frames[0], Fuser("maximum").fuse(*source))
     assert len(made) == 2
-    prepare_frames(given, pairs, tmp_path / "cache", report=made.append)
+    prepare_frames(given, pairs, tmp_path / "cache", progress=made.append)
     assert len(made) == 2
     frames.files[0].unlink()  # as a stopped call leaves it
     again = prepare_frames(given, pairs, tmp_path / "cache")

@@ -61,7 +61,7 @@ def test_a_stopped_run_keeps_what_was_finished(sets, tmp_path, monkeypatch):
 
     run = Quality(sets, open_models(["mean"]), tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        run.run(threads=1, report=stop)
+        run.run(threads=1, progress=stop)
     rest = Quality(sets, open_models(["mean"]), tmp_path)
     left = rest.missing
     assert left == 3  # of 6

@@ -146,7 +146,7 @@ def fuse_volume_files(
     load: Callable[[], Fuser],
     request: Request,
     options: Options = Options(),
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Written:
     """Fuse the volumes of two files or folders, and write the result, its views and its report.
 
@@ -154,7 +154,7 @@ def fuse_volume_files(
         load: gives the model; called when both volumes have been read and are sound, and a network is needed.
         request: what is read and written.
         options: how it is fused.
-        report: called with slices done and in all.
+        progress: called with slices done and in all.
 
     Raises:
         InputError: before anything is computed, what is wrong with the request, its paths or the volumes
@@ -184,7 +184,7 @@ def fuse_volume_files(
     fuser = None if options.style == "overlay" else load()
     try:
         fused = fuse_volumes(
-            fuser, base, other, request.other.modality, options, report, request.base.modality, labels
+            fuser, base, other, request.other.modality, options, progress, request.base.modality, labels
         )
     except MemoryError as error:
         size = "x".join(map(str, base.shape))

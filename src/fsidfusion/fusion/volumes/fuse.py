@@ -122,7 +122,7 @@ def fuse_volumes(
     other: Volume,
     modality: Modality,
     options: Options = Options(),
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     base_modality: Modality = "mri",
     labels: Volume | None = None,
 ) -> Fused:
@@ -140,7 +140,7 @@ def fuse_volumes(
         other: any modality; RGB PET or SPECT keeps its own colours.
         modality: what ``other`` is.
         options: axis, windows, colours and depth.
-        report: called with slices done and in all.
+        progress: called with slices done and in all.
         base_modality: what ``base`` is.
         labels: whole numbers, whose outlines are drawn into the result; it becomes RGB.
 
@@ -184,7 +184,7 @@ def fuse_volumes(
     colormap = (options.colormap or "hot") if modality in UPTAKE and not other.is_rgb else None
     colormap = None if colormap == "gray" or options.gray else colormap
     stack = _Stack(base, ours, theirs, axis, colormap, options)
-    mapping = _overlay_slices(stack, report) if fuser is None else _fuse_slices(fuser, stack, report)
+    mapping = _overlay_slices(stack, progress) if fuser is None else _fuse_slices(fuser, stack, progress)
     fused = np.ascontiguousarray(from_display(stack.result, base.affine))
     below = None if fuser is None else from_display(stack.below, base.affine)
     edges = None if labels is None else outlines(labels, base, axis)

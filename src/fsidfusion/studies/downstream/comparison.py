@@ -88,7 +88,7 @@ def compare(
     *,
     device: str,
     max_minutes: float | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    progress: Callable[[Progress], None] = lambda progress: None,
 ) -> list[Run]:
     """Let a learner run on every input under every seed; what was finished before is kept.
 
@@ -107,7 +107,7 @@ def compare(
             labels and split, the settings, the code.
         device: for the record.
         max_minutes: no run is begun that would probably end later, except the first.
-        report: called after every tick and every run.
+        progress: called after every tick and every run.
 
     Returns:
         the finished runs by input and seed; fewer than asked for where the time ran out.
@@ -126,7 +126,7 @@ def compare(
             break
 
         done = sum(run is not None for run in runs.values())
-        tick = _clock(Progress(done, len(jobs), given.name, seed, 0.0, math.nan), expected, report)
+        tick = _clock(Progress(done, len(jobs), given.name, seed, 0.0, math.nan), expected, progress)
         tick(0.0)
         job = Job(
             given, seed, place := _place(folder, given, seed), _training(place, given, seed, identity), tick
@@ -169,7 +169,7 @@ def differences(runs: Sequence[Run], key: str, ours: Input) -> dict[Input, Summa
     }
 
 
-def _clock(at: Progress, expected: float, report: Callable[[Progress], None]) -> Tick:
+def _clock(at: Progress, expected: float, progress: Callable[[Progress], None]) -> Tick:
     """A tick that reports the time left, of this run by its own speed, or as ``expected`` seconds a run."""
     start = time.monotonic()
 
@@ -177,7 +177,7 @@ def _clock(at: Progress, expected: float, report: Callable[[Progress], None]) ->
         passed = time.monotonic() - start
         each = passed / share if share > 0.02 else expected
         left = max(0.0, each - passed) + each * (at.total - at.done - 1)
-        report(replace(at, share=share, seconds_left=left))
+        progress(replace(at, share=share, seconds_left=left))
 
     return tick
 

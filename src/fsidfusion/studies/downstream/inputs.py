@@ -136,7 +136,7 @@ def prepare_frames(
     pairs: Sequence[Pair],
     cache: Path,
     device: str = "auto",
-    report: Callable[[object], None] = lambda outcome: None,
+    progress: Callable[[object], None] = lambda outcome: None,
 ) -> Frames:
     """The frames of an input; fuses what the cache does not hold yet, so that a stopped call goes on.
 
@@ -148,7 +148,7 @@ def prepare_frames(
         pairs: aligned pairs of one size each, with different names.
         cache: folder for the fused pictures of all inputs.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``, where a network fuses.
-        report: called once for each pair as it is found or fused, where any was missing.
+        progress: called once for each pair as it is found or fused, where any was missing.
 
     Raises:
         InputError: a pair that cannot be read or fused, a cache that cannot be written.
@@ -164,7 +164,7 @@ def prepare_frames(
     files = [folder / f"{pair.name}-{_sources_hash(pair)}.png" for pair in pairs]
     if not all(file.exists() for file in files):
         fuser = Fuser(given.model, device=device, precision="fp32", runtime="torch")
-        outcomes = fuse_pairs(fuser, pairs, files, Plan(color=given.color, bits="8"), report)
+        outcomes = fuse_pairs(fuser, pairs, files, Plan(color=given.color, bits="8"), progress)
         failed = [outcome.message for outcome in outcomes if outcome.status == "failed"]
         if failed:
             raise InputError(f"{failed[0]} ({len(failed)} of {len(pairs)} pairs could not be fused)")

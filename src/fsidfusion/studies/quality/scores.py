@@ -88,13 +88,13 @@ class Quality:
         return sum(len(job.missing) for job in self.jobs)
 
     def run(
-        self, threads: int | None = None, report: Callable[[ScoredPair], None] = lambda scored: None
+        self, threads: int | None = None, progress: Callable[[ScoredPair], None] = lambda scored: None
     ) -> list[SetScores]:
         """Score what is missing, saving now and then and at the end, also where the run is stopped.
 
         Args:
             threads: threads; one for every core by default.
-            report: called after each pair, from the calling thread.
+            progress: called after each pair, from the calling thread.
 
         Raises:
             InputError: a pair that cannot be fused or scored, or a folder that cannot be written.
@@ -105,7 +105,7 @@ class Quality:
             nonlocal saved
             for row, scores in scored.scores.items():
                 job.scores[row][scored.pair.name] = scores
-            report(scored)
+            progress(scored)
             if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
                 self._save()
                 saved = time.monotonic()

@@ -124,7 +124,7 @@ def measure(
     *,
     budget: float = BUDGET,
     threads: int | None = None,
-    report: Callable[[Row], None] = lambda row: None,
+    progress: Callable[[Row], None] = lambda row: None,
 ) -> Speed:
     """Measure rows one by one, each in a fresh process; a row that fails or would take too long says so.
 
@@ -132,7 +132,7 @@ def measure(
         rows: see :func:`plan`; smaller sizes first, from which the time of larger ones is foretold.
         budget: seconds of passes in a row, of which there are at least three.
         threads: of the CPU; all by default.
-        report: called with every row as it is done.
+        progress: called with every row as it is done.
     """
     kinds = dict.fromkeys((row.precision, row.device) for row in rows)
     calibration = {
@@ -144,7 +144,7 @@ def measure(
     done: list[Row] = []
     for row in rows:
         measured = _measured(row, done, budget, threads)
-        report(measured)
+        progress(measured)
         done.append(measured)
     return Speed(tuple(done), calibration, _machine(threads))
 

@@ -50,7 +50,7 @@ def compare_inputs(
     device: str = "cpu",
     precision: str = "fp32",
     max_minutes: float | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    progress: Callable[[Progress], None] = lambda progress: None,
 ) -> list[Run]:
     """Train and score a detector on every input under every seed; see :func:`compare`.
 
@@ -64,7 +64,7 @@ def compare_inputs(
         device: where detectors are trained.
         precision: of the training; scores are always of fp32.
         max_minutes: see :func:`compare`.
-        report: see :func:`compare`.
+        progress: see :func:`compare`.
 
     Returns:
         the finished runs, with all keys of :func:`fsidfusion.studies.downstream.detection.scores.score` and
@@ -104,7 +104,7 @@ def compare_inputs(
         identity,
         device=f"{device} in {precision}",
         max_minutes=max_minutes,
-        report=report,
+        progress=progress,
     )
 
 
