@@ -146,7 +146,7 @@ def _fuse_studies(inputs: Inputs, run: Run, volumes: Volumes, output: Output, op
     counts = [f"{kinds.count(kind)} {kind}" for kind in ("fused", "skipped", "failed")]
     say(f"{output.output}/index.html  {', '.join(counts)}")
     for one in failed:
-        warn(f"fsidfusion fuse: failed: {one.patient} {one.name}: {one.notes[0]}")
+        warn(f"fsidfusion fuse: failed: {f'{one.patient} {one.name}'.strip()}: {one.notes[0]}")
     return status
 
 

@@ -66,6 +66,16 @@ def test_the_command(study, capsys):
     assert "none" in capsys.readouterr().err
 
 
+def test_stacks_that_are_mixed_are_said(tmp_path):
+    write_dicom_series(tmp_path / "a", head((9, 8, 5)), series="1.2.3.10")
+    write_dicom_series(tmp_path / "b", head((9, 8, 3)), series="1.2.3.10")
+    (mixed,) = describe_series(tmp_path)
+    assert (mixed.slices, mixed.problem) == (
+        5,
+        "8 images of several stacks, or of volumes that are not all whole",
+    )
+
+
 def test_no_images(tmp_path):
     with pytest.raises(InputError, match="holds no DICOM images"):
         describe_series(tmp_path)

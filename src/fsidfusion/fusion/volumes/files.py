@@ -328,7 +328,8 @@ def _extra_files(
                 name: _png(picture) for name, picture in check_pictures(fused, base.affine, names).items()
             }
         live = Live(fused.level_below, fused.colored, fused.outlines)
-        page = build_report(shown, base.affine, facts, fused.notes, views, fused.axis, pictures, live)
+        notes = [note.replace("`", "") for note in fused.notes]  # names of parameters
+        page = build_report(shown, base.affine, facts, notes, views, fused.axis, pictures, live)
         result[request.report] = page.encode()
     return result
 

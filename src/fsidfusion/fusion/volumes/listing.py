@@ -71,7 +71,7 @@ def shortest_endings(uids: Sequence[str]) -> list[str]:
 
 def to_rows(listed: Sequence[Listed]) -> list[tuple[str, ...]]:
     """Cells for HEADS."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one in listed:
         kind = f"{one.modality} (--{one.role})" if one.role else one.modality or "none"
         count = f"{one.slices} x {one.volumes}" if one.volumes > 1 else str(one.slices)
@@ -88,6 +88,8 @@ def _describe(series: Series, ending: str, root: Path) -> Listed:
     try:
         frames = [frame for image in series.images for frame in frames_of(*image)]
         slices, volumes, plane, spacing = _geometry(frames)
+        if len(frames) != slices * volumes or len({frame.size for frame in frames}) > 1:
+            problem = f"{len(frames)} images of several stacks, or of volumes that are not all whole"
     except FusionError as error:
         problem = str(error).removeprefix(f"{first_path} ")
     return Listed(

@@ -123,8 +123,8 @@
     const width = get("sliders").clientWidth / 3 - 12;
     const extent = axis => size[axis] * spacing[axis];
     const widest = Math.max(extent(0), extent(1)), tallest = Math.max(extent(1), extent(2));
-    const room = chosen === "all" ? 0.36 : 0.72;
-    const scale = Math.min(width / widest, Math.max(150, innerHeight * room) / tallest);
+    const room = chosen === "all" ? Math.max(190, (innerHeight - 120) / 3) : Math.max(150, innerHeight * 0.72);
+    const scale = Math.min(width / widest, room / tallest);  // all rows in sight, as far as they can be
     document.documentElement.style.setProperty("--tall", `${Math.round(tallest * scale) + 2}px`);
     for (const view of views) {
       view.frame.style.width = `${extent(view.plane.across) * scale}px`;
