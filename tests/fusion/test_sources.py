@@ -1,5 +1,6 @@
 """What containers, names and addresses say of their frames."""
 
+import gc
 import os
 import socket
 import struct
@@ -302,6 +303,23 @@ def test_streams_shape_of_pixels_and_notes_of_the_file(tmp_path):
     assert open_source(shape).aspect == Fraction(16, 15)
     fuse_video(path, shape, tmp_path / "g.mp4", fuser=FUSER, pairing=Pairing(ir_stream=1))
     assert open_source(str(tmp_path / "g.mp4")).aspect == Fraction(16, 15)
+
+
+def test_decoded_frames_go_without_the_garbage_collector(visible):
+    """A live view decodes for days: what each frame holds must go with it, at once."""
+
+    def frames_alive():
+        return sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = frames_alive()
+        number = sum(1 for _ in open_source(visible).frames)
+        assert number >= 10
+        assert frames_alive() - before <= 2  # the first is asked how it is turned
+    finally:
+        gc.enable()
 
 
 def test_a_name_that_exists_is_no_pattern(tmp_path):

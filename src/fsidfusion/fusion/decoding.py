@@ -1,6 +1,7 @@
 """A decoded video frame as pixels: upright, whole, and in the colours of sRGB."""
 
 import re
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -8,6 +9,7 @@ import av
 import av.filter
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
@@ -20,13 +22,35 @@ _BT601, _BT709, _BT2020 = "ITU601", "ITU709", 9  # 9: as FFmpeg numbers the colo
 _PQ, _HLG = 16, 18  # transfer functions, as FFmpeg numbers them
 _WHITE_HLG, _WHITE_PQ = 0.265, 203 / 10_000  # linear levels of diffuse white (ITU-R BT.2408)
 _KNEE = 0.9  # linear level from which highlights are compressed
+_kept = threading.local()
+# of the work of one frame, which is too short for more; old releases of PyAV know no such option
+_ONE_THREAD = {"threads": 1} if "threads=" in (VideoReformatter.reformat.__doc__ or "") else {}
 _TO_709 = np.array(  # linear BT.2020 to BT.709 (ITU-R BT.2087)
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )
 
 
-def to_pixels(frame: VideoFrame) -> Pixels:
-    """A frame as (H, W) gray or (H, W, 3) RGB, turned and mirrored as the file says.
+class Upright:
+    """How the frames of one stream are to be shown, looked up when it may have changed.
+
+    A frame whose side data was asked for holds itself until the garbage collector comes, hundreds of frames
+    later, so not every one is asked.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: int | None = None
+        self._matrix = (1, 0, 0, 1)
+
+    def __call__(self, frame: VideoFrame) -> tuple[int, int, int, int]:
+        """As :func:`display_matrix`."""
+        rotation = int(getattr(frame, "rotation", 0))
+        if rotation != self._rotation:
+            self._rotation, self._matrix = rotation, display_matrix(frame)
+        return self._matrix
+
+
+def to_pixels(frame: VideoFrame, matrix: tuple[int, int, int, int] | None = None) -> Pixels:
+    """A frame as (H, W) gray or (H, W, 3) RGB, turned and mirrored as ``matrix`` or else the file says.
 
     Gray of more than 8 bits keeps them, at the top of 16. HLG and PQ are brought to sRGB, with diffuse white
     as white; video without a tag is BT.709 from 720 rows on, else BT.601.
@@ -42,7 +66,7 @@ def to_pixels(frame: VideoFrame) -> Pixels:
         pixels = _tone_mapped(_rgb(frame, "rgb48le"), curve)
     else:
         pixels = _rgb(frame, "rgb24")
-    return upright(pixels, display_matrix(frame))
+    return upright(pixels, display_matrix(frame) if matrix is None else matrix)
 
 
 def to_words(frame: VideoFrame, name: str) -> Pixels:
@@ -126,6 +150,18 @@ class Deinterlacer:
                 return frames
 
 
+def reformatted(frame: VideoFrame, form: str, **colours: Any) -> VideoFrame:
+    """A frame in another pixel format, as its own ``reformat`` gives it.
+
+    That one prepares tables and threads anew for each frame, which costs ten times the work itself, and
+    leaves threads behind; here each thread keeps one converter.
+    """
+    converter = getattr(_kept, "converter", None)
+    if converter is None:
+        converter = _kept.converter = VideoReformatter()
+    return converter.reformat(frame, format=form, **colours, **_ONE_THREAD)
+
+
 def _rgb(frame: VideoFrame, name: str) -> NDArray[Any]:
     space = int(getattr(frame, "colorspace", 2) or 2)
     source: Any = space
@@ -133,7 +169,7 @@ def _rgb(frame: VideoFrame, name: str) -> NDArray[Any]:
         source = _BT709 if frame.height >= _HD else _BT601
     elif space == _BT2020 + 1:
         source = _BT2020
-    return frame.reformat(format=name, src_colorspace=source).to_ndarray()
+    return reformatted(frame, name, src_colorspace=source).to_ndarray()
 
 
 def _tone_mapped(rgb: NDArray[np.uint16], curve: int) -> NDArray[np.uint8]:

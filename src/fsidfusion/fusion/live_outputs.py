@@ -162,11 +162,13 @@ class StandardOutput:
     def _coded(self, pixels: Pixels, seconds: float) -> None:
         from av.video.frame import VideoFrame
 
+        from fsidfusion.fusion.decoding import reformatted
+
         room = [(0, side % 2) for side in pixels.shape[:2]] + [(0, 0)] * (pixels.ndim - 2)
         if any(after for _, after in room):
             pixels = np.pad(pixels, room, "edge")
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "gray" if pixels.ndim == 2 else "rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        frame = reformatted(frame, "yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
         if self._kind == "y4m":  # whose frames have no times
             frame.pts, self._number = self._number, self._number + 1
         else:

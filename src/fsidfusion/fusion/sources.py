@@ -17,7 +17,7 @@ import av
 
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.addresses import is_address, shown
-from fsidfusion.fusion.decoding import Deinterlacer, to_pixels, to_words
+from fsidfusion.fusion.decoding import Deinterlacer, Upright, to_pixels, to_words
 from fsidfusion.fusion.devices import Form, device_of, is_pipe, open_camera, watch_camera
 from fsidfusion.fusion.frame_times import Start, Times, date_of, of_list, of_names, stamp_of
 from fsidfusion.images.encode import FORMATS
@@ -279,7 +279,7 @@ def _decode(
 ) -> Iterator[Frame]:
     start = None
     number = 0
-    whole = Deinterlacer()
+    whole, shown_as = Deinterlacer(), Upright()
 
     def decoded() -> Iterator[tuple[Any, float]]:
         came = 0.0
@@ -296,7 +296,8 @@ def _decode(
                     raise InputError(f"{take.times} holds {number} times, and {name} more frames than that")
                 seconds, start = times.seconds[number], 0.0
             number += 1
-            yield Frame(seconds - start, to_words(frame, name) if take.words else to_pixels(frame), came)
+            pixels = to_words(frame, name) if take.words else to_pixels(frame, shown_as(frame))
+            yield Frame(seconds - start, pixels, came)
     except InputError:
         raise
     except _AV_ERRORS as error:

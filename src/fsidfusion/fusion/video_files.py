@@ -12,6 +12,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from fsidfusion.errors import InputError
+from fsidfusion.fusion.decoding import reformatted
 from fsidfusion.images.atomic import Part
 from fsidfusion.images.pixels import Pixels
 
@@ -86,7 +87,8 @@ class VideoWriter:
             room = [(0, side % 2) for side in pixels.shape[:2]] + [(0, 0)] * (pixels.ndim - 2)
             pixels = np.pad(pixels, room, "edge")
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "gray" if pixels.ndim == 2 else "rgb24")
-        frame = frame.reformat(format=self._stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
+        colours = {"dst_colorspace": "ITU709", "dst_color_range": "MPEG"}
+        frame = reformatted(frame, self._stream.pix_fmt, **colours)
         frame.time_base, frame.pts = _CLOCK, round(seconds / _CLOCK)
         self._mux_sound(seconds)
         self._mux(self._stream.encode(frame))
