@@ -170,8 +170,8 @@ class Overview(nn.Module):
             x = torch.cat((self._agreed(x[:, :2]), x[:, 2:]), 1)
         veil, cover, slope, offset, texture, level = x.chunk(6, 1)
         gain = 1 / (1 - within(cover, 0, MOST_COVER))
-        answers = (within(veil, 0, 1), gain, 10 * slope, 10 * offset, texture, level)
-        return Seen(*(F.interpolate(y, scale_factor=side, mode="bilinear") for y in answers))
+        answers = torch.cat((within(veil, 0, 1), gain, 10 * slope, 10 * offset, texture, level), 1)
+        return Seen(*F.interpolate(answers, scale_factor=side, mode="bilinear").chunk(6, 1))
 
     def _agreed(self, haze: Tensor) -> Tensor:
         """Of veil and cover, (B, 2, H/8, W/8), what cells around agree on, less a margin.

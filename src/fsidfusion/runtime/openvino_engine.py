@@ -1,6 +1,8 @@
 """A network compiled by OpenVINO for the CPU."""
 
+from collections import OrderedDict
 from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,12 @@ from numpy.typing import NDArray
 from fsidfusion.runtime.libraries import import_openvino
 
 _HINTS = {"bf16": "bf16", "fp32": "f32"}
+
+# A network that is compiled for one size takes about two thirds of the time of one for any, as OpenVINO joins
+# small operations there alone; compiling takes as long as some passes. Which of both computes a picture
+# depends on its size alone, so that its pixels do not depend on what came before it.
+OWN_PIXELS = 200_000, 2_200_000  # single pictures from 512x400 to 1920x1088 get their own
+KEPT_PIXELS = 4_400_000  # of all sizes that stay compiled
 
 
 class OpenVinoEngine:
@@ -19,37 +27,68 @@ class OpenVinoEngine:
 
         ``emphasis``: of targets, where the network takes such.
         """
-        openvino = import_openvino()
-        core = openvino.Core()
-        graph = core.read_model(model)
-        # a light network says itself what is bf16
-        hint = "fp32" if precision == "bf16" and decode_in_bf16(graph) else precision
-        options = {
-            "INFERENCE_PRECISION_HINT": _HINTS[hint],
+        self._core = import_openvino().Core()
+        self._model = model
+        self._precision = precision
+        self._options: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",  # a pass takes all threads; callers take turns
         }
-        names = [port.any_name for port in graph.inputs]
+        names = [port.any_name for port in self._core.read_model(model).inputs]
         self._given = [np.array(emphasis, np.float32)] if "emphasis" in names else []
-        self._compiled = core.compile_model(graph, "CPU", options)
-        self._idle: SimpleQueue[Any] = SimpleQueue()  # requests with their buffers, for the next caller
+        self._networks: OrderedDict[tuple[int, int] | None, _Network] = OrderedDict()
+        self._lock = Lock()
 
     def __call__(self, infrared: NDArray[np.float32], visible: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fuse a batch; MemoryError where there is none for it."""
-        try:
-            request = self._idle.get_nowait()
-        except Empty:
-            request = self._compiled.create_infer_request()
         pair = [np.ascontiguousarray(image)[:, None] for image in (infrared, visible)]
         try:
+            network = self._network(*infrared.shape)
+            request = network.request()
             result = request.infer([*pair, *self._given], share_inputs=True, share_outputs=True)
             fused: NDArray[np.float32] = result[0][:, 0].copy()  # the buffer serves the next pass
         except RuntimeError as error:
             if "alloc" in str(error).lower() or "memory" in str(error).lower():
                 raise MemoryError(str(error)) from error
             raise
-        self._idle.put(request)
+        network.idle.put(request)
         return fused
+
+    def _network(self, batch: int, height: int, width: int) -> "_Network":
+        """The network compiled for one picture of this size, or for any, see ``OWN_PIXELS``."""
+        least, most = OWN_PIXELS
+        size = (height, width) if batch == 1 and least <= height * width <= most else None
+        with self._lock:
+            if size not in self._networks:
+                self._networks[size] = _Network(self._compile(size))
+            self._networks.move_to_end(size)
+            while sum(h * w for h, w in filter(None, self._networks)) > KEPT_PIXELS:
+                del self._networks[next(filter(None, self._networks))]
+            return self._networks[size]
+
+    def _compile(self, size: tuple[int, int] | None) -> Any:
+        graph = self._core.read_model(self._model)
+        if size is not None:
+            graph.reshape({port: [1, 1, *size] for port in graph.inputs if len(port.partial_shape)})
+        # a light network says itself what is bf16
+        hint = "fp32" if self._precision == "bf16" and decode_in_bf16(graph) else self._precision
+        options = {**self._options, "INFERENCE_PRECISION_HINT": _HINTS[hint]}
+        return self._core.compile_model(graph, "CPU", options)
+
+
+class _Network:
+    """A compiled network with its idle requests, which keep their buffers for the next caller."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        self.idle: SimpleQueue[Any] = SimpleQueue()
+
+    def request(self) -> Any:
+        """An idle request, or a new one."""
+        try:
+            return self.idle.get_nowait()
+        except Empty:
+            return self._compiled.create_infer_request()
 
 
 def decode_in_bf16(graph: Any) -> bool:
