@@ -145,4 +145,4 @@ except MissingDependency as error:
 """
     )
     assert "fsidfusion-light" in done.stdout
-    assert "fsidfusion.load_model needs" in done.stdout and "fsidfusion[torch]" in done.stdout, done.stderr
+    assert "fsidfusion.load_model needs" in done.stdout and "'.[torch]'" in done.stdout, done.stderr
