@@ -69,3 +69,13 @@ def test_real_white_hot_pictures_are_hardly_ever_doubted(data_root):
     shown = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
     assert np.mean([find_doubt(each) != "" for each in shown]) < 0.03
     assert np.mean([find_doubt(255 - each) == "black" for each in shown]) > 0.9
+
+
+def test_gray_with_traces_of_colour_is_gray(street, tmp_path):
+    rgb = np.repeat(255 - street[..., None], 3, axis=2)
+    rgb[..., 1] = np.minimum(rgb[..., 1].astype(int) + 1, 255)
+    write_picture(tmp_path / "a.png", Picture(rgb))
+    reading = read_thermal(tmp_path / "a.png")
+    assert "black looks hot" in reading.note
+    turned = read_thermal(tmp_path / "a.png", Thermal(palette="black-hot"))
+    assert np.abs(turned.scene.levels.astype(int) - street).max() <= 1

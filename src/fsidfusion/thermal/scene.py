@@ -147,7 +147,9 @@ def interpret(pixels: Pixels, thermal: Thermal, name: str, validity: Validity | 
     if pixels.ndim == 3 and not is_gray(pixels):
         if thermal.unit not in ("auto", "counts"):
             raise InputError(f"{name} is in colour, and holds no {thermal.unit}; leave `unit` out")
-        return _without_colours(pixels, thermal.palette)
+        if thermal.palette == "none" or pixels.dtype != np.uint8 or palettes.is_coloured(pixels):
+            return _without_colours(pixels, thermal.palette)
+        pixels = palettes.luma_levels(pixels)  # gray, but for traces of coding
     notes: list[str] = []
     gray = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
     if gray.dtype == np.uint8:
