@@ -27,6 +27,7 @@ FOUND = {  # by an earlier run of very many, and mended since
     "calibration": (1333,),  # a distortion of three numbers
     "archive": (3409,),  # a name that is no text
     "recording": (4409, 11211),  # records of one byte and of two
+    "packed_dicom": (4937,),  # a kind of pixels that breaks the line
     "itk": (4162,),  # spoils the memory of the process that reads it
 }
 
