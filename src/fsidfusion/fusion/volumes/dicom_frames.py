@@ -72,7 +72,9 @@ def frames_of(path: Path, header: "Dataset") -> list[Frame]:
     try:
         kind = str(header.get("PhotometricInterpretation"))
         if kind not in (*GRAY, "RGB", "PALETTE COLOR") and not kind.startswith("YBR"):
-            raise InputError(f"{path} has pixels of the kind {kind[:40]!r}, expected MONOCHROME or RGB; convert it")
+            raise InputError(
+                f"{path} has pixels of the kind {kind[:40]!r}, expected MONOCHROME or RGB; convert it"
+            )
         _check_decoder(path, header.file_meta.TransferSyntaxUID)
         groups = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
         kinds = {_NUCLEAR: _nuclear, _DOSE: _dose}
