@@ -142,6 +142,16 @@ def test_frames_of_the_same_time_go_together(tmp_path):
     assert np.median(apart) == 0
 
 
+def test_wide_frames_are_scaled_down_where_that_is_asked(files, fuser):
+    for width, size in ((64, (48, 64)), (500, SIZE)):
+        kept = Kept()
+        plan = Plan(resize=True)
+        fuse_live(*files, [kept], fuser=fuser, plan=plan, playing=Playing(speed=4), max_width=width)
+        assert kept.size == size and all(picture.shape == (*size, 3) for _, picture in kept.pictures)
+    with pytest.raises(InputError, match="expected 16 pixels or more"):
+        fuse_live(*files, [Kept()], fuser=fuser, max_width=0)
+
+
 def test_a_file_that_ends_and_one_that_is_played_again(files, fuser):
     summary = fuse_live(*files, [Kept()], fuser=fuser, playing=Playing(speed=4))
     assert summary.sides[1].state == "ended"

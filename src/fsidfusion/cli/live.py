@@ -37,6 +37,8 @@ class LiveSources:
     'video' takes"""
     vis: Annotated[str, tyro.conf.arg(metavar="SOURCE")]
     """visible, likewise; its frames set the pace"""
+    max_width: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """scale wider visible frames down, where the machine does not keep pace; time goes with the pixels"""
     fps: float = 25.0
     """frames a second of picture sequences"""
 
@@ -142,6 +144,7 @@ def live(
             rate=inputs.fps,
             pairing=pairing,
             playing=playing,
+            max_width=inputs.max_width,
             say=say_all,
             told=told,
         )

@@ -57,6 +57,7 @@ def fuse_live(
     rate: float = 25.0,
     pairing: Pairing = Pairing(reconnect=60.0),
     playing: Playing = Playing(),
+    max_width: int | None = None,
     say: Callable[[str], None] = lambda line: None,
     told: Callable[[Status], None] = lambda status: None,
 ) -> LiveSummary:
@@ -75,6 +76,7 @@ def fuse_live(
         pairing: times, limits, and how long a source that was lost is waited for. An offset of a live
             infrared source holds the frames of the other side back by as much.
         playing: how files are played, and for how long.
+        max_width: pixels; wider visible frames are scaled down, so that the machine keeps pace.
         say: called with a line when the state of a source changes.
         told: called with the state after every picture, and twice a second while none is made.
 
@@ -84,12 +86,15 @@ def fuse_live(
         MissingDependency: PyAV is not installed.
     """
     check_installed()
+    if max_width is not None and max_width < 16:
+        raise InputError(f"`max_width` {max_width}: expected 16 pixels or more")
     plan = with_words(plan)
     for output in outputs:
         if isinstance(output, Recording):
             check_output(output.path, plan.overwrite, (infrared, visible))
     once = replace(pairing, reconnect=0.0)
     both = openers(infrared, visible, plan.infrared, rate, once, prompt=True)
+    both = both[0], replace(both[1], widest=max_width)
     offset = pairing.offset()
     if pairing.ir_offset == "auto":
         offset = estimated_offset(*(opener() for opener in both))

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from fsidfusion.errors import InputError, MissingDependency, install
@@ -67,15 +68,27 @@ class Opener:
     take: "Take"
     geometry: Geometry
     thermal: Thermal | None = None  # what the pictures of an infrared sequence hold
+    widest: int | None = None  # pixels; wider frames are scaled down
 
     def __call__(self) -> "Source":
         """Open it. InputError as :func:`fsidfusion.fusion.sources.open_source`."""
         from fsidfusion.fusion.sources import changed, open_source
 
         if self.thermal is None:
-            return changed(open_source(self.place, self.take), self.geometry)
+            return changed(open_source(self.place, self.take), self._shaped)
         plain = replace(self.thermal, ir_crop=None, ir_rotate=0, ir_flip="none")
         return changed(open_source(self.place, self.take, partial(read_frame, thermal=plain)), self.geometry)
+
+    def _shaped(self, pixels: Pixels) -> Pixels:
+        pixels = self.geometry(pixels)
+        is_wider = self.widest is not None and pixels.shape[1] > self.widest
+        return _narrowed(pixels, self.widest) if self.widest and is_wider else pixels
+
+
+def _narrowed(pixels: Pixels, widest: int) -> Pixels:
+    height, width = pixels.shape[:2]
+    size = widest, max(1, round(height * widest / width))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
 def openers(
