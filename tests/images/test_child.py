@@ -35,6 +35,12 @@ def test_arrays_come_as_they_are_from_one_process(child):
     assert process.call(size=8, seconds=60)[0][0] != first
 
 
+def test_a_process_that_cannot_be_started_is_one_line(child, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/absent/python")
+    with pytest.raises(ChildFailed, match="no process can be started"):
+        child("process").call(size=8, seconds=60)
+
+
 @pytest.mark.parametrize(
     "name, arguments, seconds, said",
     [

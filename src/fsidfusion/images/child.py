@@ -61,7 +61,10 @@ class Child:
         """
         question = json.dumps({"arguments": arguments, "size": size, "seconds": seconds}).encode()
         with self._lock:
-            process = self._running()
+            try:
+                process = self._running()
+            except OSError as error:
+                raise ChildFailed(f"no process can be started for it ({error.strerror})") from error
             late = threading.Timer(seconds, process.kill)
             late.start()
             try:
