@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError, MissingDependency, install
 from fsidfusion.images.atomic import whole_file
-from fsidfusion.images.budget import MAX_PIXELS, check_filled
+from fsidfusion.images.budget import MAX_PIXELS, check_filled, regular_file
+from fsidfusion.images.child import Child
 from fsidfusion.images.text import reason
 from fsidfusion.training.patches import PatchCache, SourcePair, split_of
 
@@ -39,6 +40,16 @@ def write_published(cache: PatchCache, path: Path) -> int:
     return len(cache)
 
 
+def probe(path: str) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """Go through all that a file says of its patches; its library takes gigabytes for a few damaged bytes."""
+    with _h5py().File(path, "r") as file:
+        numbers = [sum(patch.size >= 0 for patch in file[group].values()) for group in GROUPS]
+    return np.array(min(numbers)), {}
+
+
+_probe = Child("fsidfusion.training.hdf5:probe")  # whose memory is bound
+
+
 def published_pairs(path: Path, validation: bool = True) -> list[SourcePair]:
     """The pairs of a published file, to be prepared into a cache; luma is rounded to 8 bits, as it once was.
 
@@ -46,7 +57,9 @@ def published_pairs(path: Path, validation: bool = True) -> list[SourcePair]:
         InputError: when h5py is not installed or the file is not in the published layout.
     """
     h5py = _h5py()
+    seconds = 60.0 + regular_file(path, "published patch file") / 1e6
     try:
+        _probe.call(str(path), size=8, seconds=seconds)
         with h5py.File(path, "r") as file:
             names = [set(file[group]) for group in GROUPS]
     except Exception as error:  # an untrusted file: whatever its library raises, the file is what is wrong
