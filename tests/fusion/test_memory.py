@@ -57,7 +57,8 @@ from fsidfusion.fusion.files import fuse_pairs
 from fsidfusion.images.pairs import Pair
 folder = Path(sys.argv[1])
 pairs = [Pair(str(n), folder / "i.png", folder / "v.png") for n in range(int(sys.argv[3]))]
-found = fuse_pairs(Fuser(memory=sys.argv[2]), pairs, [folder / "out" / f"{pair.name}.bmp" for pair in pairs], Plan())
+outputs = [folder / "out" / f"{pair.name}.bmp" for pair in pairs]
+found = fuse_pairs(Fuser(memory=sys.argv[2]), pairs, outputs, Plan())
 print(*{outcome.status for outcome in found}, peak())
 """
 
