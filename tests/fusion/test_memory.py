@@ -25,7 +25,7 @@ from fsidfusion.fusion.files import fuse_pairs
 from fsidfusion.images.pairs import Pair
 folder = Path(sys.argv[1])
 pair = Pair("a", folder / "i.png", folder / "v.png")
-(outcome,) = fuse_pairs(Fuser(), [pair], [folder / "o.png"], Plan())
+(outcome,) = fuse_pairs(Fuser(memory="1400MiB"), [pair], [folder / "o.png"], Plan())
 print(outcome.status, peak())
 """
 

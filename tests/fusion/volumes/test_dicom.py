@@ -258,7 +258,7 @@ BAD = {
     "no orientation": ({"ImageOrientationPatient": None}, r"ImageOrientationPatient is missing"),
     "no pixel spacing": ({"PixelSpacing": None}, r"PixelSpacing is missing"),
     "many frames": ({"NumberOfFrames": 40}, r"holds 40 frames without places of their own \(MR Image"),
-    "unknown pixels": ({"PhotometricInterpretation": "CMYK"}, r"kind CMYK, expected MONOCHROME or RGB"),
+    "unknown pixels": ({"PhotometricInterpretation": "CMYK"}, r"kind 'CMYK', expected MONOCHROME or RGB"),
     "another size": ({"Rows": 4}, r"differ in size \(6x\d, .* 6x\d\); leave"),
     "cut pixels": ({"PixelData": b"12"}, r"cannot be decoded"),
 }
