@@ -41,10 +41,10 @@ def test_overhead_and_start_up_are_told_apart():
 def test_runs_are_measured_each_in_a_process_of_its_own():
     pytest.importorskip("ray", reason="ray is not installed")
     seen = []
-    found = measure(40, (48, 64), (1,), "maximum", seen.append)
+    found = measure(40, (240, 320), (1,), "maximum", seen.append)
     assert seen == list(found.runs) and [run.form for run in seen] == ["fuse", "ray"]
     assert all(min(run.rate, run.seconds, run.computed) > 0 for run in seen)
-    assert found.bytes_in > 48 * 64 and found.bytes_out > 1000
+    assert found.bytes_in > 240 * 320 and found.bytes_out > 1000
 
 
 def test_too_few_pairs_are_refused(capfd):
