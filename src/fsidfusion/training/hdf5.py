@@ -93,7 +93,13 @@ def _read(h5py: Any, path: Path, stem: str) -> tuple[NDArray[np.uint8], NDArray[
     except Exception as error:  # likewise
         raise InputError(f"{path}: patch {stem} cannot be read ({reason(error)}); make it again") from error
     for patch in patches:
-        if patch.ndim != 2 or not patch.size or not np.isfinite(patch).all() or patch.min() < 0 or patch.max() > 1:
+        if (
+            patch.ndim != 2
+            or not patch.size
+            or not np.isfinite(patch).all()
+            or patch.min() < 0
+            or patch.max() > 1
+        ):
             raise InputError(f"{path}: patch {stem} is not a (1, side, side) array in 0..1")
     infrared, visible = (np.rint(patch * 255).astype(np.uint8) for patch in patches)
     return infrared, visible
