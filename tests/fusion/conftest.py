@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # s3fs keeps its clients, which would go on asking a server that has ended
 def s3_server():
     """An S3 on this machine, with one bucket."""
     pytest.importorskip("s3fs", reason="s3fs is not installed")
