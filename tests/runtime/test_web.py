@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import threading
+import urllib.request
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import browser
 from fsidfusion.errors import FusionError
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.images.files import read_picture
@@ -96,33 +98,63 @@ def in_browser(folder):
     ]
     profile, page = f"--user-data-dir={folder}/profile", f"http://127.0.0.1:{server.server_port}/check.html"
     call = [shutil.which("chromium"), *flags, profile, "--remote-debugging-port=0", page]
-    browser = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    chromium = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         server.answered.wait(120)
         return server.answer
     finally:
-        browser.terminate()
-        browser.wait()
+        chromium.terminate()
+        chromium.wait()
         server.shutdown()
         server.server_close()
 
 
-@pytest.mark.skipif(not (shutil.which("chromium") and shutil.which("npm")), reason="needs chromium and npm")
-@pytest.mark.parametrize("name", ["day_shade"])
-def test_webassembly_fuses_as_the_package_does(name, tmp_path):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the page, with onnxruntime-web as npm gives it."""
     pytest.importorskip("onnx")
+    if not (shutil.which("chromium") and shutil.which("npm")):
+        pytest.skip("needs chromium and npm")
+    folder = tmp_path_factory.mktemp("web") / "site"
     try:
-        write_site(load_model("fsidfusion-light"), tmp_path / "site")
+        write_site(load_model("fsidfusion-light"), folder)
     except FusionError as error:
         pytest.skip(f"the npm package cannot be fetched: {error}")
-    (tmp_path / "site" / "check.html").write_text(CHECK)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["day_shade"])
+def test_webassembly_fuses_as_the_package_does(name, site):
+    (site / "check.html").write_text(CHECK)
     pair = [EXAMPLES / kind / f"{name}.png" for kind in ("ir", "vis")]
     for path, kind in zip(pair, ("infrared", "visible")):
-        shutil.copy(path, tmp_path / "site" / f"{kind}.png")
-    where, body = in_browser(tmp_path / "site")
+        shutil.copy(path, site / f"{kind}.png")
+    where, body = in_browser(site)
     assert where == "/result", body
     expected = Fuser(device="cpu", precision="fp32", runtime="onnxruntime").fuse(
         *(read_picture(path).pixels for path in pair)
     )
     fused = np.frombuffer(body, np.uint8).reshape(*expected.shape[:2], 4)[..., :3]
     assert np.abs(fused.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.skipif(not browser.find(), reason="needs chromium and chromedriver")
+def test_after_the_first_visit_the_page_works_without_a_network(site):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Answers, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/index.html"
+    ready = """const said = document.getElementById("said");
+        while (said.value === "loading the network") await new Promise(requestAnimationFrame);
+        return said.value;"""
+    with browser.Browser() as page:
+        page.visit(address)
+        assert page.run(ready) == "ready, by WebAssembly"
+        page.run("await navigator.serviceWorker.ready;")  # active: all files are kept
+        page.run("""while (navigator.serviceWorker.controller?.state !== "activated")
+            await new Promise(requestAnimationFrame);""")
+        server.shutdown()
+        server.server_close()
+        with pytest.raises(OSError):
+            urllib.request.urlopen(address)
+        page.visit(address)
+        assert page.run(ready) == "ready, by WebAssembly"
