@@ -27,9 +27,13 @@ lint: $(VENV)/.installed-test  ## format, lint, types, and which room may import
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 
-test: lint  ## lint and the whole suite; trainings in a process of their own, apart from the other runtimes
-	$(BIN)/python -m pytest --ignore=tests/training
-	$(BIN)/python -m pytest tests/training
+SECOND := tests/cli tests/serving tests/runtime
+
+test: lint  ## lint and the whole suite, two parts at once; trainings in a process apart from the other runtimes
+	@mkdir -p out
+	@{ $(BIN)/python -m pytest $(SECOND) && $(BIN)/python -m pytest tests/training; } > out/tests.log 2>&1 & second=$$!; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(SECOND) tests/training); first=$$?; \
+	wait $$second; second=$$?; cat out/tests.log; exit $$((first | second))
 
 fast: $(VENV)/.installed-test  ## what goes wrong most often, in under half a minute: for while you work
 	$(BIN)/ruff check .

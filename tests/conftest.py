@@ -16,10 +16,10 @@ from fsidfusion.studies.scenes import render_scene
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("repeatable")
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as in a shell's background jobs, and in their children
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# a shell lets its background jobs, and what they start, ignore these
+for stop, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(stop) is signal.SIG_IGN:
+        signal.signal(stop, usual)
 
 ROOT = Path(__file__).resolve().parent.parent
 
