@@ -56,7 +56,7 @@ def places(root, pairs, name="out"):
 
 
 def workers() -> list[psutil.Process]:
-    """The processes of this session that fuse."""
+    """The processes below this one that fuse."""
     found = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):  # it has ended

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from browser import Browser, find
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.studies.scenes import render_scene
 from service import Served
@@ -56,3 +57,12 @@ def axe(tmp_path_factory) -> str:
     if done.returncode:
         pytest.skip("axe-core cannot be fetched: the npm registry is out of reach")
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless browser, for the tests of a module."""
+    if find() is None:
+        pytest.skip("no Chromium with chromedriver is installed")
+    with Browser() as browser:
+        yield browser

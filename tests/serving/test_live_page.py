@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from browser import Browser, find
+from browser import Browser
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.feed import Side
 from fsidfusion.fusion.live_counts import Status
@@ -129,14 +129,6 @@ def test_who_may_watch():
 BRIGHT = """const pen = document.getElementById('view').getContext('2d');
 return pen.getImageData(5, 5, 1, 1).data.every((level) => level > 240)"""
 TEXT = "return document.getElementById(arguments[0]).textContent"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if find() is None:
-        pytest.skip("no Chromium with chromedriver is installed")
-    with Browser() as browser:
-        yield browser
 
 
 @pytest.fixture

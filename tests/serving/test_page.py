@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from browser import Browser, find
+from browser import Browser
 
 pytestmark = pytest.mark.slow
 
@@ -22,14 +22,6 @@ input.files = transfer.files;
 input.dispatchEvent(new Event("change"));
 """
 STATES = "return [...document.querySelectorAll('#queue .state')].map(e => e.textContent)"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if find() is None:
-        pytest.skip("no Chromium with chromedriver is installed")
-    with Browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from fsidfusion.cli.guard import stop_status
 from fsidfusion.cli.messages import print_json, say, warn
 from fsidfusion.cli.options import Json, Overwrite, Run
 from fsidfusion.cli.progress import progress
-from fsidfusion.cli.video import Frames
+from fsidfusion.cli.video import Frames, plan_of
 from fsidfusion.errors import InputError
 from fsidfusion.fusion.feed import Playing
 from fsidfusion.fusion.pairing import Pairing
@@ -98,21 +98,11 @@ def live(
         raise InputError("nothing would be seen: give `output` FILE, `output` -, or `serve` PORT")
     if output.json and output.output == STANDARD_OUTPUT:
         raise InputError("`json` and `output` - both want standard output; leave one of them out")
-    from fsidfusion.alignment.transform import read_align
     from fsidfusion.fusion.live import fuse_live
     from fsidfusion.fusion.opening import check_installed
-    from fsidfusion.fusion.plan import Plan
 
     check_installed()
-    plan = Plan(
-        color=frames.color,
-        thermal=thermal,
-        align=read_align(frames.align),
-        resize=frames.resize,
-        crf=output.crf,
-        overwrite=output.overwrite,
-        measuring=measuring,
-    )
+    plan = plan_of(frames, thermal, measuring, crf=output.crf, overwrite=output.overwrite)
     tell = warn if output.output == STANDARD_OUTPUT or output.json else say
     outputs: list[Output] = []
     if output.output is not None:

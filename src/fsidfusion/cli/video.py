@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -13,6 +13,9 @@ from fsidfusion.cli.progress import progress
 from fsidfusion.fusion.pairing import Pairing
 from fsidfusion.thermal.measure import Measuring
 from fsidfusion.thermal.scene import Thermal
+
+if TYPE_CHECKING:
+    from fsidfusion.fusion.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -82,21 +85,11 @@ def video(
         pairing: how the frames of both are paired.
         output: where the fused video goes.
     """
-    from fsidfusion.alignment.transform import read_align
-    from fsidfusion.fusion.plan import Plan
     from fsidfusion.fusion.video import fuse_video
 
     start = time.perf_counter()
     fuser = run.load()
-    plan = Plan(
-        color=frames.color,
-        thermal=thermal,
-        align=read_align(frames.align),
-        resize=frames.resize,
-        crf=output.crf,
-        overwrite=output.overwrite,
-        measuring=measuring,
-    )
+    plan = plan_of(frames, thermal, measuring, crf=output.crf, overwrite=output.overwrite)
     with progress("frames") as bar:
         summary = fuse_video(
             inputs.ir,
@@ -120,3 +113,19 @@ def video(
         f" {summary.frames / seconds:.1f} fps{end}"
     )
     return stop_status() if summary.stopped else 0
+
+
+def plan_of(frames: Frames, thermal: Thermal, measuring: Measuring, *, crf: int, overwrite: bool) -> "Plan":
+    """What is done to every pair of frames."""
+    from fsidfusion.alignment.transform import read_align
+    from fsidfusion.fusion.plan import Plan
+
+    return Plan(
+        color=frames.color,
+        thermal=thermal,
+        align=read_align(frames.align),
+        resize=frames.resize,
+        crf=crf,
+        overwrite=overwrite,
+        measuring=measuring,
+    )
