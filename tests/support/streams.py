@@ -6,7 +6,7 @@ import struct
 import threading
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import av
 import cv2
@@ -16,7 +16,26 @@ FRAMES = 20.0  # a second
 _BOUNDARY = b"picture"
 
 
-class Camera:
+class _Server:
+    """A free port of this machine whose clients ``_accept`` serves; a context manager."""
+
+    def __init__(self, scheme: str) -> None:
+        self._ended = threading.Event()
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"{scheme}://127.0.0.1:{self._server.getsockname()[1]}/live"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._server.close()
+
+    def _accept(self) -> None: ...
+
+
+class Camera(_Server):
     """MJPEG over HTTP on a free port of this machine; a context manager.
 
     ``stall`` keeps the connection and sends nothing, ``lose`` closes it and takes no other, and ``go_on``
@@ -26,22 +45,16 @@ class Camera:
     def __init__(self, picture: Callable[[int], np.ndarray], rate: float = FRAMES) -> None:
         """``picture(number)`` gives the frame (H, W[, 3]) uint8 to send."""
         self._picture, self._rate = picture, rate
-        self._sends, self._takes, self._ended = threading.Event(), threading.Event(), threading.Event()
+        self._sends, self._takes = threading.Event(), threading.Event()
         self._sends.set()
         self._takes.set()
         self.connections = 0
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self._server.getsockname()[1]}/live"
-
-    def __enter__(self) -> "Camera":
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
+        super().__init__("http")
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        super().__exit__()
         self._sends.set()
         self._takes.set()
-        self._server.close()
 
     def stall(self) -> None:
         """Send nothing from now on."""
@@ -90,7 +103,7 @@ def _part(pixels: np.ndarray) -> bytes:
     return b"--" + _BOUNDARY + b"\r\n" + head + coded + b"\r\n"
 
 
-class RtspCamera:
+class RtspCamera(_Server):
     """MPEG-TS over RTP in the connection of RTSP (RFC 2326), as over TCP; a context manager.
 
     ``lose`` closes the connection, and the next client is served again.
@@ -99,18 +112,9 @@ class RtspCamera:
     def __init__(self, picture: Callable[[int], np.ndarray], rate: int = int(FRAMES)) -> None:
         """``picture(number)`` gives the frame (H, W, 3) uint8 to send."""
         self._picture, self._rate = picture, rate
-        self._ended, self._lost = threading.Event(), threading.Event()
+        self._lost = threading.Event()
         self.asked: list[str] = []  # the requests: method, address and transport
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.address = f"rtsp://127.0.0.1:{self._server.getsockname()[1]}/live"
-
-    def __enter__(self) -> "RtspCamera":
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._server.close()
+        super().__init__("rtsp")
 
     def lose(self) -> None:
         """Close the connection."""
