@@ -16,7 +16,8 @@ import tifffile
 from fsidfusion.alignment.transform import Alignment
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.fusion.fuser import Fuser
-from fsidfusion.fusion.pairing import Pairing, limit_at_rims, limit_of_age, offset_by_motion, paired
+from fsidfusion.fusion.motion import offset_by_motion
+from fsidfusion.fusion.pairing import Pairing, limit_at_rims, limit_of_age, paired
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.video import fuse_video, sample_pairs
 from fsidfusion.images.files import Picture, write_picture
@@ -165,6 +166,37 @@ def test_the_offset_is_found_by_motion():
     still = [Frame(index / 25, np.full((40, 100), 30, np.uint8)) for index in range(200)]
     with pytest.raises(InputError, match="give `ir_offset` in seconds"):
         offset_by_motion(iter(still), frames(0, 120))
+
+
+def test_one_thing_that_moves_evenly_tells_the_offset_by_where_it_is():
+    """How much moves is always the same, and its noise would tell anything."""
+
+    def frames(begin, end, rate, shift=0):
+        for index in range(round(begin * rate), round(end * rate)):
+            pixels = np.full((60, 200), 30, np.uint8)
+            left = 10 + round(55 * index / rate) + shift
+            pixels[20:40, left : left + 14] = 220
+            yield Frame(index / rate - begin, pixels)
+
+    assert offset_by_motion(frames(1, 3, 9), frames(0, 3, 25)) == pytest.approx(1.0, abs=0.02)
+    assert offset_by_motion(frames(0, 3, 25), frames(0, 3, 25)) == pytest.approx(0.0, abs=0.02)
+    with pytest.raises(InputError, match="or an alignment of both cameras"):
+        offset_by_motion(frames(0, 3, 9), frames(0, 3, 25), is_placed=False)
+    # a camera that stands beside: where things move says something else, unless it is known how both lie
+    beside = np.array([[1.0, 0, 22], [0, 1, 0], [0, 0, 1]])
+    known = Alignment(beside, (60, 200), (60, 200), "translation", "points")
+    found = offset_by_motion(frames(0, 3, 25, 22), frames(0, 3, 25), known)
+    assert found == pytest.approx(0.0, abs=0.03)
+
+
+def test_infrared_frames_in_the_place_of_missing_ones_are_counted(tmp_path):
+    for index, t in enumerate(SECONDS[:24]):
+        write_picture(tmp_path / "v" / f"{index:04d}.png", Picture(square(t)))
+        if index % 3 != 2:
+            write_picture(tmp_path / "i" / f"{index:04d}.png", Picture(square(t)))
+    lags, _, summary = lag(tmp_path, infrared=str(tmp_path / "i"), visible=str(tmp_path / "v"))
+    assert "visible frames: 7 have an infrared one up to 0.04 s away" in summary.note
+    assert np.abs(lags).max() <= 0.07
 
 
 def test_what_is_near_enough():

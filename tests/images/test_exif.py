@@ -14,6 +14,7 @@ from fsidfusion.fusion.plan import Plan
 from fsidfusion.images.exif import add_to_tiff, carried, carried_xmp, read_block
 from fsidfusion.images.files import Picture, read_picture, write_picture
 from fsidfusion.images.pairs import Pair
+from fsidfusion.thermal.temperature import read_temperature, write_temperature
 
 MAIN = {270: "a street", 271: "Maker", 272: "Model X", 305: "Firmware 1", 306: "2024:05:06 07:08:09"}
 EXIF = {33434: 0.02, 36867: "2024:05:06 07:08:09", 37386: 50.0, 42036: "a lens"}
@@ -161,6 +162,15 @@ def test_gimbal_and_place_of_drones_are_carried(tmp_path, extension, bits, has_e
     assert np.abs(back.pixels.astype(int) - picture.pixels).max() <= 1
     assert back.xmp == picture.xmp
     assert back.exif is not None or not has_exif
+
+
+def test_a_file_of_temperatures_has_them_too(tmp_path):
+    celsius = np.linspace(10, 40, 48, dtype=np.float32).reshape(6, 8)
+    write_temperature(tmp_path / "t.tif", celsius, carried(source_exif()), XMP)
+    np.testing.assert_array_equal(read_temperature(tmp_path / "t.tif"), celsius)
+    kept = Image.open(tmp_path / "t.tif").getexif()
+    assert bytes(kept[700]) == XMP
+    assert kept.get_ifd(0x8825) == source_exif().get_ifd(0x8825)
 
 
 def test_blocks_that_are_no_xmp_are_left_behind():

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsidfusion.alignment.features import similarity
+from fsidfusion.alignment.judgement import Fit, fit, measure
 from fsidfusion.alignment.methods import by_ecc, by_mutual_information
 from fsidfusion.alignment.models import Matrix, Model, Points, fit_model, transform_points
 from fsidfusion.alignment.search import (
@@ -21,6 +20,7 @@ from fsidfusion.alignment.search import (
     residual,
     wide_search,
 )
+from fsidfusion.alignment.small import doubt_of, place_small
 from fsidfusion.alignment.transform import Alignment, Size, today
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images.pixels import Pixels, check_pixels
@@ -37,8 +37,8 @@ _UNKNOWN_SCALES = tuple(1.07**step for step in range(-8, 9))  # sizes differ, an
 _REACH = 0.15  # longest shift, as a share of the visible frame, where both fields are alike
 _MARGIN, _FARTHEST = 0.05, 0.5  # added to what the fields of view allow, and the limit
 _FINEST = 3.0  # times as many pixels a side, where the infrared field is a small part of the frame
-_SIGMAS = 4.0  # a score so far above those of wrong shifts is not chance
-_ABOVE_CHANCE = 0.09  # and at least by so much
+_SMALL = 1.5  # times: from there on the infrared field is a small part of the frame
+_PLACES, _PEAKS = 10, 3  # of a small field that are tried, and of them of each rotation and scale
 _STANDS_OUT = 0.03  # by which the score of a place is above those of all others, at least
 _GAIN = 0.005  # of the score, below which an estimate is no better than none
 _LONGEST = 0.5  # of the frame: a corner that moves further is no alignment
@@ -48,21 +48,6 @@ _STIFFNESS = 0.5  # cells of the residual field
 
 class NotBetterError(InputError):
     """The estimate is no better than the pictures as they are, which fit to some degree."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How well pictures fit under a map."""
-
-    score: float  # normalised correlation of edge directions, at most 1
-    chance: float  # the mean score of wrong shifts
-    spread: float  # their standard deviation
-
-    @property
-    def is_real(self) -> bool:
-        """Whether the pictures share more than chance would give."""
-        above = self.score - self.chance
-        return above > max(_ABOVE_CHANCE, _SIGMAS * self.spread)
 
 
 def estimate(
@@ -83,7 +68,8 @@ def estimate(
     Args:
         pairs: (infrared, visible), of any depth, gray or RGB; one size for all infrared, and one for all
             visible ones. Of more than 16, 16 are taken, evenly spread.
-        model: family of the transform.
+        model: family of the transform; an infrared field of two thirds of the frame or less bears a
+            similarity at most.
         field: also estimate a smooth field of what the family cannot follow.
         method: see above.
         infrared_fov: horizontal field of view in degrees; both or none. Without, equal fields are assumed,
@@ -113,10 +99,16 @@ def estimate(
     elif visible_size != infrared_size:
         start, scales = _equal_areas(visible_size, infrared_size), _UNKNOWN_SCALES
     reach, finer = _range_of_search(visible_size, infrared_size, start, infrared_fov is not None)
-    starts = wide_search(shots, start, _ANGLES, scales, reach, round(finer * COARSE_SIDE))
+    is_small = finer >= _SMALL and method == "edges"
+    many = {"most": _PLACES, "peaks": _PEAKS} if is_small else {}
+    starts = wide_search(shots, start, _ANGLES, scales, reach, round(finer * COARSE_SIDE), **many)
     sides = tuple(round(finer * side) for side in SIDES)
     views = [View(shot, round(finer * _SCORED_SIDE)) for shot in shots]
-    matrix = _from_starts(views, starts, plain, model, method, sides)
+    if is_small:
+        model = "translation" if model == "translation" else "similarity"
+        matrix, rivals = place_small(views, starts, model, sides)
+    else:
+        matrix = _from_starts(views, starts, plain, model, method, sides)
     warp = None
     if field:
         warp = refine_field(shots, matrix, sides[1:], 4, _STIFFNESS)
@@ -125,8 +117,13 @@ def estimate(
     with_, without = fit(views, matrix, warp), measure(views, plain)
     if not (with_.is_real and with_.score > without + _GAIN and _is_plausible(matrix, start, visible_size)):
         raise _refusal(with_, fit(views, plain))
-    beyond = next_best(shots, matrix, reach, round(finer * COARSE_SIDE))
-    if beyond > -_STANDS_OUT:
+    if is_small:
+        if doubt := doubt_of(with_, rivals, views[0].scale):
+            raise InputError(
+                f"the pictures cannot be aligned: {doubt}; give more pairs of the rig, or matched points"
+                " (`points`)"
+            )
+    elif (beyond := next_best(shots, matrix, reach, round(finer * COARSE_SIDE))) > -_STANDS_OUT:
         raise InputError(
             "the pictures cannot be aligned: at another place they fit as well as at the best (score"
             f" {with_.score:.3f}, {max(0.0, with_.score + beyond):.3f} elsewhere);"
@@ -171,27 +168,6 @@ def from_points(
     return Alignment(
         matrix, visible_size, infrared_size, model, "points", residual=float(error), date=today()
     )
-
-
-def measure(views: Sequence[View], matrix: Matrix, field: NDArray[Any] | None = None) -> float:
-    """The score of a map: normalised correlation of edge directions where both pictures are, averaged."""
-    total = 0.0
-    for view in views:
-        features, mask = view.infrared(matrix, field)
-        total += similarity(view.features * mask, features * view.mask)
-    return total / len(views)
-
-
-def fit(views: Sequence[View], matrix: Matrix, field: NDArray[Any] | None = None) -> Fit:
-    """The score of a map beside those of the same map shifted by 7 to 16 % of the frame."""
-    height, width = views[0].shot.visible.shape
-    scores = []
-    for radius in (0.07, 0.11, 0.16):
-        for turn in np.arange(8) * math.pi / 4 + 10 * radius:
-            shift = np.eye(3)
-            shift[:2, 2] = radius * width * math.cos(turn), radius * height * math.sin(turn)
-            scores.append(measure(views, matrix @ shift))
-    return Fit(measure(views, matrix, field), float(np.mean(scores)), float(np.std(scores)))
 
 
 def _shots(pairs: Sequence[tuple[Pixels, Pixels]]) -> list[Shot]:

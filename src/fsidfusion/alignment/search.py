@@ -109,6 +109,7 @@ def wide_search(
     reach: tuple[float, float],
     side: int = COARSE_SIDE,
     most: int = 4,
+    peaks: int = 1,
 ) -> list[Matrix]:
     """The best rotations, scales and shifts around ``start``, each shift found by Fourier correlation.
 
@@ -120,12 +121,14 @@ def wide_search(
         reach: longest shift down and across, as shares of the visible frame.
         side: longer side of the visible frame, in pixels, at which it is searched.
         most: so many are returned.
+        peaks: places of each rotation and scale.
 
     Returns:
         different matrices, visible to infrared pixels, best first.
     """
     views = [View(shot, side) for shot in shots]
-    padded, (down, across), window = _shifts(views[0], reach)
+    padded, (down, across), window = _shifts(views[0], start, reach)
+    same = max(3, round(_SAME_PLACE * side))
     fixed = [_Spectrum(view.features, view.mask, padded) for view in views]
     found: list[tuple[float, Matrix]] = []
     for angle in angles:
@@ -134,10 +137,12 @@ def wide_search(
             total = np.zeros((2 * down + 1, 2 * across + 1))
             for view, spectrum in zip(views, fixed):
                 total += spectrum.correlate(_Spectrum(*view.infrared(matrix), padded))[window]
-            place = np.unravel_index(int(total.argmax()), total.shape)
-            shift = np.eye(3)
-            shift[:2, 2] = (place[1] - across) * views[0].scale, (place[0] - down) * views[0].scale
-            found.append((float(total[place]), matrix @ shift))
+            for _ in range(peaks):
+                row, column = np.unravel_index(int(total.argmax()), total.shape)
+                shift = np.eye(3)
+                shift[:2, 2] = (column - across) * views[0].scale, (row - down) * views[0].scale
+                found.append((float(total[row, column]), matrix @ shift))
+                total[max(0, row - same) : row + same + 1, max(0, column - same) : column + same + 1] = -1
     found.sort(key=lambda item: -item[0])
     return _different([matrix for _, matrix in found], shots[0].visible.shape, most)
 
@@ -153,7 +158,7 @@ def next_best(shots: Sequence[Shot], matrix: Matrix, reach: tuple[float, float],
         side: longer side of the visible frame, in pixels, at which it is compared.
     """
     views = [View(shot, side) for shot in shots]
-    padded, (down, across), window = _shifts(views[0], reach)
+    padded, (down, across), window = _shifts(views[0], matrix, reach)
     total = np.zeros((2 * down + 1, 2 * across + 1))
     for view in views:
         spectrum = _Spectrum(view.features, view.mask, padded)
@@ -164,10 +169,20 @@ def next_best(shots: Sequence[Shot], matrix: Matrix, reach: tuple[float, float],
     return float(total[~here].max() - total[here].max()) / len(views)
 
 
-def _shifts(view: View, reach: tuple[float, float]) -> tuple[list[int], tuple[int, int], Any]:
-    """Padded sides of a transform, the longest shifts, and the window of all of them in a correlation."""
-    padded = [cv2.getOptimalDFTSize(2 * side) for side in view.size]
+def _shifts(view: View, start: Matrix, reach: tuple[float, float]) -> tuple[list[int], tuple[int, int], Any]:
+    """Padded sides of a transform, the longest shifts, and the window of all of them in a correlation.
+
+    Padding keeps what is shifted out of the frame at one side from coming in at the other.
+    """
     down, across = (int(share * side) for share, side in zip(reach, view.size))
+    _, mask = view.infrared(start)
+    padded = []
+    for axis, (side, shift) in enumerate(zip(view.size, (down, across))):
+        filled = np.flatnonzero(mask.any(1 - axis))
+        first, last = (int(filled[0]), int(filled[-1])) if filled.size else (0, side - 1)
+        slack = side // 8  # for the rotations and scales around the start
+        room = max(0, shift + slack - first, last + shift + slack - side)
+        padded.append(cv2.getOptimalDFTSize(min(2 * side, side + room)))
     window = np.ix_(np.arange(-down, down + 1), np.arange(-across, across + 1))
     return padded, (down, across), window
 

@@ -160,7 +160,7 @@ class _Files(FromFiles):
         assert self.result is not None
         temperature = self.temperature
         if temperature and self.celsius is not None and (plan.overwrite or not is_written(temperature)):
-            write_temperature(temperature, self.celsius)
+            write_temperature(temperature, self.celsius, self.result.exif, self.result.xmp)
         else:
             temperature = None
         try:

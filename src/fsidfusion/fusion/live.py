@@ -97,7 +97,7 @@ def fuse_live(
     both = both[0], replace(both[1], widest=max_width)
     offset = pairing.offset()
     if pairing.ir_offset == "auto":
-        offset = estimated_offset(*(opener() for opener in both))
+        offset = estimated_offset(both[0](), both[1](), plan.align)
     changed = threading.Condition()
     feeds = [
         Feed(side, shown(opener.place), opener, playing, changed)

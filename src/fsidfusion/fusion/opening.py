@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 
+from fsidfusion.alignment.transform import Alignment
 from fsidfusion.errors import InputError, MissingDependency, install
 from fsidfusion.fusion.frame_times import offset
-from fsidfusion.fusion.pairing import Pairing, offset_by_motion
+from fsidfusion.fusion.motion import offset_by_motion
+from fsidfusion.fusion.pairing import Pairing
 from fsidfusion.fusion.pipeline import Fusion
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.images.atomic import is_written
@@ -21,6 +23,8 @@ from fsidfusion.images.pixels import Pixels
 from fsidfusion.thermal.geometry import Geometry
 from fsidfusion.thermal.scene import Thermal
 from fsidfusion.thermal.stream import read_frame
+
+Align = Alignment | Literal["auto"] | None
 
 if TYPE_CHECKING:
     from fsidfusion.fusion.sources import Frame, Source, Take
@@ -103,8 +107,16 @@ def openers(
     )
 
 
-def open_both(infrared: Opener, visible: Opener, pairing: Pairing) -> "tuple[Source, Source, float, str]":
+def open_both(
+    infrared: Opener, visible: Opener, pairing: Pairing, align: Align = None
+) -> "tuple[Source, Source, float, str]":
     """Both sources, how many seconds later the infrared one began, and a note on that.
+
+    Args:
+        infrared: how it is opened.
+        visible: likewise.
+        pairing: what is known of their times.
+        align: how the infrared frames lie on the visible ones, for an offset that is estimated.
 
     Raises:
         InputError: a source that cannot be opened, or no offset that can be told.
@@ -112,7 +124,7 @@ def open_both(infrared: Opener, visible: Opener, pairing: Pairing) -> "tuple[Sou
     sources = infrared(), visible()
     check_streams(sources[0], infrared.place == visible.place, pairing)
     if pairing.ir_offset == "auto":
-        given: float | None = estimated_offset(*sources)
+        given: float | None = estimated_offset(*sources, align)
         sources = infrared(), visible()
     else:
         given = pairing.offset()
@@ -127,7 +139,7 @@ def check_streams(infrared: "Source", same: bool, pairing: Pairing) -> None:
         )
 
 
-def estimated_offset(infrared: "Source", visible: "Source") -> float:
+def estimated_offset(infrared: "Source", visible: "Source", align: Align = None) -> float:
     """How much later the infrared source began, by motion; its frames are used up.
 
     Raises:
@@ -135,7 +147,8 @@ def estimated_offset(infrared: "Source", visible: "Source") -> float:
     """
     if infrared.is_live or visible.is_live:
         raise InputError("the offset of live sources cannot be estimated; give `ir_offset` in seconds")
-    return offset_by_motion(infrared.frames, visible.frames)
+    known = None if align == "auto" else align
+    return offset_by_motion(infrared.frames, visible.frames, known, is_placed=align != "auto")
 
 
 def later(infrared: "Source", visible: "Source", given: float | None, pairing: Pairing) -> tuple[float, str]:

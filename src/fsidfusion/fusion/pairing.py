@@ -5,10 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from fsidfusion.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,13 +14,6 @@ T = TypeVar("T")
 
 LEAST_AGE, LIVE_AGE = 0.06, 0.25  # seconds: jitter of files, and of cameras and networks, up to there
 _AGE, _RIM = 1.0, 0.55  # infrared frames: between two of them, and where they begin, end or leave a gap
-_SAMPLED = 25.0  # times a second at which motion is compared
-_LONGEST = 10.0  # seconds that an offset is looked for
-_WATCHED = 40.0  # seconds of both sources that are looked at
-_SIDE = 48  # pixels of the frames in which motion is measured
-_CLEAR = 0.3  # correlation of motion from which an offset is believed
-_STANDS_OUT = 1.15  # times that of any offset that is more than a moment away
-_MOMENT = 0.4  # seconds
 
 
 @dataclass(frozen=True)
@@ -131,6 +120,23 @@ def paired(
         yield frame, now if abs(seconds - now.seconds) <= limit + 1e-6 else None
 
 
+def with_ages(
+    pairs: "Iterator[tuple[Frame, Frame | None]]", later: float, rate: float, ages: list[float]
+) -> "Iterator[tuple[Frame, Frame | None]]":
+    """The same pairs; ``ages`` gets the seconds between those that lie over half an infrared frame apart.
+
+    Args:
+        pairs: as :func:`paired` yields them.
+        later: as for it.
+        rate: infrared frames a second.
+        ages: is appended to.
+    """
+    for visible, infrared in pairs:
+        if infrared is not None and (age := abs(visible.seconds - later - infrared.seconds)) > _RIM / rate:
+            ages.append(age)
+        yield visible, infrared
+
+
 def limit_of_age(rate: float, is_live: bool, wanted: float | None) -> float:
     """Most seconds between two frames of a pair, at an infrared rate."""
     return wanted if wanted is not None else max(_AGE / rate, LIVE_AGE if is_live else LEAST_AGE)
@@ -141,34 +147,6 @@ def limit_at_rims(rate: float, is_live: bool, wanted: float | None) -> float:
     return limit_of_age(rate, is_live, wanted) if is_live or wanted is not None else _RIM / rate
 
 
-def offset_by_motion(infrared: "Iterator[Frame]", visible: "Iterator[Frame]") -> float:
-    """How much later the infrared source began, by how much moves in both at each moment.
-
-    Args:
-        infrared: its first frames; 40 seconds of them are looked at.
-        visible: likewise.
-
-    Raises:
-        InputError: hardly anything moves, or no offset within 10 s stands out.
-    """
-    ours, theirs = (_motion(frames) for frames in (infrared, visible))
-    reach = int(_LONGEST * _SAMPLED)
-    scores = np.full(2 * reach + 1, -1.0)
-    for index, shift in enumerate(range(-reach, reach + 1)):  # infrared at i with visible at i + shift
-        first, second = (ours, theirs[shift:]) if shift >= 0 else (ours[-shift:], theirs)
-        length = min(len(first), len(second))
-        if length >= max(2 * _SAMPLED, 0.4 * min(len(ours), len(theirs))):
-            scores[index] = _correlation(first[:length], second[:length])
-    best = int(scores.argmax())
-    away = np.abs(np.arange(len(scores)) - best) > _MOMENT * _SAMPLED
-    if scores[best] < _CLEAR or scores[best] < _STANDS_OUT * scores[away].max():
-        raise InputError(
-            "no offset between the two sources can be told by their motion (correlation"
-            f" {max(0.0, scores[best]):.2f}); give `ir_offset` in seconds"
-        )
-    return (best - reach) / _SAMPLED
-
-
 def watched(frames: Iterator[T], begin: Callable[[], None]) -> Iterator[T]:
     """The same frames; ``begin`` is called before each is waited for."""
     while True:
@@ -177,33 +155,3 @@ def watched(frames: Iterator[T], begin: Callable[[], None]) -> Iterator[T]:
         if frame is None:
             return
         yield frame
-
-
-def _motion(frames: "Iterator[Frame]") -> NDArray[np.float64]:
-    """How much a source changes at even moments, as ranks of -1 to 1."""
-    times, values, before = [], [], None
-    for frame in frames:
-        if frame.seconds > _WATCHED:
-            break
-        pixels = frame.pixels if frame.pixels.ndim == 2 else frame.pixels[..., 1]
-        small = cv2.resize(
-            np.nan_to_num(pixels.astype(np.float32)), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA
-        )
-        if before is not None:
-            times.append(frame.seconds)
-            values.append(float(np.sqrt(np.mean((small - before) ** 2))))
-        before = small
-    if len(times) < 10:
-        raise InputError("too few frames to compare the motion of both sources; give `ir_offset` in seconds")
-    # a change is that between two frames: an uneven rate must not look like motion
-    steps = np.diff(np.concatenate(([0.0], times)))
-    speed = np.asarray(values) / np.maximum(steps, 1e-3)
-    even = np.interp(np.arange(0.0, times[-1], 1 / _SAMPLED), times, speed)
-    even = np.convolve(even, np.ones(5) / 5, "same")
-    return 2 * np.argsort(np.argsort(even)) / max(1, len(even) - 1) - 1.0
-
-
-def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    first, second = first - first.mean(), second - second.mean()
-    scale = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    return float((first * second).sum()) / scale if scale > 1e-9 else 0.0

@@ -17,7 +17,7 @@ from fsidfusion.fusion.opening import (
     to_fusion,
     with_words,
 )
-from fsidfusion.fusion.pairing import Pairing, limit_at_rims, limit_of_age, paired, watched
+from fsidfusion.fusion.pairing import Pairing, limit_at_rims, limit_of_age, paired, watched, with_ages
 from fsidfusion.fusion.pipeline import Pipeline
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.scheduler import Ahead, Behind
@@ -83,7 +83,7 @@ def fuse_video(
     output = Path(output)
     check_output(output, plan.overwrite, (str(infrared), str(visible)))
     plan = with_words(plan)
-    both = open_both(*openers(infrared, visible, plan.infrared, rate, pairing), pairing)
+    both = open_both(*openers(infrared, visible, plan.infrared, rate, pairing), pairing, plan.align)
     return _fuse(fuser or Fuser(task=plan.task), plan, *both, output, progress, pairing)
 
 
@@ -144,6 +144,7 @@ def _fuse(
     names = (infrared.name, visible.name)
     waiting = [visible.name]
     is_live = infrared.is_live or visible.is_live
+    ages: list[float] = []  # of infrared frames in the place of missing ones
     pairs = paired(
         watched(infrared.frames, lambda: waiting.__setitem__(0, infrared.name)),
         watched(visible.frames, lambda: waiting.__setitem__(0, visible.name)),
@@ -152,7 +153,7 @@ def _fuse(
         limit_at_rims(float(infrared.rate), is_live, pairing.max_age),
     )
     decoded = Ahead(
-        (to_fusion(names, *pair) for pair in pairs),
+        (to_fusion(names, *pair) for pair in with_ages(pairs, begun, float(infrared.rate), ages)),
         AHEAD,
         pairing.timeout + pairing.reconnect if is_live else None,
         lambda: waiting[0],
@@ -190,8 +191,12 @@ def _fuse(
         raise InputError(f"{visible.name} and {infrared.name} hold no frames at the same time")
     size = sink.size if sink else (0, 0)
     missing = f"{alone} visible frames had no infrared one near in time and stand alone" if alone else ""
+    old = ""
+    if ages and not is_live:
+        old = f"{len(ages)} have an infrared one up to {max(ages):.2f} s away, where nearer ones are missing"
+        old = old if missing else f"visible frames: {old}"
     lost = "; ".join((*infrared.losses, *visible.losses))
-    note = "; ".join(filter(None, (told, memory.note, missing, lost, sink.writer.note if sink else "")))
+    note = "; ".join(filter(None, (told, memory.note, missing, old, lost, sink.writer.note if sink else "")))
     return Summary(done, *size, stopped, note, alone)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.exif import add_to_tiff
 from fsidfusion.images.pixels import sample_range
 from fsidfusion.thermal.gain import Levels
 from fsidfusion.thermal.validity import Validity, find_valid, shifted_bits
@@ -35,6 +36,7 @@ ZERO_CELSIUS = 273.15  # kelvin
 _PLAUSIBLE = (-40.0, 160.0)  # degrees Celsius: 14-bit counts, read as centikelvin, stay below
 _FLOATING = (-100.0, 3000.0)  # degrees Celsius that floats are taken for
 _KELVIN = 200.0  # floats that all lie above, and below twice as much, are kelvin
+_CLASSIC = 3 << 30  # bytes of samples beside which places of 32 bits reach all else
 _SHIFTED = 2  # bits that are always zero: counts shifted to the top, of which no temperature is told
 _SCALES = {  # unit: degrees Celsius a step, and at 0
     "centikelvin": (0.01, -ZERO_CELSIUS),
@@ -88,8 +90,16 @@ def resample(levels: Levels, height: int, width: int) -> Levels:
     return cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def write_temperature(path: Path, celsius: Celsius) -> None:
+def write_temperature(
+    path: Path, celsius: Celsius, exif: bytes | None = None, xmp: bytes | None = None
+) -> None:
     """Write a map of degrees Celsius as float32 TIFF, whole or not at all; missing folders are made.
+
+    Args:
+        path: of the file.
+        celsius: (H, W), NaN where nothing was measured.
+        exif: what goes with it of its source, of :func:`fsidfusion.images.exif.carried`.
+        xmp: likewise, of :func:`fsidfusion.images.exif.carried_xmp`.
 
     Raises:
         InputError: it cannot be written.
@@ -105,6 +115,8 @@ def write_temperature(path: Path, celsius: Celsius) -> None:
                 description="temperature in degrees Celsius; NaN: not measured",
                 metadata=None,
             )
+            if (exif or xmp) and celsius.nbytes < _CLASSIC:
+                add_to_tiff(stream, exif, xmp)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another output") from error
 
