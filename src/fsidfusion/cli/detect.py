@@ -210,7 +210,8 @@ class Evaluate(Data):
                 raise InputError(f"input {self.input} is no picture that an ONNX file could look at")
             cache = self.cache or (self.output or Path("out/detect")) / "fused"
             looked = shown = fuse_inputs([given], frames.pairs, cache, self.device)[given]
-        found = [map_classes(detector.find(p), detector.classes, frames.classes) for p in looked]
+        boxes = (detector.find(picture, frames.classes) for picture in looked)
+        found = [map_classes(seen, detector.classes, frames.classes) for seen in boxes]
         return found, shown
 
 

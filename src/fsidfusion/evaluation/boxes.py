@@ -45,12 +45,14 @@ def suppress(found: Boxes, limit: float) -> Boxes:
         those that remain, likeliest first.
     """
     found = found[np.argsort(-found.scores, kind="stable")]
-    clashes = overlap(found.corners, found.corners) > limit
-    clashes &= found.classes[:, None] == found.classes
     kept = np.ones(len(found), bool)
-    for place in range(len(found)):
-        if kept[place]:
-            kept[place + 1 :] &= ~clashes[place, place + 1 :]
+    for number in np.unique(found.classes):
+        left = np.flatnonzero(found.classes == number)
+        while len(left):  # detectors give thousands: only those that remain are held against the rest
+            first, left = left[:1], left[1:]
+            clashes = overlap(found.corners[first], found.corners[left])[0] > limit
+            kept[left[clashes]] = False
+            left = left[~clashes]
     return found[kept]
 
 

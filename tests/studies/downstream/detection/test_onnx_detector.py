@@ -14,7 +14,8 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 helper = onnx.helper
 
 SIDE = 64
-CELLS = [(x, y, s) for s in (8, 16, 32) for y in range(SIDE // s) for x in range(SIDE // s)]
+PLUS = [(x, y, s) for s in (8, 16, 32, 64) for y in range(SIDE // s) for x in range(SIDE // s)]
+CELLS = PLUS[:-1]
 
 
 def write_detector(path, table, channels=3):
@@ -46,9 +47,9 @@ def yolox(decoded, box=(20.0, 24.0, 16.0, 32.0), place=10, number=0):
     return table
 
 
-def nanodet(place=10, distance=2, number=0):
-    table = np.zeros((len(CELLS), 80 + 4 * 8), np.float32)
-    table[:, 80:].reshape(len(CELLS), 4, 8)[..., distance] = 50
+def nanodet(cells, place=10, distance=2, number=0):
+    table = np.zeros((len(cells), 80 + 4 * 8), np.float32)
+    table[:, 80:].reshape(len(cells), 4, 8)[..., distance] = 50
     table[place, number] = 0.8
     return table
 
@@ -63,14 +64,23 @@ def test_yolox_tables_are_understood_decoded_or_not(tmp_path, decoded):
     assert COCO[found.classes[0]] == "person"
 
 
-def test_nanodet_tables_are_distances_from_the_cells(tmp_path):
-    detector = OnnxDetector(write_detector(tmp_path / "d.onnx", nanodet(place=10, distance=2)))
+@pytest.mark.parametrize("cells, inside", [(CELLS, 0.5), (PLUS, 0.0)], ids=["NanoDet", "NanoDet-Plus"])
+def test_nanodet_tables_are_distances_from_the_cells(tmp_path, cells, inside):
+    table = nanodet(cells, place=10, distance=2)
+    detector = OnnxDetector(write_detector(tmp_path / "d.onnx", table))
     assert detector.form == "nanodet"
     found = detector._look(np.zeros((SIDE, SIDE, 3), np.uint8), 0)
-    x, y, stride = CELLS[10]
-    centre = np.array((x, y, x, y)) * stride
+    x, y, stride = cells[10]
+    centre = (np.array((x, y, x, y)) + inside) * stride
     expected = np.clip(centre + 2 * stride * np.array((-1, -1, 1, 1)), 0, SIDE)
     np.testing.assert_allclose(found.corners, [expected], atol=1e-3)
+
+
+def test_only_wanted_classes_are_found(tmp_path):
+    detector = OnnxDetector(write_detector(tmp_path / "d.onnx", yolox(True, number=2)))
+    picture = np.zeros((SIDE, SIDE), np.uint8)
+    assert set(detector.find(picture).classes) == set(detector.find(picture, ("car", "tram")).classes) == {2}
+    assert not len(detector.find(picture, ("person",)))
 
 
 def test_a_picture_is_looked_at_whole_and_in_halves(tmp_path):

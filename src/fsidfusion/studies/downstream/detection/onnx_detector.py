@@ -40,7 +40,8 @@ class OnnxDetector:
 
     YOLOX: rows of x, y, w, h, objectness and the classes' scores; decoded, or in strides of the grid (Ge et
     al., "YOLOX: Exceeding YOLO series in 2021"). NanoDet: rows of the classes' scores and, for each side of
-    the box, a distribution over distances (Li et al., "Generalized focal loss", 2020).
+    the box, a distribution over distances (Li et al., "Generalized focal loss", 2020), from the centre of a
+    cell where there are three grids, from its corner where there are four (NanoDet-Plus).
     """
 
     def __init__(self, path: Path, classes: Sequence[str] = ()) -> None:
@@ -73,8 +74,11 @@ class OnnxDetector:
         rows, columns = self._run(np.full((height, width, 3), _GRAY, np.uint8), "yolox").shape
         self.form, self._strides = self._find_form(rows, columns)
 
-    def find(self, picture: Pixels) -> Boxes:
-        """Boxes in a picture (H, W) or (H, W, 3) RGB, looked at whole and in its left and right half."""
+    def find(self, picture: Pixels, wanted: Sequence[str] = ()) -> Boxes:
+        """Boxes in a picture (H, W) or (H, W, 3) RGB, looked at whole and in its left and right half.
+
+        Of the classes that are ``wanted`` alone, where any are named.
+        """
         rgb = picture if picture.dtype == np.uint8 else quantise(unit(picture), np.dtype(np.uint8))
         if rgb.ndim == 2:
             rgb = np.repeat(rgb[..., None], 3, axis=2)
@@ -84,7 +88,10 @@ class OnnxDetector:
         corners = np.concatenate([boxes.corners for boxes in found])
         classes = np.concatenate([boxes.classes for boxes in found])
         scores = np.concatenate([boxes.scores for boxes in found])
-        return suppress(Boxes(corners, classes, scores), CLASH)
+        every = Boxes(corners, classes, scores)
+        if wanted:
+            every = every[np.isin(classes, [self.classes.index(n) for n in wanted if n in self.classes])]
+        return suppress(every, CLASH)
 
     def _look(self, rgb: Pixels, left: int) -> Boxes:
         height, width = rgb.shape[:2]
@@ -134,7 +141,8 @@ class OnnxDetector:
             weights = np.exp(bins - bins.max(2, keepdims=True))
             weights /= weights.sum(2, keepdims=True)
             left, top, right, bottom = ((weights * np.arange(bins.shape[2])).sum(2) * stride[:, None]).T
-            x, y = x * stride, y * stride
+            inside = 0.0 if len(self._strides) == 4 else 0.5
+            x, y = (x + inside) * stride, (y + inside) * stride
             return np.stack((x - left, y - top, x + right, y + bottom), 1), table[:, :number]
         centre_x, centre_y, width, height = table[:, :4].T
         if table[:, 2:4].min() <= 0 or table[:, :2].max() < 0.1 * max(self._size):  # not decoded yet
