@@ -4,8 +4,9 @@ python scripts/write_docs.py quality --data DATA -o out/quality
     README's table, the part of docs/results.md and the model cards, of all sets and models; what
     `fsidfusion benchmark quality` has scored into the same folder is not scored again
 python scripts/write_docs.py part speed out/speed/speed.md
-    a part of docs/results.md (alignment, detection, seeing, segmentation, speed), from the Markdown that
-    `benchmark align`, `benchmark seeing`, `benchmark speed`, `detect compare`, `segment compare` wrote
+    a part of docs/results.md (alignment, detection, seeing, segmentation, speed, witness), from Markdown that
+    `benchmark align`, `benchmark seeing`, `benchmark speed`, `benchmark witness`, `detect compare`, `segment
+    compare` wrote
 python scripts/write_docs.py picture
     docs/fusion.jpg, from the rendered examples
 """
@@ -44,7 +45,7 @@ class Part:
     """A part of docs/results.md, from Markdown; plots beside it that it shows are copied to docs."""
 
     name: Annotated[str, tyro.conf.Positional]
-    """of the part: alignment, detection, seeing, segmentation, speed"""
+    """of the part: alignment, detection, seeing, segmentation, speed, witness"""
     source: Annotated[Path, tyro.conf.Positional]
     """the Markdown"""
     docs: Path = CHECKOUT / "docs"

@@ -116,6 +116,54 @@ class Seeing:
 
 
 @dataclass(frozen=True)
+class Witness:
+    """Let a detector that never saw a fused picture look for people: in cameras and fused pictures alike.
+
+    In clear air, haze and smoke, by day and night. None is shipped; any ONNX file of the YOLOX or NanoDet
+    output form that finds persons will do.
+    """
+
+    data: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """labelled pairs, as 'detect' takes them; its test frames are looked at"""
+    detector: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """ONNX file"""
+    detector_classes: Names = ()
+    """what it finds, in order, if not the 80 classes of COCO"""
+    said: Annotated[str, tyro.conf.arg(metavar="TEXT")] = ""
+    """of the detector in the table: what it is and where it comes from; by default the name of the file"""
+    model: Models = ()
+    """networks and rules; by default the default network and the rule maximum"""
+    output: OutputFolder = Path("out/witness")
+    """for witness.md and witness.json"""
+    name: str = ""
+    """of the data in the table; by default the folder's"""
+
+    def run(self) -> None:
+        """Measure and write."""
+        from json import dumps
+
+        from fsidfusion.evaluation.methods import Model
+        from fsidfusion.fusion.rules import RULES
+        from fsidfusion.images.atomic import write_text
+        from fsidfusion.studies import seeing, witness
+        from fsidfusion.studies.downstream.detection.frames import open_detection_set
+        from fsidfusion.studies.downstream.detection.onnx_detector import OnnxDetector
+
+        frames = open_detection_set(self.data).test
+        detector = OnnxDetector(self.detector, self.detector_classes)
+        names = self.model or (DEFAULT_MODEL, "maximum")
+        ranges = [("none",) if name in RULES else ("percentile",) for name in names]  # what is usual for each
+        models = [Model(name, range_, colors=seeing.COLORS) for name, range_ in zip(names, ranges)]
+        with progress("pairs", len(frames) * len(seeing.CONDITIONS)) as bar:
+            testimony = witness.measure(frames, models, detector, bar.step)
+        told = witness.describe(detector, self.said)
+        text = witness.to_markdown(testimony, models, self.name or self.data.resolve().name, told)
+        write_text(self.output / "witness.md", text)
+        write_text(self.output / "witness.json", dumps(testimony.record(), indent=1) + "\n")
+        print(text)
+
+
+@dataclass(frozen=True)
 class Speed:
     """Time networks on this machine in every runtime, precision and size, each row in its own process.
 
@@ -313,7 +361,7 @@ class Register:
 
 
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-def benchmark(task: Quality | Seeing | Speed | Scale | Train | Data | Align | Register) -> None:
+def benchmark(task: Quality | Seeing | Witness | Speed | Scale | Train | Data | Align | Register) -> None:
     """Measure quality on the test sets, speed, scale, alignment, or registration.
 
     Quality: fsidfusion benchmark quality --data datasets/ -o out/quality

@@ -33,6 +33,15 @@ class Score:
     threshold: float  # of the scores of boxes, where F1 over all classes and frames is best
 
 
+@dataclass(frozen=True)
+class FrameHits:
+    """What was found of one class in one frame, by COCO's rules at an overlap of 0.5."""
+
+    scores: NDArray[np.float64]  # (N,) of the found boxes that count
+    hits: NDArray[np.bool_]  # (N,) whether each is right
+    total: int  # true boxes that count
+
+
 def score(frames: LabelledFrames, found: Sequence[Boxes]) -> Score:
     """Score found boxes over all frames, those of the day and those of the night.
 
@@ -76,6 +85,34 @@ def count_hits(true: Boxes, found: Boxes, threshold: float) -> tuple[NDArray[np.
         if fits.any():
             right[place] = hit[np.argmax(np.where(fits, overlaps[place], -1.0))] = True
     return hit, right
+
+
+def frame_hits(
+    true: Sequence[Boxes], found: Sequence[Boxes], number: int, least_height: float = 0
+) -> list[FrameHits]:
+    """The hits of class ``number`` frame by frame.
+
+    Boxes lower than ``least_height`` pixels count neither as found nor as missed, neither right nor wrong.
+
+    Raises:
+        InputError: pycocotools is not installed.
+    """
+    ours, theirs = ([boxes[boxes.classes == number] for boxes in side] for side in (true, found))
+    places: dict[int, Any] = {}
+    for entry in _evaluate(ours, theirs, number + 1, least_height).evalImgs:
+        if entry is not None and entry["category_id"] == number:
+            places[entry["image_id"]] = entry
+    hits = []
+    for place in range(len(true)):
+        if place not in places:
+            hits.append(FrameHits(np.zeros(0), np.zeros(0, bool), 0))
+            continue
+        entry = places[place]
+        counts = ~np.asarray(entry["dtIgnore"][0], bool)
+        scores = np.asarray(entry["dtScores"], np.float64)[counts]
+        right = (np.asarray(entry["dtMatches"][0]) > 0)[counts]
+        hits.append(FrameHits(scores, right, int((~np.asarray(entry["gtIgnore"], bool)).sum())))
+    return hits
 
 
 def frame_score(true: Boxes, found: Boxes, threshold: float) -> float:
@@ -195,8 +232,8 @@ def _score(
     return {**values, **best}, threshold
 
 
-def _evaluate(true: Sequence[Boxes], found: Sequence[Boxes], classes: int) -> Any:
-    """pycocotools' evaluation of all frames and classes."""
+def _evaluate(true: Sequence[Boxes], found: Sequence[Boxes], classes: int, least_height: float = 0) -> Any:
+    """pycocotools' evaluation of all frames and classes; the range of its areas is here one of heights."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -215,7 +252,7 @@ def _evaluate(true: Sequence[Boxes], found: Sequence[Boxes], classes: int) -> An
         truth.createIndex()
         results.createIndex()
         evaluation = COCOeval(truth, results, "bbox")
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[least_height, 1e10]], ["all"]
         evaluation.params.maxDets = [100]
         evaluation.evaluate()
         evaluation.accumulate()
@@ -228,7 +265,7 @@ def _annotations(listing: Sequence[Boxes]) -> list[dict[str, Any]]:
             "image_id": place,
             "category_id": int(number),
             "bbox": [float(x0), float(y0), float(x1 - x0), float(y1 - y0)],
-            "area": float((x1 - x0) * (y1 - y0)),
+            "area": float(y1 - y0),  # what COCO leaves out by area is left out by height
             "iscrowd": 0,
             "score": float(likely),
         }
