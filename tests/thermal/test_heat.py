@@ -25,11 +25,11 @@ def test_luma_stays_and_nothing_leaves_the_gamut(dtype, gray, seed):
     random = np.random.default_rng(seed)
     fused = quantise(random.random((20, 30) if gray else (20, 30, 3), np.float32), np.dtype(dtype))
     contrast = random.random((20, 30), np.float32)
-    contrast[:, :9] = 0
+    contrast[:, :9] = 0  # of which the last columns are near what glows
     result = glow(fused, contrast, GLOW)
     assert (result.shape, result.dtype) == ((20, 30, 3), dtype)
     rgb = np.repeat(fused[..., None], 3, axis=2) if gray else fused
-    np.testing.assert_array_equal(result[:, :9], rgb[:, :9])
+    np.testing.assert_array_equal(result[:, :5], rgb[:, :5])
     step = 1 / 255 if dtype == np.uint8 else 1e-4
     np.testing.assert_allclose(luma(result), luma(rgb), atol=0.6 * step)
 
@@ -78,6 +78,17 @@ def test_a_building_before_a_cold_sky_is_no_target():
     infrared[10:35, 60:85] = 95  # a tower
     contrast = heat_contrast(luma(infrared))
     assert (contrast / heat_range(contrast).high < 0.3).all()
+
+
+def test_colours_fade_beside_what_glows_and_nowhere_else():
+    fused = np.full((120, 160, 3), (60, 140, 60), np.uint8)
+    contrast = np.zeros((120, 160), np.float32)
+    contrast[40:100, 70:90] = 0.5
+    result = glow(fused, contrast, GLOW).astype(int)
+    strength = np.ptp(result, axis=2)
+    assert strength[70, 90] < 30 < 75 < strength[70, 100]  # of 80
+    np.testing.assert_array_equal(result[:, :60], fused[:, :60])
+    np.testing.assert_allclose(luma(result.astype(np.uint8)), luma(fused), atol=0.6 / 255)
 
 
 def test_noise_of_an_even_picture_hardly_glows():

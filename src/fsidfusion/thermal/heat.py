@@ -22,6 +22,8 @@ _COLD = 35  # percentile of a picture below which nothing counts as surroundings
 _LEAST, _MOST = 0.12, 1.2  # contrast in infrared levels at which the glow is half
 _SIDE = 96  # pixels of the shorter side on which surroundings are found
 _SAMPLED = 512  # percentiles of a large picture are of about so many rows and columns
+_MUTED = 240  # pixels of the shorter side on which the surroundings of what glows are found
+_MUTE, _HARDLY = 5.0, 0.03  # glow around at which a colour begins to fade, and how fast it does
 _RED, _YELLOW = 0.299, 0.886  # luma of pure red and pure yellow, BT.601
 
 
@@ -79,6 +81,7 @@ def heat_range(contrast: Luma, weight: Luma | None = None) -> Range:
 def glow(fused: Pixels, contrast: Luma, range_: Range, weight: Luma | None = None) -> Pixels:
     """Let warm targets glow: their colour moves towards that of hot iron of the same luma.
 
+    The colours of the visible picture fade beside what glows, where they would compete with it.
     Hot iron goes from black over red, orange and yellow to white; at every luma there is one such colour, so
     that luma, and with it texture and every gray metric, stays as it is; nothing leaves the gamut.
 
@@ -92,17 +95,39 @@ def glow(fused: Pixels, contrast: Luma, range_: Range, weight: Luma | None = Non
         (H, W, 3) RGB of the type of ``fused``; its luma is that of ``fused`` but for rounding.
     """
     result = fused.copy() if fused.ndim == 3 else np.repeat(fused[..., None], 3, axis=2)
+    muted = None if fused.ndim == 2 else _around(contrast, range_, weight)
     for rows in strips(*fused.shape[:2]):
-        share = np.power(contrast[rows] / np.float32(range_.high), np.float32(_POWER))
-        share /= 1 + share
-        if weight is not None:
-            share *= weight[rows]
-        warm = np.flatnonzero(share > 1 / 256)  # far quicker than all
-        plain = unit(result[rows].reshape(-1, 3)[warm])
-        hot = hot_iron(luma(plain[None])[0])
-        mixed = plain + share.reshape(-1)[warm, None] * (hot - plain)
-        result[rows].reshape(-1, 3)[warm] = quantise(mixed, fused.dtype)
+        share = _share(contrast[rows], range_, None if weight is None else weight[rows])
+        gray = share if muted is None else np.maximum(share, muted[rows])
+        changed = np.flatnonzero(np.maximum(share, gray / 4) > 1 / 256)  # far quicker than all
+        plain = unit(result[rows].reshape(-1, 3)[changed])
+        level = luma(plain[None])[0]
+        faded = plain + gray.reshape(-1)[changed, None] * (level[:, None] - plain)
+        hot = hot_iron(level)
+        mixed = faded + share.reshape(-1)[changed, None] * (hot - faded)
+        result[rows].reshape(-1, 3)[changed] = quantise(mixed, fused.dtype)
     return result
+
+
+def _share(contrast: Luma, range_: Range, weight: Luma | None) -> Luma:
+    """How far each pixel glows, 0..1; all (H, W)."""
+    share = np.power(contrast / np.float32(range_.high), np.float32(_POWER))
+    share /= 1 + share
+    return share if weight is None else share * weight
+
+
+def _around(contrast: Luma, range_: Range, weight: Luma | None) -> Luma:
+    """How far what is near each pixel glows, and so how far the colour of the pixel fades, 0..1, (H, W)."""
+    height, width = contrast.shape
+    shrink = max(1.0, min(height, width) / _MUTED)
+    size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+    small = [
+        None if plane is None else cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+        for plane in (contrast, weight)
+    ]
+    share = cv2.GaussianBlur(_share(small[0], range_, small[1]), (0, 0), min(size) / 60)
+    fade = np.clip(np.float32(_MUTE) * (share - np.float32(_HARDLY)), 0, 1)
+    return cv2.resize(fade, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def hot_iron(level: NDArray[np.float32]) -> NDArray[np.float32]:
