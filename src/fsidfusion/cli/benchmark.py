@@ -119,8 +119,8 @@ class Seeing:
 class Witness:
     """Let a detector that never saw a fused picture look for people: in cameras and fused pictures alike.
 
-    In clear air, haze and smoke, by day and night. None is shipped; any ONNX file of the YOLOX or NanoDet
-    output form that finds persons will do.
+    In clear air, haze and smoke, by day and night. No detector is shipped; an ONNX file of the output form
+    of YOLOX, YOLOv5, v8, 11 or NanoDet that finds persons will do.
     """
 
     data: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]

@@ -121,7 +121,7 @@ class Evaluate(Data):
     """Score a trained detector, or the boxes that any other detector found."""
 
     detector: File = None
-    """detector.safetensors of 'detect train', or any ONNX file of the YOLOX or NanoDet output form"""
+    """detector.safetensors of 'detect train', or an ONNX file of YOLOX, YOLOv5, v8, 11 or NanoDet"""
     detector_classes: Names = ()
     """what an ONNX file finds, in order, if not the 80 classes of COCO"""
     input: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_MODEL

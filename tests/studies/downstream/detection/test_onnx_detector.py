@@ -64,6 +64,42 @@ def test_yolox_tables_are_understood_decoded_or_not(tmp_path, decoded):
     assert COCO[found.classes[0]] == "person"
 
 
+def test_yolov5_and_yolov8_are_decoded_already(tmp_path):
+    box, place = (20.0, 24.0, 16.0, 32.0), 10
+    five = np.zeros((3 * len(CELLS), 85), np.float32)
+    five[place, :6] = (*box, 0.9, 0.9)
+    eight = np.zeros((84, len(CELLS)), np.float32)
+    eight[:5, place] = (*box, 0.81)
+    for name, table in (("yolov5", five), ("yolov8", eight)):
+        detector = OnnxDetector(write_detector(tmp_path / f"{name}.onnx", table))
+        assert detector.form == name
+        found = detector._look(np.zeros((SIDE, SIDE, 3), np.uint8), 0)
+        np.testing.assert_allclose(found.corners, [(12, 8, 28, 40)], atol=1e-3)
+        assert found.scores[0] == pytest.approx(0.81, abs=1e-4)
+        assert found.classes.tolist() == [0]
+
+
+@pytest.mark.parametrize("form, red", [("yolox", (0, 0, 255)), ("yolov5", (1, 0, 0)), ("yolov8", (1, 0, 0))])
+def test_every_form_is_shown_pictures_as_it_learnt_them(tmp_path, form, red):
+    tables = {
+        "yolox": yolox(True),
+        "yolov5": np.zeros((3 * len(CELLS), 85), np.float32),
+        "yolov8": np.zeros((84, len(CELLS)), np.float32),
+    }
+    detector = OnnxDetector(write_detector(tmp_path / "d.onnx", tables[form]))
+    shown = {}
+    session = detector._session
+
+    class Recorder:
+        def run(self, outputs, given):
+            shown.update(given)
+            return session.run(outputs, given)
+
+    detector._session = Recorder()
+    detector._look(np.full((SIDE, SIDE, 3), (255, 0, 0), np.uint8), 0)
+    np.testing.assert_allclose(shown["images"][0].mean((1, 2)), red)
+
+
 @pytest.mark.parametrize("cells, inside", [(CELLS, 0.5), (PLUS, 0.0)], ids=["NanoDet", "NanoDet-Plus"])
 def test_nanodet_tables_are_distances_from_the_cells(tmp_path, cells, inside):
     table = nanodet(cells, place=10, distance=2)

@@ -1,4 +1,4 @@
-"""Detectors that people have as ONNX files, of the YOLOX and NanoDet output forms; none is shipped.
+"""Detectors that people have as ONNX files, of the output forms of YOLO and NanoDet; none is shipped.
 
 A detector that never saw a fused or an infrared picture is a witness of its own: what it finds, a camera's
 user would find.
@@ -39,7 +39,8 @@ class OnnxDetector:
     """A detector from an ONNX file: one image in, one table of boxes out.
 
     YOLOX: rows of x, y, w, h, objectness and the classes' scores; decoded, or in strides of the grid (Ge et
-    al., "YOLOX: Exceeding YOLO series in 2021"). NanoDet: rows of the classes' scores and, for each side of
+    al., "YOLOX: Exceeding YOLO series in 2021"). YOLOv5: the same rows, decoded, three a cell. YOLOv8 and 11:
+    columns of x, y, w, h and the classes' scores. NanoDet: rows of the classes' scores and, for each side of
     the box, a distribution over distances (Li et al., "Generalized focal loss", 2020), from the centre of a
     cell where there are three grids, from its corner where there are four (NanoDet-Plus).
     """
@@ -111,31 +112,39 @@ class OnnxDetector:
         image = rgb[..., ::-1].astype(np.float32)
         if form == "nanodet":
             image = (image - _MEAN) / _DEVIATION
+        elif form in ("yolov5", "yolov8"):
+            image = image[..., ::-1] / np.float32(255)
         result = self._session.run(None, {self._input: np.ascontiguousarray(image.transpose(2, 0, 1))[None]})
         table = np.asarray(result[0])
         if len(result) != 1 or table.ndim != 3 or table.shape[0] != 1:
             shapes = ", ".join(str(np.shape(part)) for part in result)
             raise ModelError(f"{self.path} gives {shapes}, expected one table (1, boxes, columns)")
-        return table[0].astype(np.float32)
+        return (table[0].T if form == "yolov8" else table[0]).astype(np.float32)
 
     def _find_form(self, rows: int, columns: int) -> tuple[str, tuple[int, ...]]:
         number = len(self.classes)
-        form = "yolox" if columns == number + 5 else "nanodet"
-        if form == "nanodet" and (columns <= number or (columns - number) % 4):
+        cells = {strides: len(self._cells(strides)) for strides in _STRIDES}
+        for strides, count in cells.items():
+            if columns == number + 5 and rows in (count, 3 * count):
+                return "yolox" if rows == count else "yolov5", strides
+            if columns == count and rows == number + 4:
+                return "yolov8", strides
+            if rows == count and columns > number and (columns - number) % 4 == 0:
+                return "nanodet", strides
+        if rows in cells.values():
             raise ModelError(
-                f"{self.path} gives {columns} columns a box, expected {number} + 5 (YOLOX) or {number} + 4 n"
+                f"{self.path} gives {columns} columns a box, expected {number} + 5 (YOLO) or {number} + 4 n"
                 f" (NanoDet) for {number} classes; name its classes"
             )
-        for strides in _STRIDES:
-            if rows == sum(-(-self._size[0] // s) * -(-self._size[1] // s) for s in strides):
-                return form, strides
         raise ModelError(f"{self.path} gives {rows} boxes, which fit no grid of {self._size} pixels")
 
     def _decode(self, table: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Corners (N, 4) in pixels of the input, and scores (N, classes)."""
-        grid = [(x, y, s) for s in self._strides for y, x in _cells(self._size, s)]
-        x, y, stride = np.array(grid, np.float32).T
         number = len(self.classes)
+        if self.form in ("yolov5", "yolov8"):
+            corners = _corners(*table[:, :4].T)
+            return corners, table[:, 4:] if self.form == "yolov8" else table[:, 4:5] * table[:, 5:]
+        x, y, stride = self._cells(self._strides).T
         if self.form == "nanodet":
             bins = table[:, number:].reshape(len(table), 4, -1)
             weights = np.exp(bins - bins.max(2, keepdims=True))
@@ -151,8 +160,13 @@ class OnnxDetector:
                 np.exp(np.clip(width, -20, 20)) * stride,
                 np.exp(np.clip(height, -20, 20)) * stride,
             )
-        corners = (centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2)
-        return np.stack(corners, 1), table[:, 4:5] * table[:, 5:]
+        return _corners(centre_x, centre_y, width, height), table[:, 4:5] * table[:, 5:]
+
+    def _cells(self, strides: Sequence[int]) -> NDArray[np.float32]:
+        """Column, row and stride of every cell, (N, 3)."""
+        height, width = self._size
+        grids = [(s, y, x) for s in strides for y in range(-(-height // s)) for x in range(-(-width // s))]
+        return np.array(grids, np.float32)[:, ::-1]
 
 
 def map_classes(found: Boxes, theirs: Sequence[str], ours: Sequence[str]) -> Boxes:
@@ -162,5 +176,8 @@ def map_classes(found: Boxes, theirs: Sequence[str], ours: Sequence[str]) -> Box
     return Boxes(found.corners[kept], place[found.classes[kept]], found.scores[kept])
 
 
-def _cells(size: tuple[int, int], stride: int) -> list[tuple[int, int]]:
-    return [(y, x) for y in range(-(-size[0] // stride)) for x in range(-(-size[1] // stride))]
+def _corners(
+    x: NDArray[np.float32], y: NDArray[np.float32], width: NDArray[np.float32], height: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(N, 4) from centres and sizes."""
+    return np.stack((x - width / 2, y - height / 2, x + width / 2, y + height / 2), 1)
