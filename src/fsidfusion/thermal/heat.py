@@ -121,11 +121,11 @@ def _around(contrast: Luma, range_: Range, weight: Luma | None) -> Luma:
     height, width = contrast.shape
     shrink = max(1.0, min(height, width) / _MUTED)
     size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
-    small = [
-        None if plane is None else cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
-        for plane in (contrast, weight)
-    ]
-    share = cv2.GaussianBlur(_share(small[0], range_, small[1]), (0, 0), min(size) / 60)
+    small: Luma = cv2.resize(contrast, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    field = None if weight is None else cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+    share = cv2.GaussianBlur(
+        _share(small, range_, None if field is None else field.astype(np.float32)), (0, 0), min(size) / 60
+    )
     fade = np.clip(np.float32(_MUTE) * (share - np.float32(_HARDLY)), 0, 1)
     return cv2.resize(fade, (width, height), interpolation=cv2.INTER_LINEAR)
 
