@@ -19,7 +19,9 @@ from fsidfusion.thermal.measure import (
     table_row,
 )
 from fsidfusion.thermal.palettes import colour, palette
+from fsidfusion.thermal.reading import read_thermal
 from fsidfusion.thermal.scene import Thermal
+from fsidfusion.thermal.temperature import read_temperature
 from radiometric_files import centikelvin, warm_scene
 
 U8 = np.dtype(np.uint8)
@@ -137,12 +139,16 @@ def test_a_video_tells_its_temperatures(pair):
     for index in range(3):
         tifffile.imwrite(pair / f"i_{index}.tif", centikelvin(warm_scene((96, 128)) + index))
         write_picture(pair / f"v_{index}.png", read_picture(pair / "vis.png"))
+    from fsidfusion.fusion.sources import open_source
+
     call = ["video", "--ir", f"{pair}/i_*.tif", "--vis", f"{pair}/v_*.png", "--model", "maximum"]
     options = ["--color", "thermal:ironbow", "--bar", "--marks", "max", "--table", f"{pair}/t.csv"]
     assert main([*call, "-o", f"{pair}/f.mkv", *options]) == 0
     rows = (pair / "t.csv").read_text().splitlines()
     assert rows[0].startswith("seconds,coldest_C")
     assert [row.split(",")[2] for row in rows[1:]] == ["37.00", "38.00", "39.00"]
+    assert main([*call, "-o", f"{pair}/small.mkv", *options[:2], "--max-width", "64"]) == 0
+    assert next(open_source(f"{pair}/small.mkv").frames).pixels.shape[1] == 64
 
 
 def test_smaller_files(pair):
@@ -156,6 +162,31 @@ def test_smaller_files(pair):
         Plan(quality=0)
     with pytest.raises(FusionError, match="crf 60"):
         Plan(crf=60)
+    with pytest.raises(FusionError, match="`max_width` 3: expected 16 pixels or more"):
+        Plan(max_width=3)
+
+
+def test_narrower_files(pair):
+    """The visible picture is scaled down, and what was measured lies on it as before."""
+    files = ["--ir", f"{pair}/ir.tif", "--vis", f"{pair}/vis.png", "--model", "maximum"]
+    assert main(["fuse", *files, "-o", f"{pair}/whole.png", "--temperature", f"{pair}/whole.tif"]) == 0
+    narrow = ["-o", f"{pair}/narrow.png", "--temperature", f"{pair}/narrow.tif", "--max-width", "64"]
+    assert main(["fuse", *files, *narrow]) == 0
+    whole, small = (read_picture(pair / f"{name}.png").pixels for name in ("whole", "narrow"))
+    assert small.shape[1] == 64
+    assert small.shape[0] == round(whole.shape[0] * 64 / whole.shape[1])
+    shrunk = cv2.resize(whole, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(shrunk.astype(int) - small).mean() < 6 * 257  # of 16 bits
+    celsius = read_temperature(pair / "narrow.tif")
+    assert celsius.shape == small.shape[:2]
+    assert np.nanmax(celsius) == pytest.approx(np.nanmax(read_temperature(pair / "whole.tif")), abs=0.5)
+
+
+def test_a_range_in_degrees_is_named_as_it_was_given(pair):
+    with pytest.raises(FusionError, match=r"`range_celsius` 40\.\.10 is no range"):
+        Thermal(range_celsius="40..10").gain()
+    with pytest.raises(FusionError, match=r"holds no temperatures, but `range_celsius` 10\.\.40 asks"):
+        read_thermal(pair / "ir.tif", Thermal(unit="counts", range_celsius="10..40"))
 
 
 def test_a_page_of_a_folder_tells_its_temperatures(pair):

@@ -95,6 +95,7 @@ def fuse(
             "`align`": placement.align != "none",
             "`crop`": placement.crop,
             "`resize`": placement.resize,
+            "`max_width`": output.max_width is not None,
             "options for many pairs": many != Many(),
             f"`color` {picture.color}": picture.color not in ("auto", "gray"),
         }
@@ -121,6 +122,7 @@ def fuse(
         resize=placement.resize,
         bits=output.bits,
         quality=output.quality,
+        max_width=output.max_width,
         overwrite=output.overwrite,
         measuring=measuring,
         max_pixels=int(picture.max_megapixels * 1e6),

@@ -22,7 +22,7 @@ SELDOM = frozenset(
         *("bits", "agc_vis", "max_megapixels", "palette", "unit", "ir_crop", "ir_rotate", "ir_flip"),
         *("axis", "series", "frame", "base_window", "transform", "keep_patient"),
         *("ir_fps", "vis_fps", "ir_times", "vis_times", "ir_stream", "vis_stream", "vis_crop"),
-        *("max_age", "timeout", "crf", "quality", "workers", "failures", "max_failures"),
+        *("max_age", "timeout", "crf", "quality", "max_width", "workers", "failures", "max_failures"),
         *("field", "method", "ir_fov", "vis_fov", "shift", "distance"),  # of alignments
         *("convention", "cache", "bad_labels", "tensorboard", "percentiles", "min_contrast"),
         *("weight_decay", "warmup", "dice", "rare", "average", "box_weight"),  # of learners
@@ -223,6 +223,8 @@ class Output:
     """of a sample in the output; auto keeps 16 where a source has them"""
     quality: int = 95
     """of JPEG, 1 to 100"""
+    max_width: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """scale wider visible pictures down, and the fused ones with them"""
     overwrite: Overwrite = False
     json: Json = False
 

@@ -1,7 +1,7 @@
 """``fsidfusion video``: two videos, picture sequences or cameras, fused to one video."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -51,6 +51,8 @@ class Video:
     """.mp4, .mov, .mkv or .webm"""
     crf: int = 18
     """constant rate factor of the result: 0 without loss, 18 good, 28 small"""
+    max_width: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """scale wider visible frames down, and the fused video with them"""
     overwrite: Overwrite = False
 
 
@@ -90,6 +92,7 @@ def video(
     start = time.perf_counter()
     fuser = run.load()
     plan = plan_of(frames, thermal, measuring, crf=output.crf, overwrite=output.overwrite)
+    plan = replace(plan, max_width=output.max_width)
     with progress("frames") as bar:
         summary = fuse_video(
             inputs.ir,

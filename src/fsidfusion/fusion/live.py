@@ -86,9 +86,7 @@ def fuse_live(
         MissingDependency: PyAV is not installed.
     """
     check_installed()
-    if max_width is not None and max_width < 16:
-        raise InputError(f"`max_width` {max_width}: expected 16 pixels or more")
-    plan = with_words(plan)
+    plan = with_words(replace(plan, max_width=max_width))
     for output in outputs:
         if isinstance(output, Recording):
             check_output(output.path, plan.overwrite, (infrared, visible))

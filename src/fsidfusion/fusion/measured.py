@@ -12,7 +12,7 @@ from fsidfusion.fusion.files import Outcome
 from fsidfusion.images.atomic import write_text
 from fsidfusion.images.files import read_picture
 from fsidfusion.images.pixels import quantise, unit
-from fsidfusion.report.page import Section, body, fill_page, scale, span, table, thumbnail, tile, webp
+from fsidfusion.report.page import Cell, Section, body, fill_page, scale, span, table, thumbnail, tile, webp
 from fsidfusion.thermal.measure import Measures
 from fsidfusion.thermal.palettes import palette
 
@@ -64,7 +64,7 @@ def measured_page(outcomes: Sequence[Outcome], name: str = _PALETTE) -> str:
     return fill_page("Temperatures", "of fused pictures, by FSIDFusion", tiles, [section], notes)
 
 
-def _row(outcome: Outcome, low: float, high: float, colours: Sequence[str]) -> list[str]:
+def _row(outcome: Outcome, low: float, high: float, colours: Sequence[str]) -> list[str | Cell]:
     note = {"skipped": "existed, and was not measured again", "failed": outcome.message}.get(
         outcome.status, ""
     )
@@ -72,9 +72,10 @@ def _row(outcome: Outcome, low: float, high: float, colours: Sequence[str]) -> l
     if not note and measures is None:
         note = "its infrared file holds no temperatures that are known"
     shown = _thumbnail(outcome) if outcome.status != "failed" else ""
+    said = Cell(note, "note")
     if measures is None:
-        return [outcome.pair.name, shown, "", "", "", "", "", note]
-    return [outcome.pair.name, shown, *_numbers(measures), _bar(measures, low, high, colours), note]
+        return [outcome.pair.name, shown, "", "", "", "", "", said]
+    return [outcome.pair.name, shown, *_numbers(measures), _bar(measures, low, high, colours), said]
 
 
 def _numbers(measures: Measures) -> list[str]:

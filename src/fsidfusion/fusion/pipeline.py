@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from fsidfusion.alignment.sampling import shrink
 from fsidfusion.alignment.transform import Alignment
 from fsidfusion.alignment.warp import Aligned, Rectangle, align_pair, where_known
 from fsidfusion.errors import FusionError, InputError
@@ -131,6 +132,7 @@ class Pipeline:
         fusion.read(self.plan)
         self.memory.level(fusion)
         self._level_visible(fusion)
+        self._narrow(fusion)
         self.memory.place(fusion)
         if fusion.known is not None and fusion.aligned is None:
             infrared, visible = fusion.sources
@@ -175,6 +177,18 @@ class Pipeline:
             fusion.visible = replace(visible, pixels=apply_gain(visible.pixels, self.plan.gain_visible))
         except FusionError as error:
             raise InputError(f"{fusion.names[1]}: {error}") from error
+
+    def _narrow(self, fusion: Fusion) -> None:
+        """The visible picture, and one of infrared that had its size, no wider than is wanted."""
+        infrared, visible = fusion.sources
+        height, width = visible.size
+        if self.plan.max_width is None or width <= self.plan.max_width:
+            return
+        size = max(1, round(height * self.plan.max_width / width)), self.plan.max_width
+        alpha = None if visible.alpha is None else shrink(visible.alpha, size)
+        fusion.visible = replace(visible, pixels=shrink(visible.pixels, size), alpha=alpha)
+        if infrared.size == visible.size and not self.plan.align:
+            resample_infrared(fusion)
 
     def _colour(self, fusion: Fusion, range_: Range) -> None:
         infrared, visible = fusion.sources

@@ -14,6 +14,7 @@ from fsidfusion.thermal.measure import Measuring
 from fsidfusion.thermal.palettes import palette
 from fsidfusion.thermal.scene import Thermal
 
+MIN_WIDTH = 16  # pixels, below which nothing is scaled down
 Color = Literal["auto", "visible", "infrared", "gray", "heat"]
 Style = Literal["fused", "overlay"]
 
@@ -40,6 +41,7 @@ class Plan:
     bits: Bits = "auto"  # of a written result; auto: 16 where one of the sources has more than 8
     quality: int = JPEG_QUALITY  # of JPEG, 1 to 100
     crf: int = 18  # constant rate factor of video, 0 (no loss) to 51
+    max_width: int | None = None  # pixels: wider visible pictures are scaled down, and the result with them
     overwrite: bool = False  # else what exists is skipped
     measuring: Measuring = Measuring()  # what is told of temperatures
     max_pixels: int = MAX_PIXELS  # of a source file; larger ones are refused by their headers
@@ -64,6 +66,8 @@ class Plan:
         for name, low, high in (("quality", 1, 100), ("crf", 0, 51)):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} {getattr(self, name)}: expected {low} to {high}")
+        if self.max_width is not None and self.max_width < MIN_WIDTH:
+            raise InputError(f"`max_width` {self.max_width}: expected {MIN_WIDTH} pixels or more")
         self.thermal.check()
         if self.agc_visible == "auto" or self.gain_visible.celsius:
             raise InputError(

@@ -32,7 +32,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Cell:
-    """Of a table; ``shade`` is win, even, count, total or nothing."""
+    """Of a table; ``shade`` is win, even, count, total, note (a text that wraps) or nothing."""
 
     text: str
     shade: str = ""

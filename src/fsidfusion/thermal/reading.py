@@ -60,7 +60,7 @@ def show(name: str, scene: Scene, picture: Picture, thermal: Thermal, temperatur
     gain, threshold = thermal.gain(), thermal.threshold()
     asked = {
         "`temperature`": temperature,
-        f"`agc` {thermal.agc}": gain.celsius,
+        thermal.gain_option: gain.celsius,
         f"`highlight` {thermal.highlight}": threshold is not None and threshold.unit == "C",
     }
     option = next((name for name, wanted in asked.items() if wanted), None)

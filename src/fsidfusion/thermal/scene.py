@@ -65,7 +65,17 @@ class Thermal:
             return parse_gain(self.agc)
         if self.agc != "auto":
             raise InputError("a range in degrees is a gain control; leave `agc` or `range_celsius` out")
-        return parse_gain(f"window:{self.range_celsius.removesuffix('C')}C")
+        try:
+            return parse_gain(f"window:{self.range_celsius.removesuffix('C')}C")
+        except InputError as error:
+            raise InputError(
+                f"`range_celsius` {self.range_celsius} is no range; expected two temperatures, such as 10..40"
+            ) from error
+
+    @property
+    def gain_option(self) -> str:
+        """What asked for the gain control, for messages."""
+        return f"`agc` {self.agc}" if self.range_celsius is None else f"`range_celsius` {self.range_celsius}"
 
     def threshold(self) -> Threshold | None:
         """From where on something is hot, if that is asked; InputError where it cannot be read."""

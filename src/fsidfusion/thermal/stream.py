@@ -253,7 +253,7 @@ class ThermalStream:
         self._gain, note = settle_gain(scene, self._asked.gain())
         wanted = self._asked.threshold()
         for option, celsius in (
-            (f"`agc` {self._asked.agc}", self._gain.celsius),
+            (self._asked.gain_option, self._gain.celsius),
             (f"`highlight` {self._asked.highlight}", wanted is not None and wanted.unit == "C"),
         ):
             if celsius and scene.celsius is None:
