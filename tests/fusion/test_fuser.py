@@ -16,6 +16,7 @@ from fsidfusion.errors import FusionError
 from fsidfusion.fusion import calls
 from fsidfusion.fusion import fuser as fuser_module
 from fsidfusion.fusion.color import render
+from fsidfusion.fusion.files import in_flight
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.pipeline import Fusion, Pipeline
 from fsidfusion.fusion.plan import Plan
@@ -192,6 +193,40 @@ def test_memory_decides_about_tiles():
     assert 0 < Wide.largest < 400_000
     with pytest.raises(FusionError, match="does not fit"):
         Fuser(Wide(), device="cpu", memory="1MiB").fuse(*pair)
+
+
+def test_large_pictures_are_cut_where_no_limit_is_given(monkeypatch):
+    class Seen(LocalNetwork):
+        largest = 0
+
+        def forward(self, infrared, visible):
+            Seen.largest = max(Seen.largest, infrared.shape[-1] * infrared.shape[-2])
+            return super().forward(infrared, visible)
+
+    network = Seen()
+    pair = image(500, 700), image(500, 700, seed=1)
+    whole = network_fuser(network).fuse_luma([pair[0]], [pair[1]])[0]
+    assert Seen.largest == 350_000
+    monkeypatch.setattr(fuser_module, "LARGE_PIXELS", 300_000)
+    monkeypatch.setattr(fuser_module, "_SAFE_PASS", 1 << 30)
+    monkeypatch.setattr(fuser_module, "AIM", 0)
+    measured = TorchRuntime.peak_bytes
+    monkeypatch.setattr(TorchRuntime, "peak_bytes", lambda self, pixels: 1000 * pixels)
+    monkeypatch.setattr(fuser_module, "LEAST_AIM", 10_000_000)  # 10,000 pixels: less than the smallest tile
+    Seen.largest = 0
+    tiled = network_fuser(network).fuse_luma([pair[0]], [pair[1]])[0]
+    assert 0 < Seen.largest < 50_000  # the smallest, not refused
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    monkeypatch.setattr(TorchRuntime, "peak_bytes", measured)
+    Seen.largest = 0
+    network_fuser(network, memory="64GiB").fuse_luma([pair[0]], [pair[1]])
+    assert Seen.largest == 350_000  # who gives more means it
+
+
+def test_the_memory_aimed_at_refuses_nothing(monkeypatch):
+    monkeypatch.setattr(fuser_module, "AIM", 1)
+    assert network_fuser().memory > resident_memory()
+    assert 0 < in_flight(network_fuser()) <= network_fuser().memory
 
 
 def test_smaller_tiles_where_memory_runs_out_all_the_same():

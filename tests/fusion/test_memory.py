@@ -24,8 +24,9 @@ from fsidfusion import Fuser, Plan
 from fsidfusion.fusion.files import fuse_pairs
 from fsidfusion.images.pairs import Pair
 folder = Path(sys.argv[1])
+fuser = Fuser(memory=sys.argv[2] or None)
 pair = Pair("a", folder / "i.png", folder / "v.png")
-(outcome,) = fuse_pairs(Fuser(memory="1400MiB"), [pair], [folder / "o.png"], Plan())
+(outcome,) = fuse_pairs(fuser, [pair], [folder / "o.png"], Plan())
 print(outcome.status, peak())
 """
 
@@ -33,13 +34,14 @@ print(outcome.status, peak())
 @pytest.mark.long
 @pytest.mark.skipif("FSIDFUSION_FUZZ" not in os.environ, reason="a minute: make fuzz runs it")
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak")
-def test_a_pair_of_48_megapixels(tmp_path):
+@pytest.mark.parametrize("limit", ["", "1400MiB"], ids=["by default", "with a limit"])
+def test_a_pair_of_48_megapixels(tmp_path, limit):
     rows, columns = np.mgrid[0:6000, 0:8000]
     gray = ((columns // 7 + rows // 5) % 256).astype(np.uint8)
     write_picture(tmp_path / "i.png", Picture(gray))
     write_picture(tmp_path / "v.png", Picture(np.stack([gray, gray[::-1], 255 - gray], -1)))
     done = subprocess.run(
-        [sys.executable, "-c", PEAK_OF_ITSELF + RUN, str(tmp_path)],
+        [sys.executable, "-c", PEAK_OF_ITSELF + RUN, str(tmp_path), limit],
         capture_output=True,
         text=True,
         check=True,

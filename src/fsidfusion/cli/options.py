@@ -155,7 +155,7 @@ class Run:
     tile: Annotated[str, tyro.conf.arg(metavar="auto|off|PIXELS")] = "auto"
     """side of the tiles that a large picture is cut into; auto where it would not fit into the memory"""
     memory: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
-    """most memory to use, such as 2GiB; by default half of what is free"""
+    """most memory to use, such as 2GiB; by default half of what is free, less for large pictures"""
     device: Device = "auto"
     precision: Precision = "auto"
     threads: Threads = None

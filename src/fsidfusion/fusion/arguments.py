@@ -42,7 +42,7 @@ class Settings(TypedDict, total=False):
     every tile in pixels, with its context."""
     memory: str | int | None
     """Most memory to take: of this process on a CPU, of the device elsewhere ("2GiB" or bytes). Half of what
-    is free is the default."""
+    is free is the default, and less for pictures beyond 4K."""
     threads: int | None
     """Threads of the CPU for the whole process; all is the default."""
     runtime: str

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from fsidfusion.errors import FusionError, NotEnoughMemory
-from fsidfusion.fusion.fuser import Fuser
+from fsidfusion.fusion.fuser import AIM, QUICK_PIXELS, Fuser
 from fsidfusion.fusion.outputs import check_outputs
 from fsidfusion.fusion.pipeline import Fusion, Pipeline, check_alignment, sizes_differ
 from fsidfusion.fusion.plan import Plan
@@ -79,6 +79,12 @@ def fuse_pairs(
     places: Sequence[Path | None] = temperatures or [None] * len(pairs)
     jobs = [_Job(index, *job) for index, job in enumerate(zip(pairs, outputs, places))]
     return _Run(fuser, plan, progress).run(jobs)
+
+
+def in_flight(fuser: Fuser) -> int:
+    """Bytes of pictures that may be read ahead or wait to be written, beside one pair that always may."""
+    quick = 2 * fuser.threads * QUICK_PIXELS * 8  # a pair a thread computed, and one read, in 8 bytes a pixel
+    return min(int(IN_FLIGHT_SHARE * fuser.memory), max(quick, int(IN_FLIGHT_SHARE * AIM)))
 
 
 @dataclass(frozen=True)
@@ -255,7 +261,7 @@ class _Run:
             self._finish,
             single=lambda: self.fuser.use_threads(1),
             threads=self.fuser.threads,
-            limit=int(IN_FLIGHT_SHARE * self.fuser.memory),
+            limit=in_flight(self.fuser),
         )
         try:
             for batch in done:

@@ -1,5 +1,6 @@
 """Fuse pairs of images of any size, depth and colour: the centre of the Python API."""
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,10 @@ _SAFE_PASS = (
     16 * 1024
 )  # bytes a pixel that no network of this project needs: if they fit, nothing is measured
 _DEFAULT_SHARE = 0.5  # of the free memory
+# Without a limit given, pictures beyond 4K are cut so that the process stays below this: larger tiles are
+# hardly faster. A process that holds more already takes so much more for a pass.
+LARGE_PIXELS = 9_000_000
+AIM, LEAST_AIM = 1400 << 20, 512 << 20  # bytes
 _RESERVE = 0.1  # share of the memory that is left to pictures being read and written meanwhile
 
 
@@ -138,7 +143,10 @@ class Fuser:
 
     @property
     def memory(self) -> int:
-        """The memory limit in bytes; without one given, what is held already and half of what is free."""
+        """The memory limit in bytes; without one given, what is held already and half of what is free.
+
+        What does not fit into it is refused. Tiles take less where that costs little: see ``AIM``.
+        """
         if self._memory is not None:
             return self._memory
         if self._runtime and self._runtime.device.startswith("cuda"):
@@ -243,7 +251,8 @@ class Fuser:
             runtime.peak_bytes(frame.pixels)  # measures, and so loads what every pass holds on to
             release_free_blocks()  # they count as held, but a large pass could use them
             budget = self._pass_bytes(runtime, 4 * height * width * len(infrared))
-        side = self._tile_side(runtime, frame, budget)
+        aim = min(budget, self._aim(runtime, frame, 4 * height * width * len(infrared)))
+        side = self._tile_side(runtime, frame, budget, aim)
         while True:
             try:
                 if side is None:
@@ -260,8 +269,12 @@ class Fuser:
                 if self._tile != "auto" or runtime.traits.tile_overlap is None or side < least:
                     raise
 
-    def _tile_side(self, runtime: "Runtime", frame: Frame, budget: float) -> int | None:
-        """The side of the tiles to use, None for the image as a whole; MemoryError where no tile fits."""
+    def _tile_side(self, runtime: "Runtime", frame: Frame, budget: float, aim: float) -> int | None:
+        """The side of the tiles to use, None for the image as a whole.
+
+        Tiles are cut to ``aim`` bytes a pass, but no smaller than they must be; MemoryError where no tile
+        fits into ``budget``.
+        """
         longest = max(frame.framed_height, frame.framed_width)
         if isinstance(self._tile, int):
             return self._tile if self._tile < longest else None
@@ -271,11 +284,15 @@ class Fuser:
             return None
         most = max(MAX_LOCAL_TILE, MAX_OVERLAPS * runtime.traits.tile_overlap)
         side = longest if runtime.traits.has_global_statistics else min(longest, most)
+        if aim < budget and runtime.tile_pixels is not None:
+            side = min(side, math.isqrt(runtime.tile_pixels))
         least = min(smallest_tile(runtime.traits.tile_overlap, runtime.traits.size_multiple), longest)
-        while frame.tile_pixels(side) * _SAFE_PASS > budget < runtime.peak_bytes(frame.tile_pixels(side)):
-            side = side * 15 // 16
-            if side < least:
-                raise MemoryError
+        while frame.tile_pixels(side) * _SAFE_PASS > aim < runtime.peak_bytes(frame.tile_pixels(side)):
+            if side == least:
+                if budget < runtime.peak_bytes(frame.tile_pixels(side)):
+                    raise MemoryError
+                break
+            side = max(least, side * 15 // 16)
         return side if side < longest else None
 
     def _sampled_pixels(self, runtime: "Runtime", frame: Frame, side: int, budget: float) -> int:
@@ -292,6 +309,13 @@ class Fuser:
         if runtime.device.startswith("cuda"):
             return float(self.memory)
         return self.memory * (1 - _RESERVE) - resident_memory() - fused_bytes
+
+    def _aim(self, runtime: "Runtime", frame: Frame, fused_bytes: int) -> float:
+        """What one pass should take: less than it may, where tiles are as good and nobody gave a limit."""
+        free = self._memory is not None or runtime.device != "cpu" or frame.pixels <= LARGE_PIXELS
+        if free or runtime.traits.has_global_statistics:
+            return math.inf
+        return max(LEAST_AIM, AIM - resident_memory() - fused_bytes)
 
     def _too_large(self, height: int, width: int) -> str:
         return (

@@ -65,6 +65,7 @@ class CompiledRuntime:
                     " or `runtime` torch"
                 )
             self.precision = "fp32"
+        self.tile_pixels: int | None = None
         self._engine = self._compile(self.precision)
         if self.precision == "bf16" and (difference := self._difference()) > MAX_DIFFERENCE:
             if precision == "bf16":
@@ -132,8 +133,9 @@ class CompiledRuntime:
 
     def _compile(self, precision: str) -> Engine:
         if self.name == "openvino":
-            from fsidfusion.runtime.openvino_engine import OpenVinoEngine
+            from fsidfusion.runtime.openvino_engine import OWN_PIXELS, OpenVinoEngine
 
+            self.tile_pixels = OWN_PIXELS[1]
             return OpenVinoEngine(self._model.content, precision, self.threads, self._emphasis)
         from fsidfusion.runtime.onnx_engine import OnnxEngine
 

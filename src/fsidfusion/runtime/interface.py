@@ -40,6 +40,7 @@ class Runtime(Protocol):
     precision: str  # "fp32" or "bf16"
     threads: int  # of the CPU
     traits: Traits
+    tile_pixels: int | None  # of the largest tiles that it computes fastest, where it has such
 
     @property
     def network(self) -> "nn.Module":
