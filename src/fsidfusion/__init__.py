@@ -10,10 +10,9 @@ The public API is imported on first use, so that ``import fsidfusion`` itself st
     (48, 64, 3)
 """
 
-from typing import TYPE_CHECKING
-
 from fsidfusion._lazy import lazily
 
+TYPE_CHECKING = False  # typing's: its import would take longer than all of this
 __version__ = "0.1.0"
 DEFAULT_MODEL = "fsidfusion-light"  # the shipped network that is used where none is named
 

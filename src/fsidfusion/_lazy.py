@@ -1,8 +1,13 @@
 """The face of a room whose modules are heavy: its names are imported when they are first asked for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from __future__ import annotations
+
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # typing's: its import would take longer than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
 
 def lazily(

@@ -184,7 +184,7 @@ def test_a_stopped_run_says_so_by_its_status_and_goes_on(
         words = f"{tmp_path / 'run'} is being trained in by another process; wait for its end"
         assert words in capsys.readouterr().err
         first.send_signal(number)
-        said, _ = first.communicate(timeout=120)
+        said = "".join(first.communicate(timeout=120))
     assert first.returncode == 128 + number
     found = re.search(r"stopped after (\d+) of 20000 steps, kept in (\S+); run again to go on", said)
     assert found and Path(found[2]).stem == f"{int(found[1]):08d}"

@@ -26,6 +26,7 @@ from mutation import damaged
 
 SECONDS = 20  # that one case may take, whatever the machine is busy with
 STUCK = 60.0  # seconds of no progress after which the process is ended: native code heeds no alarm
+START = 600.0  # seconds until the first case: libraries are imported, on a machine that may be busy
 GROWTH = 1 << 30  # bytes of resident memory that one case may take
 ROOM = 6 << 30  # bytes of address space beyond what the libraries take
 MEMORY = Path("/dev/shm")
@@ -139,10 +140,10 @@ def _watch(process: "subprocess.Popen[bytes]", progress: Path) -> str:
             now = progress.read_bytes()
             if now != seen:
                 seen, since = now, time.monotonic()
-            elif time.monotonic() - since > STUCK:
+            elif time.monotonic() - since > (patience := STUCK if any(now) else START):
                 process.kill()
                 process.communicate()
-                return f"stood still for {STUCK:g} s"
+                return f"stood still for {patience:g} s"
 
 
 def _child(reader: str, first: int, count: int, folder: Path) -> None:

@@ -1,5 +1,8 @@
 """The loop by itself, on a task of one layer."""
 
+import signal
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fsidfusion._signals import keep_all
 from fsidfusion.errors import FusionError
 from fsidfusion.training.checkpoint import open_run
 from fsidfusion.training.loop import TIME, Progress, Task, fit
@@ -50,6 +54,68 @@ def test_every_stop_gives_the_very_weights(tmp_path: Path) -> None:
         assert torch.equal(value, whole[name]), name
     kept = [path.name for path in sorted((tmp_path / "run" / "checkpoints").iterdir())]
     assert kept == ["00000005.safetensors", "00000006.safetensors"]
+
+
+def test_a_stop_leaves_the_step_at_hand_which_is_done_again(tmp_path: Path) -> None:
+    whole = fit(layer()).network.state_dict()
+    stops = iter((signal.SIGTERM, signal.SIGINT))
+
+    def stopped_amid(network: nn.Module, batch: Tensor, step: int) -> dict[str, Tensor]:
+        terms = layer().loss(network, batch, step)  # which changes what the norm keeps
+        if step == 3 and (number := next(stops, None)):
+            signal.raise_signal(number)
+            raise AssertionError("the step went on")
+        return terms
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with open_run(tmp_path / "run", {}) as run:
+            reached = fit(replace(layer(), loss=stopped_amid), run)
+        assert (reached.step, reached.stopped) == (3, number)
+        assert reached.path and reached.path.stem == "00000003"
+    with open_run(tmp_path / "run", {}) as run:
+        weights = fit(replace(layer(), loss=stopped_amid), run).network.state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in weights.items())
+
+
+def test_what_comes_between_two_steps_is_left_and_done_again(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def between(step: int, network: nn.Module) -> None:
+        seen.append(step)
+        if len(seen) == 2:
+            signal.raise_signal(signal.SIGTERM)
+            raise AssertionError("it went on")
+
+    for _ in range(2):
+        with open_run(tmp_path / "run", {}) as run:
+            reached = fit(layer(), run, between=between)
+    assert reached.finished
+    assert seen == [1, 2, 2, 3, 4, 5, 6]
+
+
+def test_another_thread_keeps_what_is_finished_while_a_step_never_ends(tmp_path: Path) -> None:
+    whole = fit(layer()).network.state_dict()
+    said: list[str] = []
+
+    class Held(Exception):
+        pass
+
+    def held(network: nn.Module, batch: Tensor, step: int) -> dict[str, Tensor]:
+        terms = layer().loss(network, batch, step)
+        if step == 2:
+            thread = threading.Thread(target=lambda: said.append(keep_all()))
+            thread.start()
+            thread.join()
+            raise Held
+        return terms
+
+    with open_run(tmp_path / "run", {}) as run, pytest.raises(Held):
+        fit(replace(layer(), loss=held), run)
+    path = tmp_path / "run" / "checkpoints" / "00000002.safetensors"
+    assert said == [f"stopped after 2 of 6 steps, kept in {path}; run again to go on"]
+    with open_run(tmp_path / "run", {}) as run:
+        weights = fit(layer(), run).network.state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in weights.items())
 
 
 def test_the_average_follows_with_a_ramp() -> None:

@@ -22,6 +22,7 @@ from fsidfusion.errors import FusionError, is_optional, missing
 READER_GONE = 141
 STOPPED = "stopped; what was finished is kept, run again to go on"
 _stopped_by = 0
+_told = False  # how it ended
 
 
 class Stopped(KeyboardInterrupt):
@@ -30,6 +31,11 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
+
+
+def has_told() -> bool:
+    """Whether the command is over, and has said how."""
+    return _told
 
 
 def stop_status() -> int:
@@ -46,14 +52,17 @@ def guarded(name: str, run: Callable[[], int | None], debug: bool = False, json:
         debug: let an unexpected exception through, with its traceback.
         json: also print what went wrong as one JSON object on standard output.
     """
+    global _told
     try:
         with _stoppable():
             status = int(run() or 0)
+        _told = True
         sys.stdout.flush()
         return status
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 2 if exit_.code else 0
     except KeyboardInterrupt as stop:
+        _told = True
         warn(f"{name}: {STOPPED}")
         return 128 + getattr(stop, "number", int(signal.SIGINT))
     except BrokenPipeError:

@@ -30,14 +30,13 @@ def ended(reached: "Reached[Any]", said: bool = True) -> int:
 
     That it was stopped is ``said``, and where it is kept.
     """
-    from fsidfusion.training.loop import TIME
+    from fsidfusion.training.loop import TIME, stopped_after
 
     if not reached.stopped:
         return 0
     if said:
         why = " as the time was up" if reached.stopped == TIME else ""
-        steps = f"{reached.step} of {reached.steps} steps"
-        say(f"stopped{why} after {steps}, kept in {reached.path}; run again to go on")
+        say(stopped_after(reached.step, reached.steps, reached.path, why))
     return 1 if reached.stopped == TIME else 128 + reached.stopped
 
 

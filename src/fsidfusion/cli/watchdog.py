@@ -13,25 +13,24 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from fsidfusion._signals import AT_FIRST
-from fsidfusion.cli.guard import STOPPED, stop_status
+from fsidfusion._signals import AT_FIRST, keep_all
+from fsidfusion.cli.guard import STOPPED, has_told, stop_status
 from fsidfusion.images.atomic import discard_parts
 
 _LATER = 0.02  # seconds
-GRACE = 1.2  # seconds for a command to end by itself
+GRACE = 0.9  # seconds for a command to end by itself
 SLOW = {  # commands that have something to bring home first
     "video": 15.0,  # the frames that are on their way, and the end of the file
     "live": 8.0,  # the end of the file
     "data": 10.0,  # the pair at hand
     "serve": 30.0,  # the requests that are under way
-    **dict.fromkeys(("train", "detect", "segment"), None),  # a checkpoint; a second Ctrl-C ends them at once
 }
 
 
 def watch(command: str) -> None:
     """Begin to watch for the signals that stop, for the rest of the process."""
     grace = SLOW.get(command, GRACE)
-    if grace is None or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -54,7 +53,11 @@ def _wait(reader: int, command: str, grace: float) -> None:
     while number := int.from_bytes(os.read(reader, 1)):
         if number in AT_FIRST:
             time.sleep(grace)
+            said = STOPPED
+            with suppress(Exception):  # whatever fails in bringing it home, the process ends
+                said = keep_all() or STOPPED
             discard_parts()
             with suppress(OSError):  # the terminal may be gone
-                os.write(2, f"fsidfusion {command}: {STOPPED}\n".encode())
+                if not has_told():
+                    os.write(2, f"fsidfusion {command}: {said}\n".encode())
             os._exit(128 + number)

@@ -43,7 +43,7 @@ class TorchRuntime:
         self.threads = torch.get_num_threads()
         self._process = os.getpid()
         self.traits = Traits.of(network)
-        self.tile_pixels = None
+        self.tile_pixels: int | None = None
 
     def __call__(
         self,

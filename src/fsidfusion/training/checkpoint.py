@@ -63,15 +63,19 @@ class RunFolder:
         network: nn.Module,
         average: nn.Module | None,
         optimizer: torch.optim.Optimizer,
+        buffers: Mapping[str, Tensor] = {},
     ) -> Path:
         """Write a checkpoint, and drop all but the last two.
+
+        ``buffers`` of the network, by name, stand for those that a step at hand is changing.
 
         Raises:
             InputError: it cannot be written; the earlier ones are as they were.
         """
         path = self.path / "checkpoints" / f"{position.step:08d}.safetensors"
         names = {id(parameter): name for name, parameter in network.named_parameters()}
-        tensors = {f"weights/{name}": value for name, value in network.state_dict().items()}
+        weights = {name: buffers.get(name, value) for name, value in network.state_dict().items()}
+        tensors = {f"weights/{name}": value for name, value in weights.items()}
         if average is not None:
             tensors |= {f"average/{name}": value for name, value in average.state_dict().items()}
         counts = {}

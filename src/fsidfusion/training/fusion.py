@@ -98,13 +98,21 @@ def train(
                         on_step(progress)
                     if progress.step == plan.reconstruction and plan.fusion:
                         _export(config, network, run / "stage-one.safetensors", progress.step)
-                    every = config.validate_every
-                    if every and progress.step % every == 0 and progress.step < plan.steps:
-                        look(network, progress.step)
 
-                pause = config.checkpoint_minutes
+                def look_if_due(step: int, network: nn.Module) -> None:
+                    every = config.validate_every
+                    due = every and step % every == 0 and step < plan.steps
+                    if due and rank == 0 and step not in record.validated:
+                        look(network, step)
+
                 reached = fit(
-                    task, folder, deadline=deadline, checkpoint_minutes=pause, on_step=watch, world=world
+                    task,
+                    folder,
+                    deadline=deadline,
+                    checkpoint_minutes=config.checkpoint_minutes,
+                    on_step=watch,
+                    between=look_if_due,
+                    world=world,
                 )
                 if reached.stopped:
                     return reached

@@ -5,9 +5,10 @@ training on a CPU gives the very weights of an uninterrupted one.
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar, cast
@@ -17,12 +18,14 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from fsidfusion._signals import at_last
 from fsidfusion.errors import InputError
 from fsidfusion.training.checkpoint import Position, RunFolder
 from fsidfusion.training.processes import agree
-from fsidfusion.training.stops import stop_requests
+from fsidfusion.training.stops import StopRequested, stop_requests
 
 EXPLODED = 1e4  # times the running mean of the gradient norm
+PATIENCE = 10.0  # seconds that a thread which ends the process waits for what is being written
 TIME = -1  # why a training stopped: its time was up
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -93,9 +96,12 @@ def fit(
     deadline: float = math.inf,
     checkpoint_minutes: float = 5.0,
     on_step: Callable[[Progress, Network], None] = lambda progress, network: None,
+    between: Callable[[int, Network], None] = lambda step, network: None,
     world: int = 1,
 ) -> Reached[Network]:
     """Train, from the newest checkpoint of the run where there is one.
+
+    A stop that is asked for leaves the step at hand, which a resumed training does again.
 
     Args:
         task: what to train; its network and optimiser are changed in place.
@@ -104,6 +110,8 @@ def fit(
         checkpoint_minutes: between two checkpoints.
         on_step: called after every step, with the network as it would be kept, in evaluation mode where it
             is an average.
+        between: called between two steps, and before the first one of a resumed training, with the number of
+            finished steps and that network; a stop leaves it, so it may be called again for these steps.
         world: number of processes that train together.
 
     Raises:
@@ -118,36 +126,101 @@ def fit(
         averaged.n_averaged.fill_(position.step + 1)  # the weights at the start count as the first
     device = next(network.parameters()).device
     parts = _parts(network, optimizer)
-    first, before, path = position.step, position.seconds, run.newest if run else None
+    first, before = position.step, position.seconds
+    home = _Home(task, average, run, position)
     started = saved = time.monotonic()
-    stopped = 0
-    with stop_requests() as stop:
+    stopped, alone = 0, world == 1  # several processes stop together, after a step
+    with stop_requests() as stop, at_last(home.keep):
         while position.step < task.steps and not stopped:
             step = position.step
             for group in optimizer.param_groups:
                 group["lr"] = task.rate(step, group["part"])
-            losses = _backward(task, step, world, device)
-            norm = _clip(parts, task.clip)
-            if not math.isfinite(norm) or (position.norm > 0 and norm > EXPLODED * position.norm):
-                raise InputError(
-                    f"training diverged at step {step}: gradient norm {norm:.3g}, losses "
-                    f"{ {k: round(v, 5) for k, v in losses.items()} }; last good checkpoint: "
-                    f"{path or 'none'}; start again with a lower learning_rate in another folder"
-                )
-            optimizer.step()
-            if averaged is not None:
-                averaged.update_parameters(network)
-            now = time.monotonic()
-            mean = 0.99 * position.norm + 0.01 * norm if position.norm else norm
-            position = Position(step + 1, before + now - started, mean)
-            on_step(_progress(task, position, losses, norm, (step + 1 - first) / (now - started)), kept)
-            asked = stop.number or (TIME if time.monotonic() > deadline else 0)
-            stopped = agree(asked, world, device)
-            due = stopped or position.step == task.steps or now - saved > 60 * checkpoint_minutes
-            if run and run.writes and due:
-                path = run.save(position, network, average, optimizer)
+            try:
+                with stop.breaking(alone):
+                    if step == first > 0:
+                        between(step, kept)
+                    home.begin()
+                    losses = _backward(task, step, world, device)
+            except StopRequested:
+                home.undo()
+                stopped = stop.number
+                break
+            with home.changing:
+                norm = _clip(parts, task.clip)
+                if not math.isfinite(norm) or (position.norm > 0 and norm > EXPLODED * position.norm):
+                    raise InputError(
+                        f"training diverged at step {step}: gradient norm {norm:.3g}, losses "
+                        f"{ {k: round(v, 5) for k, v in losses.items()} }; last good checkpoint: "
+                        f"{home.path or 'none'}; start again with a lower learning_rate in another folder"
+                    )
+                optimizer.step()
+                if averaged is not None:
+                    averaged.update_parameters(network)
+                now = time.monotonic()
+                mean = 0.99 * position.norm + 0.01 * norm if position.norm else norm
+                position = Position(step + 1, before + now - started, mean)
+                on_step(_progress(task, position, losses, norm, (step + 1 - first) / (now - started)), kept)
+                home.finish(position)
+            with suppress(StopRequested), stop.breaking(alone):
+                between(step + 1, kept)
+            stopped = agree(stop.number or (TIME if time.monotonic() > deadline else 0), world, device)
+            if not stopped and position.step < task.steps and now - saved > 60 * checkpoint_minutes:
+                home.save()
                 saved = time.monotonic()
-    return Reached(position.step, task.steps, kept.eval(), stopped, path)
+        home.save()
+    return Reached(position.step, task.steps, kept.eval(), stopped, home.path)
+
+
+class _Home(Generic[Network, Batch]):
+    """What a training has finished; it can be written at any time, while the next step is computed too."""
+
+    def __init__(
+        self, task: Task[Network, Batch], average: Network | None, run: RunFolder | None, position: Position
+    ) -> None:
+        self.changing = threading.RLock()  # held where weights, moments or averages change
+        self.path = run.newest if run else None
+        self._task, self._average, self._run = task, average, run
+        self._position = self._saved = position
+        self._buffers: dict[str, Tensor] = {}  # as they were: those of norms change in a forward pass
+
+    def begin(self) -> None:
+        """A step begins, whose gradients come first."""
+        self._buffers = {name: buffer.clone() for name, buffer in self._task.network.named_buffers()}
+
+    def undo(self) -> None:
+        """The step at hand is left."""
+        for name, buffer in self._task.network.named_buffers():
+            if name in self._buffers:
+                buffer.copy_(self._buffers[name])
+        self._buffers = {}
+
+    def finish(self, position: Position) -> None:
+        """The step is done."""
+        self._position, self._buffers = position, {}
+
+    def save(self) -> None:
+        """Write a checkpoint, where there is something new and a place for it."""
+        with self.changing:
+            if self._run and self._run.writes and self._position != self._saved:
+                network, optimizer = self._task.network, self._task.optimizer
+                self.path = self._run.save(self._position, network, self._average, optimizer, self._buffers)
+                self._saved = self._position
+
+    def keep(self) -> str:
+        """Write a checkpoint from another thread, and let no step end any more."""
+        if not self._run or not self.changing.acquire(timeout=PATIENCE):
+            return ""
+        try:
+            self.save()
+        except InputError as error:
+            return str(error)
+        return stopped_after(self._position.step, self._task.steps, self.path)
+
+
+def stopped_after(step: int, steps: int, path: Path | None, why: str = "") -> str:
+    """What is said of a training that was stopped."""
+    kept = f", kept in {path}; run again to go on" if path else ": there is nothing to keep yet"
+    return f"stopped{why} after {step} of {steps} steps{kept}"
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:

@@ -18,8 +18,6 @@ from fsidfusion.training.validation import Validation
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-FLUSH_EVERY = 20  # steps
-
 
 class Record:
     """``metrics.jsonl`` (a line a step), ``validation.jsonl`` and, if asked for, ``tensorboard/`` of a run.
@@ -39,6 +37,7 @@ class Record:
     def __init__(self, run: Path, step: int, tensorboard: bool = False, active: bool = True) -> None:
         self._active, self._validations = active, run / "validation.jsonl"
         self._board: SummaryWriter | None = None
+        self.validated: set[int] = set()  # steps
         if not active:
             return
         if tensorboard:
@@ -46,6 +45,7 @@ class Record:
         metrics = run / "metrics.jsonl"
         _drop_later(metrics, step, StepLine)
         _drop_later(self._validations, step, ValidationLine)
+        self.validated = {line["step"] for line in read_lines(self._validations, ValidationLine)}
         self._log = metrics.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -67,7 +67,7 @@ class Record:
             "gradient_norm": progress.gradient_norm,
             **{name: round(value, 6) for name, value in progress.losses.items()},
         }
-        print(json.dumps(line), file=self._log, flush=progress.step % FLUSH_EVERY == 0)
+        print(json.dumps(line), file=self._log, flush=True)
         if self._board:
             for name, value in progress.losses.items():
                 self._board.add_scalar(f"loss/{name}", value, progress.step)
@@ -81,6 +81,7 @@ class Record:
         line = {"step": validation.step, "range": validation.range, "mean": validation.means}
         with self._validations.open("a", encoding="utf-8") as log:
             print(json.dumps(line), file=log)
+        self.validated.add(validation.step)
         if self._board:
             for name, means in validation.means.items():
                 for metric, value in means.items():

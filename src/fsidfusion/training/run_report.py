@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fsidfusion import __version__
+from fsidfusion._signals import at_last
 from fsidfusion.errors import FusionError, InputError
 from fsidfusion.images.atomic import whole_file
 from fsidfusion.images.files import read_picture
@@ -29,12 +30,20 @@ Curve = list[tuple[float, float]]
 @contextmanager
 def reported(run: Path, active: bool = True) -> Iterator[None]:
     """Write the report when the block ends, however it ends; a report that fails hides no other error."""
-    try:
+
+    def write() -> str:
+        with suppress(FusionError, OSError):
+            write_run_report(run)
+        return ""
+
+    if not active:
         yield
+        return
+    try:
+        with at_last(write):
+            yield
     finally:
-        if active:
-            with suppress(FusionError, OSError):
-                write_run_report(run)
+        write()
 
 
 def write_run_report(run: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Requests to stop, by Ctrl-C, SIGTERM or a terminal that closes: what is being done is ended first."""
+"""Requests to stop, by Ctrl-C, SIGTERM or a terminal that closes: what is at hand is ended or kept first."""
 
 import signal
 import threading
@@ -21,6 +21,25 @@ class StopRequest:
     """Whether a stop was asked for: ``number`` is the signal's, 0 before."""
 
     number = 0
+    _may_break = False
+
+    @contextmanager
+    def breaking(self, wanted: bool = True) -> Iterator[None]:
+        """Work that a stop need not wait for: StopRequested is raised in it, and before it."""
+        self._may_break = wanted
+        try:
+            if self.number and wanted:
+                raise StopRequested(self.number)
+            yield
+        finally:
+            self._may_break = False
+
+    def ask(self, number: int) -> None:
+        """Ask for a stop."""
+        self.number = number
+        if self._may_break:
+            self._may_break = False
+            raise StopRequested(number)
 
 
 @contextmanager
@@ -33,8 +52,8 @@ def stop_requests() -> Iterator[StopRequest]:
     handlers: dict[signal.Signals, Any] = {}
 
     def ask(number: int, frame: object) -> None:
-        stop.number = number
         signal.signal(number, handlers[signal.Signals(number)])
+        stop.ask(number)
 
     for number in AT_FIRST:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
