@@ -23,6 +23,7 @@ from fsidfusion.errors import FusionError
 from fsidfusion.evaluation.labels import read_labels
 from fsidfusion.fusion.frame_times import of_list
 from fsidfusion.images.files import decode_picture, read_header
+from fsidfusion.images.manifest import read_manifest, write_table
 from fsidfusion.images.pairs import match_pairs
 from fsidfusion.network.checkpoint import import_published, load_model, save_weights
 from fsidfusion.network.light import LightFusion
@@ -103,6 +104,22 @@ def thermal(folder: Path) -> Reader:
         read_thermal(path)
 
     return "x.jpg", [flir.read_bytes(), dji.read_bytes(), block], read
+
+
+def temperatures(folder: Path) -> Reader:
+    """Tables of degrees as the software of cameras exports them."""
+    degrees = np.random.default_rng(0).uniform(10, 40, (18, 20)).round(1)
+    comma = "\n".join(",".join(map(str, row)) for row in degrees)
+    semicolon = "\n".join(";".join(str(cell).replace(".", ",") for cell in row) for row in degrees)
+    seeds = [f"Camera,1\n{comma}\nend\n".encode(), semicolon.encode("utf-16")]
+    return "x.csv", seeds, lambda path: read_thermal(path, Thermal(unit="celsius"), temperature=True)
+
+
+def parquet(folder: Path) -> Reader:
+    pytest.importorskip("pyarrow")
+    columns = {"infrared": ["a.png", "b.png"], "visible": ["c.png", "d.png"], "output": ["e", "f"]}
+    write_table(folder / "seed.parquet", columns)
+    return "x.parquet", [(folder / "seed.parquet").read_bytes()], read_manifest
 
 
 def nifti(folder: Path) -> Reader:
@@ -417,6 +434,13 @@ READERS: dict[str, Callable[[Path], Reader]] = {
     "points": of_bytes([b"# c\n1,2,1,2\n30 4 31 5\n10,40,11,41\n"], "csv", read_points),
     "times": of_bytes([b"# s\na.png, 0.0\n0.04\n1700000000.08\n"], "txt", of_list),
     "list": of_bytes([b"a.png\nb.png\n"], "txt", lambda path: match_pairs([path], [path])),
+    "manifest": of_bytes(
+        [b"infrared,visible,output\na.png,b.png,c\nd.png,e.png,f\n", b'mri,ct\n"a, b.png",c.png\n'],
+        "csv",
+        read_manifest,
+    ),
+    "parquet": parquet,
+    "temperatures": temperatures,
     "coco": coco,
     "yolo": yolo,
     "alignment": alignment,

@@ -8,6 +8,7 @@ from fsidfusion.thermal.reading import read_thermal, read_thermal_header
 from fsidfusion.thermal.scene import Thermal
 from fsidfusion.thermal.temperature import to_celsius
 from fsidfusion.thermal.temperature_csv import read_csv
+from memory_peak import growth_below
 from radiometric_files import warm_scene, write_dji
 
 
@@ -93,6 +94,16 @@ def test_tables_that_hold_no_temperatures_are_refused(tmp_path):
         read_csv(path)
     path.write_bytes(b"")
     with pytest.raises(InputError, match="no table"):
+        read_csv(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\n" * 6_000_000, b"ab\n" * 2_000_000, b"1;" * 3_000_000, b"1;" * 60_000 + b"\n"]
+)
+def test_text_that_is_no_table_takes_little_memory(tmp_path, content):
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with growth_below(64 << 20), pytest.raises(InputError, match="no table"):
         read_csv(path)
 
 

@@ -35,6 +35,7 @@ Shape = tuple[int, ...]
 _FLOATS = ("F32", "F16", "BF16", "F64")
 _SMALL = 64  # options up to this are taken without tensors that bear them out
 _LARGEST = 1e9  # of a weight or a running variance; beyond it, nothing that is computed is sound
+_LARGEST_PICKLE = 512 << 20  # bytes; the published ones have 30 MB
 _DEPTH = 3  # of dicts within dicts in a published checkpoint
 PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
 
@@ -329,9 +330,12 @@ def import_published(path: str | Path) -> FSIDFusion:
             raise ModelError(f"{path} is not a torch checkpoint; give the published file (.pth)")
         if start == b"PK":
             _check_archive(Path(path), size)
+        elif size > _LARGEST_PICKLE:  # of a kind before torch 1.6, which cannot be mapped
+            raise ModelError(f"{path} has over {_LARGEST_PICKLE >> 20} MiB; save it again by a newer torch")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a pickle that torch finds odd: what it holds is checked here
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            # mapped, so that what lies beside the values, as where they are views, takes no memory
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=start == b"PK")
     except FusionError:
         raise
     except OSError as error:
