@@ -1,5 +1,6 @@
 import pytest
 
+from fsidfusion.cli.options import Inputs
 from fsidfusion.images.camera_names import nearest, pair_shots, shot_of
 from fsidfusion.images.pairs import match_pairs
 from fsidfusion.images.sets import open_set
@@ -71,3 +72,15 @@ def test_the_nearest_name_is_told(tmp_path):
         "night_005.png": "night_004.png",
     }
     assert nearest(tmp_path / "x.png", [tmp_path / "quite_another.png"]) is None
+
+
+def test_what_is_left_over_in_a_set_is_told(tmp_path):
+    names = ["DJI_20250530123037_0001_T.JPG", "DJI_20250530123038_0001_W.JPG"]
+    found = open_set(touch(tmp_path / "one", [*names, "DJI_20250530124000_0002_T.JPG"]))
+    assert [pair.name for pair in found.pairs] == ["DJI_20250530123037_0001_T"]
+    assert [path.name for path in found.alone] == ["DJI_20250530124000_0002_T.JPG"]
+    (tmp_path / "two").mkdir()
+    touch(tmp_path / "two" / "ir", ["a.png", "b.png"])
+    touch(tmp_path / "two" / "vi", ["a.png"])
+    matches, _ = Inputs(pairs=tmp_path / "two").match()
+    assert [path.name for path in matches.alone] == ["b.png"]

@@ -100,7 +100,7 @@ class Inputs:
         given = [name for name in modalities if getattr(self, name)]
         if self.pairs is not None and not given:
             found = open_set(self.pairs)
-            return Matches(found.pairs, ()), found.task
+            return Matches(found.pairs, found.alone, nearest=found.nearest), found.task
         if self.pairs is not None or given not in (
             ["ir", "vis"],
             ["mri", "ct"],

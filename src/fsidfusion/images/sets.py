@@ -5,7 +5,7 @@ In the medical task MRI takes the visible place and CT, PET or SPECT the infrare
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +40,8 @@ class PairSet:
     pairs: tuple[Pair, ...]
     task: Task
     split: Split | None = None  # where its folders say so
+    alone: tuple[Path, ...] = ()  # files without a partner
+    nearest: dict[Path, Path] = field(default_factory=dict)  # to them, by name
 
 
 def sides_of(files: Iterable[Path]) -> tuple[Path, Path, Task]:
@@ -151,14 +153,12 @@ def _sets_in(folder: Path) -> list[PairSet]:
         sides = inside[first], inside[second]
         splits = [split for split in _SPLITS if all((side / split).is_dir() for side in sides)]
         for split in splits:
-            pairs = match_pairs([sides[0] / split], [sides[1] / split]).pairs
-            sets.append(PairSet(f"{name}/{split}", pairs, task, split))
+            found = match_pairs([sides[0] / split], [sides[1] / split])
+            sets.append(PairSet(f"{name}/{split}", found.pairs, task, split, found.alone, found.nearest))
         if not splits:
-            pairs = tuple(
-                Pair(p.name, p.infrared, p.visible, by_stem.get(p.name))
-                for p in match_pairs([sides[0]], [sides[1]]).pairs
-            )
-            sets.append(PairSet(name, pairs, task, _split(folder)))
+            found = match_pairs([sides[0]], [sides[1]])
+            pairs = tuple(Pair(p.name, p.infrared, p.visible, by_stem.get(p.name)) for p in found.pairs)
+            sets.append(PairSet(name, pairs, task, _split(folder), found.alone, found.nearest))
     return sets
 
 
@@ -186,9 +186,10 @@ def _scenes_in(root: Path) -> list[PairSet]:
 def _shots_in(root: Path) -> list[PairSet]:
     """The set of a folder as a thermal camera fills it, told by the names that it gives."""
     files = sorted(path for path in root.iterdir() if is_picture(path.relative_to(root)) and path.is_file())
-    shots = pair_shots(files, files) or []
-    pairs = tuple(Pair(infrared.stem, infrared, visible) for infrared, visible in shots)
-    return [PairSet(_name(root), pairs, "thermal", _split(root))] if pairs else []
+    if not pair_shots(files, files):
+        return []
+    found = match_pairs([root], [root])
+    return [PairSet(_name(root), found.pairs, "thermal", _split(root), found.alone, found.nearest)]
 
 
 def _name(folder: Path) -> str:
