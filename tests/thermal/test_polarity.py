@@ -4,7 +4,7 @@ import pytest
 
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.studies.scenes import render_scene
-from fsidfusion.thermal.polarity import find_doubt
+from fsidfusion.thermal.polarity import CLEAR, find_doubt, white_odds
 from fsidfusion.thermal.reading import read_thermal
 from fsidfusion.thermal.scene import Thermal
 from fsidfusion.thermal.stream import ThermalStream
@@ -27,6 +27,18 @@ def blur():
 def test_white_hot_pictures_of_scenes_are_not_doubted_and_their_negatives_are(street):
     assert find_doubt(street) == ""
     assert find_doubt(255 - street) == "black"
+
+
+def test_the_odds_of_a_negative_are_opposite_and_clear_for_a_street(street):
+    assert white_odds(street) > CLEAR
+    assert white_odds(255 - street) == pytest.approx(-white_odds(street), abs=0.01)
+    assert white_odds(np.full((240, 320), 90, np.uint8)) == 0
+
+
+def test_noise_is_doubted_neither_way():
+    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(128, 60, (240, 320)), (0, 0), 2)
+    levels = ((noise - noise.min()) / np.ptp(noise) * 255).astype(np.uint8)
+    assert find_doubt(levels) == find_doubt(255 - levels) == ""
 
 
 def test_a_picture_without_structure_cannot_be_told_either_way(blur):

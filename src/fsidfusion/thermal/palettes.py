@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.pixels import Pixels, luma, quantise
-from fsidfusion.thermal.polarity import find_doubt
+from fsidfusion.thermal.legend import Mask, find_legend
+from fsidfusion.thermal.polarity import CLEAR, white_odds
 
 STEPS = 256  # colours of a palette
 TOLERANCE = 36.0  # largest distance in RGB (0..255) of a pixel that counts as of a palette's colour
@@ -26,7 +27,12 @@ _VERY_CLOSE, _CLOSE = 4.5, 6.5  # median distance up to which a palette is not d
 _ALIKE = 0.95  # correlation of the orders of two readings from which they are one
 _STRANGE = 0.07  # share of pixels in strange colours from which a palette is doubted
 _SMOOTHER = 0.95  # of how far a named palette tears neighbours apart: an estimated line must do less
-_CLEAR_RISE = 0.35  # of luma from end to end of an estimated line, from which its darker end is the cold one
+_RISE, _WARMTH = (
+    4.0,
+    1.5,
+)  # what speaks for an end of a line as the hot one, beside the scene: its luma, its hue
+_MOST_ODDS = 4.0  # of the scene, that count beside them
+_SURE = 3.0  # sum of all, from which the hot end is sure, where the scene by itself is clear
 _DOUBTED = 3  # palettes that are compared where none is so close
 # difference between the largest and the smallest of R, G, B: of no gray pixel, of one
 _COLOURED, _GRAY = 40, 16
@@ -66,18 +72,31 @@ _COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
         (128, 0, 0),
     ),
     "rainbow-hc": (
-        (0, 0, 0),
-        (172, 0, 172),
-        (120, 0, 193),
-        (0, 51, 170),
-        (0, 229, 229),
-        (0, 118, 60),
-        (103, 148, 0),
-        (214, 199, 0),
-        (136, 32, 0),
-        (175, 27, 27),
-        (226, 103, 103),
-        (252, 250, 250),
+        (9, 2, 8),
+        (80, 2, 82),
+        (159, 2, 156),
+        (222, 4, 227),
+        (144, 5, 202),
+        (64, 2, 176),
+        (1, 16, 157),
+        (3, 90, 180),
+        (3, 174, 210),
+        (6, 216, 208),
+        (6, 166, 134),
+        (2, 112, 52),
+        (29, 97, 2),
+        (96, 144, 4),
+        (170, 194, 8),
+        (226, 222, 10),
+        (190, 144, 6),
+        (152, 70, 4),
+        (122, 3, 1),
+        (156, 14, 18),
+        (182, 30, 31),
+        (213, 47, 48),
+        (226, 110, 109),
+        (239, 170, 172),
+        (248, 235, 232),
     ),
     "hot": ((0, 0, 0), (255, 0, 0), (255, 255, 0), (255, 255, 255)),
     "arctic": (
@@ -129,6 +148,7 @@ _OPENCV = {  # that programs draw with
 }
 PALETTES = (*_COLOURS, *_OPENCV)
 ESTIMATED = "estimated"  # the line on which the colours of a picture lie
+LEGEND = "colour bar"  # drawn beside the picture, which says what its colours mean
 MARKED = "isotherm"  # gray, with what is hotter or colder than some level in colour
 GRAY_PALETTES = ("white-hot", "black-hot")  # which no picture tells apart by itself
 
@@ -137,14 +157,15 @@ GRAY_PALETTES = ("white-hot", "black-hot")  # which no picture tells apart by it
 class Match:
     """A palette, and how well a picture fits it."""
 
-    name: str  # of PALETTES, ESTIMATED, or MARKED
+    name: str  # of PALETTES, LEGEND, ESTIMATED, or MARKED
     confidence: float  # share of the pixels that are of one of its colours
     near: str = ""  # of one that is estimated: a known palette that it is like
     colours: NDArray[np.uint8] | None = field(
         default=None, compare=False
-    )  # (256, 3) of one that is estimated
+    )  # (256, 3) of one that is no name of PALETTES
     sure: bool = True  # nothing speaks against the order of its colours
     turned: bool = False  # its other end is the hot one
+    mask: Mask | None = field(default=None, compare=False)  # (H, W), of a colour bar
 
 
 @lru_cache
@@ -187,6 +208,10 @@ def find_palette(rgb: Pixels) -> Match | None:
     coloured, gray = float(np.mean(spread >= _COLOURED)), float(np.mean(spread < _GRAY))
     if coloured < _SOME_COLOURED:
         return None
+    legend = find_legend(rgb) if coloured >= _FEW_COLOURED else None
+    if legend is not None:
+        share = float(np.mean(_nearest(pixels, legend.colours)[1] <= TOLERANCE))
+        return Match(LEGEND, share, colours=legend.colours, mask=legend.mask)
     distances = {name: _nearest(pixels, palette(name))[1] for name in PALETTES if name not in GRAY_PALETTES}
     shares = {name: float(np.mean(away <= TOLERANCE)) for name, away in distances.items()}
     least = CONFIDENCE if coloured >= _LEAST_COLOURED else _CERTAIN
@@ -199,7 +224,7 @@ def find_palette(rgb: Pixels) -> Match | None:
         return Match(fitting[0], shares[fitting[0]], sure=strange[fitting[0]] <= _STRANGE)
     close = apart <= _CLOSE
     if not close and gray >= _LEAST_GRAY and gray + coloured > 0.8 and _marked_levels(rgb) is not None:
-        return Match(MARKED, gray + coloured)
+        return Match(MARKED, gray + coloured, sure=not _marks_contradict(rgb))
     line = _estimated(pixels) if coloured >= _LEAST_COLOURED else None
     named = [Match(name, shares[name]) for name in fitting[: 1 if close else _DOUBTED]]
     best = named[0] if close else min(named, key=lambda match: _torn(rgb, match), default=None)
@@ -228,14 +253,18 @@ def _directed(rgb: Pixels, match: Match, near: str) -> Match:
         match: the line.
         near: a known palette whose colours the picture has; "" where there is none.
     """
+    odds = float(np.clip(white_odds(levels_of(rgb, match)[0]), -_MOST_ODDS, _MOST_ODDS))
     if near:
         likeness = _likeness(rgb, match, Match(near, 1.0))
         if abs(likeness) >= _ALIKE:
-            return replace(match, near=near, turned=likeness < 0)
-    colours = _colours_of(match)
-    rise = float(np.diff(luma_levels(colours[None, [4, -5]])[0].astype(float))[0]) / 255
-    turned = abs(rise) < _CLEAR_RISE and find_doubt(levels_of(rgb, match)[0]) == "black"
-    return replace(match, sure=False, turned=turned)
+            turned = likeness < 0
+            return replace(match, near=near, turned=turned, sure=not turned or -odds > CLEAR)
+    ends = _colours_of(match)[[4, -5]].astype(np.float64) / 255
+    rise = float(np.diff(luma_levels(np.rint(ends * 255).astype(np.uint8)[None])[0].astype(float))[0]) / 255
+    warmth = float(np.diff(ends[:, 0] - ends[:, 2])[0])
+    total = odds + _RISE * rise + _WARMTH * warmth
+    sure = abs(total) > _SURE and abs(odds) > CLEAR and (odds > 0) == (total > 0)
+    return replace(match, sure=sure, turned=total < 0)
 
 
 def _likeness(rgb: Pixels, first: Match, second: Match) -> float:
@@ -316,6 +345,14 @@ def _marked_levels(rgb: Pixels) -> NDArray[np.uint8] | None:
             return None
         result[part > 0] = 255 if side > 0 else 0
     return result
+
+
+def _marks_contradict(rgb: Pixels) -> bool:
+    """Whether what is marked in red, the colour of heat to all makers, borders on dark gray: black is hot."""
+    levels = _marked_levels(rgb)
+    red = (np.argmax(rgb, axis=2) == 0) & (np.ptp(rgb.astype(np.int16), axis=2) >= _COLOURED)
+    enough = np.count_nonzero(red) >= _SOME_COLOURED * red.size
+    return enough and levels is not None and float(levels[red].mean()) < 128
 
 
 def _sample(rgb: Pixels) -> Pixels:

@@ -13,7 +13,7 @@ from fsidfusion.thermal.geometry import Flip, Geometry, Turn
 from fsidfusion.thermal.highlight import Threshold, parse_threshold
 from fsidfusion.thermal.overlay import find_gray_bar, find_overlay
 from fsidfusion.thermal.palettes import Match
-from fsidfusion.thermal.polarity import find_doubt
+from fsidfusion.thermal.polarity import CLEAR, find_doubt, white_odds
 from fsidfusion.thermal.temperature import Celsius, Unit, guess_unit, to_celsius
 from fsidfusion.thermal.validity import Mask, Validity, fill_isolated, find_valid, is_swapped, shifted_bits
 
@@ -293,16 +293,22 @@ def without_match(pixels: Pixels, match: Match | None, asked: str = "auto") -> S
         )
     levels, confidence = palettes.levels_of(pixels, match)
     overlay = find_overlay(levels, pixels)
+    if match.mask is not None and match.mask.shape == levels.shape:
+        overlay = match.mask if overlay is None else overlay | match.mask
     note = f"false colours ({match.name}, {confidence:.0%} of the pixels fit) were turned into levels"
     if match.name == palettes.ESTIMATED:
         near = f"near {match.near}" if match.near else "of an unknown palette"
         note = f"false colours {near} were ordered along the line that they form"
+    elif match.name == palettes.LEGEND:
+        note = (
+            "false colours were read by the colour bar drawn beside them, with its top or right end for hot"
+        )
     if asked == REVERSED:
         note += ", with the other end for hot, as asked"
     elif asked == "auto" and not match.sure:
         note += f", which is not sure: {_CHECK}"
-    elif asked == "auto" and _looks_cold(levels, overlay, match):
-        note += f", but what looks warm lies at its cold end: {_CHECK}"
+    elif asked == "auto":
+        note += _end_of(levels, overlay, match)
     drawn = ""
     if overlay is not None:
         drawn = f"; text or a bar drawn over {np.count_nonzero(overlay)} pixels was not taken for heat"
@@ -324,10 +330,13 @@ def find_match(pixels: Pixels, name: str) -> Match | None:
     return replace(match, turned=not match.turned) if match and name == REVERSED else match
 
 
-def _looks_cold(levels: NDArray[np.uint8], overlay: Mask | None, match: Match) -> bool:
-    """Whether what looks warm in levels (H, W) of a palette lies at its cold end."""
-    if match.name == palettes.MARKED:
-        return False
+def _end_of(levels: NDArray[np.uint8], overlay: Mask | None, match: Match) -> str:
+    """What the scene says of the end of a palette that was taken for hot: "" where it agrees."""
     if overlay is not None and not overlay.all():
         levels = np.where(overlay, np.uint8(np.median(levels[~overlay])), levels)
-    return find_doubt(levels, strict=True) == "black"
+    odds = white_odds(levels)
+    if odds < -CLEAR:
+        return f", but what looks warm lies at its cold end: {_CHECK}"
+    if odds < CLEAR and match.name != palettes.LEGEND:
+        return ", in their usual order, which the scene does not tell (`palette` auto-reversed: the other)"
+    return ""
