@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 
 from fsidfusion.errors import FusionError
 from fsidfusion.images.files import Picture, read_picture, write_picture
+from fsidfusion.images.pairs import match_pairs
 from fsidfusion.thermal import radiometric
 from fsidfusion.thermal.gain import Gain, apply_gain
 from fsidfusion.thermal.palettes import colour
@@ -305,3 +306,13 @@ def test_maps_of_temperatures(tmp_path):
     with pytest.raises(FusionError, match="cannot be written"):
         write_temperature(path / "below.tif", celsius)
     assert [file.name for file in Path(path.parent).iterdir()] == ["t.tiff"]
+
+
+def test_tables_of_temperatures_are_found_by_a_glob(tmp_path):
+    for name, hottest in (("a", 30.0), ("b", 40.0)):
+        celsius = np.linspace(10, hottest, 48 * 64).reshape(48, 64)
+        np.savetxt(tmp_path / f"{name}.csv", celsius, fmt="%.2f", delimiter=";")
+        write_picture(tmp_path / f"{name}.png", Picture(np.full((48, 64, 3), 90, np.uint8)))
+    pairs = match_pairs([f"{tmp_path}/*.csv"], [f"{tmp_path}/*.png"]).pairs
+    assert [pair.infrared.name for pair in pairs] == ["a.csv", "b.csv"]
+    assert read_thermal(pairs[1].infrared).scene.celsius.max() == pytest.approx(40.0)

@@ -23,6 +23,7 @@ Place = Literal["visible", "infrared"]
 _WORDS = re.compile(
     r"(?<![a-z])(lwir|tir|ir|infrared|inf|thermal|vis|vi|visible|rgb)(?![a-z])", re.IGNORECASE
 )
+_MEASUREMENTS = (".csv", ".fff")  # thermal files that are taken where a glob ends in their extension
 _VISIBLE_WORDS = ("vis", "vi", "visible", "rgb")
 
 
@@ -239,7 +240,8 @@ def _in_list(listing: Path, recursive: bool) -> list[_Source]:
 
 def _in_glob(pattern: str) -> list[_Source]:
     files = sorted(Path(p) for p in glob.glob(pattern, recursive=True))  # noqa: PTH207 (takes absolute patterns)
-    files = [p for p in files if is_picture(Path(p.name)) and p.is_file()]
+    named = Path(pattern).suffix.lower() in _MEASUREMENTS  # which a glob of another kind may match by chance
+    files = [p for p in files if p.is_file() and (named or is_picture(Path(p.name)))]
     if not files:
         raise InputError(f"no picture matches {pattern!r}; check the path")
     star = _star(Path(pattern).name)
