@@ -271,7 +271,7 @@ def test_colours_of_all_kinds_of_video(kind):
     rgb = np.repeat(PATCHES[None] / 255, 8, axis=1)
     height, bits, matrix, curve = 16, 8, 6, 2
     if kind in ("709", "untagged HD"):
-        matrix, height = 1, 720 if "HD" in kind else 16
+        matrix, height = 1, 578 if "HD" in kind else 16
     if kind in ("HLG", "PQ"):
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         wide = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])

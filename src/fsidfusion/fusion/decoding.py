@@ -17,7 +17,7 @@ from fsidfusion.images.pixels import Pixels
 from fsidfusion.thermal.validity import is_smooth
 
 _DEEP_GRAY = re.compile(r"gray(9|10|12|14|16)(le|be)")  # formats of FFmpeg
-_HD = 720  # rows from which untagged video is BT.709
+_WIDE, _HIGH = 1280, 577  # columns or rows from which untagged video is BT.709, as players take it
 _BT601, _BT709, _BT2020 = "ITU601", "ITU709", 9  # 9: as FFmpeg numbers the colour space
 _PQ, _HLG = 16, 18  # transfer functions, as FFmpeg numbers them
 _WHITE_HLG, _WHITE_PQ = 0.265, 203 / 10_000  # linear levels of diffuse white (ITU-R BT.2408)
@@ -53,7 +53,8 @@ def to_pixels(frame: VideoFrame, matrix: tuple[int, int, int, int] | None = None
     """A frame as (H, W) gray or (H, W, 3) RGB, turned and mirrored as ``matrix`` or else the file says.
 
     Gray of more than 8 bits keeps them, at the top of 16. HLG and PQ are brought to sRGB, with diffuse white
-    as white; video without a tag is BT.709 from 720 rows on, else BT.601.
+    as white; video without a tag is BT.709 from 1280 columns or 577 rows on, else
+    BT.601.
     """
     name = frame.format.name
     if deep := _DEEP_GRAY.fullmatch(name):
@@ -166,7 +167,7 @@ def _rgb(frame: VideoFrame, name: str) -> NDArray[Any]:
     space = int(getattr(frame, "colorspace", 2) or 2)
     source: Any = space
     if space in (0, 2, 3):  # RGB, unspecified, reserved
-        source = _BT709 if frame.height >= _HD else _BT601
+        source = _BT709 if frame.width >= _WIDE or frame.height >= _HIGH else _BT601
     elif space == _BT2020 + 1:
         source = _BT2020
     return reformatted(frame, name, src_colorspace=source).to_ndarray()
