@@ -302,6 +302,11 @@ class Align:
     """by default all"""
     scenes: int = 6
     """rendered for the known warps"""
+    small_fields: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """instead, so many infrared fields of a fifth to a third of the frame, cut from rendered scenes and from
+    --pairs: how many are placed, how well, and how many refused"""
+    seed: int = 0
+    """of where small fields lie"""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = None
     """also write the tables here, as Markdown"""
 
@@ -310,6 +315,12 @@ class Align:
         from fsidfusion.images.atomic import write_text
         from fsidfusion.studies import alignment
 
+        if self.small_fields > 0:
+            tables = self._small_fields()
+            print(tables)
+            if self.output:
+                write_text(self.output, f"## Small infrared fields\n\n{tables}")
+            return
         cases = {}
         if self.data:
             cases[self.data.name] = alignment.misaligned_cases(self.data)
@@ -325,6 +336,17 @@ class Align:
         print(tables)
         if self.output:
             write_text(self.output, f"## Alignment\n\n{tables}")
+
+    def _small_fields(self) -> str:
+        from fsidfusion.studies import small_fields
+
+        number = self.small_fields
+        with progress("fields", number * (2 if self.pairs else 1)) as bar:
+            tables = {"rendered scenes": small_fields.measure_scenes(number, self.seed, bar.step)}
+            if self.pairs:
+                places = self.pairs / "ir", self.pairs / "vi"
+                tables[self.pairs.name] = small_fields.measure_pairs(*places, number, self.seed, bar.step)
+        return small_fields.to_markdown(tables)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
