@@ -4,6 +4,8 @@ from PIL import Image
 
 from fsidfusion.alignment import files
 from fsidfusion.alignment.files import align_by_points, align_files, field_of_view, read_points
+from fsidfusion.alignment.transform import Alignment
+from fsidfusion.cli import main
 from fsidfusion.errors import FusionError
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.images.pairs import Pair
@@ -60,3 +62,27 @@ def test_few_of_many_files_are_read(tmp_path, monkeypatch):
     seen = []
     assert align_files(pairs, progress=seen.append) == (16, None)
     assert [pair.name for pair in seen] == [str(int(place * 6.25)) for place in range(16)]
+
+
+def test_fields_of_view_of_both_files_tell_where_auto_looks(tmp_path, monkeypatch):
+    seen = []
+
+    def told(pairs, infrared_fov=None, visible_fov=None):
+        seen.append((infrared_fov, visible_fov))
+        sizes = [pixels.shape[:2] for pixels in pairs[0]]
+        return Alignment(np.eye(3), sizes[1], sizes[0], "similarity", "edges")
+
+    monkeypatch.setattr("fsidfusion.alignment.estimate.estimate", told)
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+    for name, focal in (("ir", 60), ("vis", 24), ("bare", 0)):
+        exif = Image.Exif()
+        if focal:
+            exif.get_ifd(0x8769)[0xA405] = focal
+        Image.fromarray(pixels).save(tmp_path / f"{name}.jpg", exif=exif)
+    whole = ["--model", "maximum", "--align", "auto", "--overwrite", "-o", f"{tmp_path}/f.png"]
+    for infrared, more in (("ir", []), ("bare", []), ("ir", ["--ir-crop", "48x48+0+0"])):
+        files = ["--ir", f"{tmp_path}/{infrared}.jpg", "--vis", f"{tmp_path}/vis.jpg"]
+        assert main(["fuse", *files, *whole, *more]) == 0
+    across = 43.27 * 0.8 / 2  # millimetres of the film
+    assert seen[0] == pytest.approx([2 * np.degrees(np.arctan(across / f)) for f in (60, 24)], abs=0.01)
+    assert seen[1:] == [(None, None)] * 2  # of one side untold, or of a part of a picture

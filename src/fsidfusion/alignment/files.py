@@ -1,6 +1,5 @@
 """What an alignment is estimated from: picture files, EXIF fields of view, and files of matched points."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,13 +10,11 @@ from fsidfusion.alignment.estimate import MAX_PAIRS, Method, estimate, from_poin
 from fsidfusion.alignment.models import Model, Points
 from fsidfusion.alignment.transform import FARTHEST, Alignment
 from fsidfusion.errors import InputError
+from fsidfusion.images import exif
 from fsidfusion.images.files import read_header, read_picture
 from fsidfusion.images.pairs import Pair
 from fsidfusion.images.text import read_text
 from fsidfusion.thermal.reading import read_thermal, read_thermal_header, read_visible
-
-_EXIF_IFD, _FOCAL_35MM = 0x8769, 0xA405
-_DIAGONAL_35MM = 43.27  # millimetres
 
 
 def align_files(
@@ -104,14 +101,9 @@ def read_points(path: Path) -> tuple[Points, Points]:
 
 
 def field_of_view(path: Path) -> float | None:
-    """The horizontal field of view in degrees by EXIF's 35 mm equivalent focal length; None where untold."""
+    """The horizontal field of view of a file in degrees, by its EXIF; None where untold."""
     try:
         with Image.open(path) as image:
-            focal = float(image.getexif().get_ifd(_EXIF_IFD).get(_FOCAL_35MM, 0))
-            width, height = image.size
+            return exif.field_of_view(image.getexif(), image.size[::-1])
     except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
         return None
-    if not focal > 0:
-        return None
-    across = _DIAGONAL_35MM * width / math.hypot(width, height)
-    return math.degrees(2 * math.atan(across / (2 * focal)))

@@ -195,6 +195,7 @@ def align_pair(
     *,
     crop: bool = False,
     known: NDArray[np.bool_] | None = None,
+    fields: tuple[float, float] | None = None,
 ) -> tuple[Aligned, str]:
     """Align one pair by a known alignment, or by one estimated from it.
 
@@ -204,6 +205,7 @@ def align_pair(
         alignment: ``auto`` estimates; an estimate that is no better than none is not applied.
         crop: the result is to be cut to its common part, so that nothing fades out.
         known: (h, w), where the infrared picture shows something; None: everywhere.
+        fields: the horizontal fields of view of both in degrees, where they are known, for an estimate.
 
     Returns:
         the aligned infrared picture, and one line on what was refused, or "".
@@ -216,7 +218,8 @@ def align_pair(
         from fsidfusion.alignment.estimate import NotBetterError, estimate
 
         try:
-            alignment = estimate([(infrared, visible)])
+            ours, theirs = fields or (None, None)
+            alignment = estimate([(infrared, visible)], infrared_fov=ours, visible_fov=theirs)
         except NotBetterError as refusal:
             height, width = visible.shape[:2]
             if infrared.shape[:2] != (height, width):

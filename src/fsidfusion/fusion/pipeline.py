@@ -22,6 +22,7 @@ from fsidfusion.fusion.color import render
 from fsidfusion.fusion.fine import fuse_fine
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.uptake import has_colors, overlay_gray, overlay_uptake
+from fsidfusion.images.exif import field_of_view, read_block
 from fsidfusion.images.files import Picture
 from fsidfusion.images.output_range import Range, RangeMode, find_range
 from fsidfusion.images.pixels import Luma, Pixels, luma, quantise, resize, unit
@@ -291,6 +292,7 @@ class Still:
                     self.plan.align,
                     crop=self.plan.crop,
                     known=fusion.known,
+                    fields=self._fields_of_view(infrared, visible),
                 )
             except FusionError as error:
                 raise InputError(f"{fusion.names[0]}: {error}") from error
@@ -299,6 +301,16 @@ class Still:
             fusion.infrared = replace(infrared, pixels=fusion.aligned.infrared, alpha=None)
         elif self.plan.resize and infrared.size != visible.size:
             resample_infrared(fusion)
+
+    def _fields_of_view(self, infrared: Picture, visible: Picture) -> tuple[float, float] | None:
+        """Those that both files tell; a part of an infrared picture has another one."""
+        if self.plan.align != "auto" or self.plan.infrared.ir_crop:
+            return None
+        ours, theirs = (
+            picture.exif and field_of_view(read_block(picture.exif), picture.size)
+            for picture in (infrared, visible)
+        )
+        return (ours, theirs) if ours and theirs else None
 
     def range(self, fusion: Fusion) -> Range:
         """That of the fused picture by itself."""

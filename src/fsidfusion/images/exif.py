@@ -4,6 +4,7 @@ Dropped are the orientation, which decoding applies, thumbnails, which show anot
 which break when they are moved, and sizes and layout of the source.
 """
 
+import math
 import re
 import struct
 from typing import BinaryIO
@@ -15,6 +16,7 @@ _EXIF, _GPS = 34665, 34853  # pointers to the two directories
 _XMP = 700  # a tag of TIFF
 _MAIN = (270, 271, 272, 305, 306, 315, 33432)  # description, make, model, software, time, artist, copyright
 _DROPPED = (37500, 40962, 40963, 40965)  # maker's note, width, height, pointer to interoperability
+_FOCAL_35MM, _DIAGONAL_35MM = 41989, 43.27  # a tag; millimetres
 _LONGEST = 4096  # bytes of one value
 _LARGEST = 60_000  # bytes of a block: a segment of a JPEG holds 65,533
 _XMP_ORIENTATION = re.compile(
@@ -73,6 +75,19 @@ def tiff_exif(stream: BinaryIO) -> Image.Exif:
     except Exception:  # BigTIFF, or damaged
         return Image.Exif()
     return exif
+
+
+def field_of_view(exif: Image.Exif, size: tuple[int, int]) -> float | None:
+    """The horizontal field of view in degrees of a picture (H, W), by the focal length that would give it on
+    35 mm film; None where that is untold."""
+    try:
+        focal = float(exif.get_ifd(_EXIF).get(_FOCAL_35MM, 0))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not focal > 0:
+        return None
+    across = _DIAGONAL_35MM * size[1] / math.hypot(*size)
+    return math.degrees(2 * math.atan(across / (2 * focal)))
 
 
 def tiff_xmp(exif: Image.Exif) -> bytes | None:
