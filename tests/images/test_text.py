@@ -5,9 +5,18 @@ import json
 import msgspec
 import pytest
 
+from fsidfusion.alignment.calibration import read_camera
+from fsidfusion.alignment.files import read_points
+from fsidfusion.alignment.transform import read_alignment
 from fsidfusion.errors import InputError
+from fsidfusion.fusion.frame_times import of_list
 from fsidfusion.images import text
+from fsidfusion.images.budget import MAX_LINES, MAX_YAML
+from fsidfusion.images.pairs import match_pairs
 from fsidfusion.images.text import as_model, parse_yaml, read_json, read_text, read_yaml, to_csv
+from fsidfusion.studies.downstream.segmentation.classes import load_classes
+from fsidfusion.training.presets import load_config
+from memory_peak import growth_below
 
 
 class Entry(msgspec.Struct):
@@ -39,6 +48,29 @@ def test_a_file_beyond_the_budget_is_not_read(tmp_path, monkeypatch):
     path.write_text("12345678901")
     with pytest.raises(InputError, match="no list of paths"):
         read_text(path, "list of paths")
+
+
+@pytest.mark.parametrize(
+    ("read", "size"),
+    [
+        (read_yaml, MAX_YAML),
+        (load_classes, MAX_YAML),
+        (lambda path: load_config(str(path)), MAX_YAML),
+        (read_camera, MAX_YAML),
+        (read_alignment, MAX_LINES),
+        (read_points, MAX_LINES),
+        (of_list, MAX_LINES),
+        (lambda path: match_pairs([path.with_suffix(".txt")], [path]), MAX_LINES),
+    ],
+    ids=range(8),
+)
+def test_text_that_becomes_many_objects_is_not_read_at_any_length(tmp_path, read, size):
+    path = tmp_path / "a.yaml"
+    for name in ("a.yaml", "a.txt"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size + 1)  # holes: nothing is written
+    with growth_below(16 << 20), pytest.raises(InputError, match=r"a\.(yaml|txt) has .* MiB, which is no"):
+        read(path)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fsidfusion.alignment.models import Matrix, fit_model, transform_points
 from fsidfusion.alignment.transform import Alignment, Size, today
 from fsidfusion.errors import InputError
+from fsidfusion.images.budget import MAX_YAML
 from fsidfusion.images.text import parse_yaml, read_text, reason
 
 _CELLS = 40  # of the field along the longer side
@@ -121,7 +122,7 @@ def read_camera(path: Path) -> Camera:
     Raises:
         InputError: no such file, no YAML, or one without intrinsics or size.
     """
-    text = read_text(path, "calibration")
+    text = read_text(path, "calibration", MAX_YAML)
     text = text.partition("\n")[2] if text.startswith("%YAML:") else text
     content = parse_yaml(text.replace("!!opencv-matrix", "!!map"), str(path), "calibration")
     if isinstance(content, Mapping) and isinstance(content.get("cam0"), Mapping):  # Kalibr

@@ -11,6 +11,7 @@ from fsidfusion.alignment.models import Model, Points
 from fsidfusion.alignment.transform import FARTHEST, Alignment
 from fsidfusion.errors import InputError
 from fsidfusion.images import exif
+from fsidfusion.images.budget import MAX_LINES
 from fsidfusion.images.files import read_header, read_picture
 from fsidfusion.images.pairs import Pair
 from fsidfusion.images.text import read_text
@@ -82,7 +83,7 @@ def read_points(path: Path) -> tuple[Points, Points]:
         InputError: no such file, or a line that is not four finite numbers.
     """
     rows = []
-    for number, line in enumerate(read_text(path, "file of matched points").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, "file of matched points", MAX_LINES).splitlines(), start=1):
         words = line.partition("#")[0].replace(",", " ").split()
         if not words:
             continue

@@ -15,6 +15,7 @@ from fsidfusion.alignment.models import Matrix, transform_points
 from fsidfusion.alignment.sampling import sample_field
 from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import whole_file
+from fsidfusion.images.budget import MAX_LINES
 from fsidfusion.images.text import read_json
 
 FORMAT = "fsidfusion alignment 1"
@@ -159,7 +160,7 @@ def read_alignment(path: Path) -> Alignment:
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; write one with 'fsidfusion align'")
-    stored = read_json(path, _Stored, "alignment")
+    stored = read_json(path, _Stored, "alignment", MAX_LINES)
     try:
         return stored.alignment()
     except ValueError as error:

@@ -10,6 +10,7 @@ import msgspec
 
 from fsidfusion.errors import InputError
 from fsidfusion.evaluation.boxes import Boxes
+from fsidfusion.images.budget import MAX_LINES
 from fsidfusion.images.text import as_model, read_json, read_text, read_yaml
 
 SLACK = 1.0  # pixels by which a box may leave the frame: labels are rounded; it is cut at the edge
@@ -82,7 +83,7 @@ def _read_yolo(folder: Path, sizes: Mapping[str, Size], classes: tuple[str, ...]
     for name, size in sizes.items():
         path = folder / f"{name}.txt"
         try:
-            lines = read_text(path, "label file").splitlines() if path.exists() else None
+            lines = read_text(path, "label file", MAX_LINES).splitlines() if path.exists() else None
         except InputError as error:
             bad.append(BadLabel(str(path), str(error)))
             continue
@@ -124,7 +125,9 @@ def _class_names(folder: Path) -> tuple[str, ...]:
         listing, description = place / "classes.txt", place / "data.yaml"
         if listing.is_file():
             lines = [
-                line.split() for line in read_text(listing, "list of classes").splitlines() if line.strip()
+                line.split()
+                for line in read_text(listing, "list of classes", MAX_LINES).splitlines()
+                if line.strip()
             ]
             numbered = all(words[0] == str(place) and len(words) > 1 for place, words in enumerate(lines))
             return tuple(" ".join(words[1:] if numbered else words) for words in lines)

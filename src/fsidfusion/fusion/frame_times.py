@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.budget import MAX_LINES
 from fsidfusion.images.text import read_text
 
 # how exactly the clocks of two sources can be compared
@@ -72,7 +73,7 @@ def of_list(path: Path, frames: int | None = None) -> Times:
     Raises:
         InputError: no such file, times that do not rise, or fewer of them than frames.
     """
-    lines = read_text(path, "list of times").splitlines()
+    lines = read_text(path, "list of times", MAX_LINES).splitlines()
     found = []
     for line in lines:
         words = re.findall(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", line.partition("#")[0].split(",")[-1])

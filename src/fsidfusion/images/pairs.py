@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.budget import MAX_LINES
 from fsidfusion.images.camera_names import nearest, of_side, pair_shots, shot_of
 from fsidfusion.images.encode import READABLE
 from fsidfusion.images.storage import as_place, is_address, listed
@@ -232,7 +233,7 @@ def _star(pattern: str) -> Callable[[str], str | None]:
 
 
 def _in_list(listing: Path, recursive: bool) -> list[_Source]:
-    lines = [line.strip() for line in read_text(listing, "list of paths").splitlines()]
+    lines = [line.strip() for line in read_text(listing, "list of paths", MAX_LINES).splitlines()]
     if not any(lines):
         raise InputError(f"list {listing} is empty; expected one path a line")
     return _expand([line for line in lines if line], recursive)

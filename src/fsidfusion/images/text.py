@@ -13,7 +13,7 @@ import msgspec
 import yaml
 
 from fsidfusion.errors import InputError
-from fsidfusion.images.budget import MAX_TEXT, regular_file
+from fsidfusion.images.budget import MAX_TEXT, MAX_YAML, regular_file
 
 T = TypeVar("T")
 
@@ -21,14 +21,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST = 300  # characters of a reason in a message
 
 
-def read_text(path: Path, what: str = "text file") -> str:
+def read_text(path: Path, what: str = "text file", most: int | None = None) -> str:
     """The text of a file, in UTF-8 with or without its mark.
+
+    ``most`` bytes are taken, else 256 MiB: what becomes an object for each word takes twenty times its text.
 
     Raises:
         InputError: no such file, one that cannot be read or is too large, or bytes that are no text.
     """
-    if (size := regular_file(path, what)) > MAX_TEXT:
-        raise InputError(f"{path} has {size >> 20} MiB, which is no {what}; give another file")
+    if (size := regular_file(path, what)) > (MAX_TEXT if most is None else most):
+        raise InputError(f"{path} has {size / 2**20:.1f} MiB, which is no {what}; give another file")
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -39,13 +41,13 @@ def read_text(path: Path, what: str = "text file") -> str:
         ) from error
 
 
-def read_json(path: Path, model: type[T], what: str = "JSON file") -> T:
+def read_json(path: Path, model: type[T], what: str = "JSON file", most: int | None = None) -> T:
     """What a JSON file holds, of the types that a model asks for; NaN and infinity are refused.
 
     Raises:
         InputError: as :func:`read_text`, no JSON, or a value that is not as in the model, with its place.
     """
-    text = read_text(path, what)
+    text = read_text(path, what, most)
     try:
         return msgspec.json.decode(text, type=model)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
@@ -58,15 +60,17 @@ def read_yaml(path: Path, what: str = "YAML file") -> Any:
     Raises:
         InputError: as :func:`read_text`, or no YAML.
     """
-    return parse_yaml(read_text(path, what), str(path), what)
+    return parse_yaml(read_text(path, what, MAX_YAML), str(path), what)
 
 
 def parse_yaml(text: str, source: str, what: str = "YAML file") -> Any:
     """What YAML text says, without code and without references, by which few bytes become very many values.
 
     Raises:
-        InputError: no YAML, or a reference (``*name``) in it.
+        InputError: no YAML, more than half a mebibyte, or a reference (``*name``) in it.
     """
+    if len(text) > MAX_YAML:  # it takes a second for some ten thousand words
+        raise InputError(f"{source} has over {MAX_YAML >> 10} kiB, which is no {what}; give another file")
     try:
         return yaml.load(text, _Plain)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:

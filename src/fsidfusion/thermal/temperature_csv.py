@@ -11,6 +11,7 @@ from fsidfusion.images.budget import regular_file
 from fsidfusion.thermal.temperature import Celsius
 
 _LEAST, _MOST = 16, 1 << 15  # rows and columns of a picture
+_HEADING = 1000  # characters of a line that may name a unit
 _LARGEST = 128 << 20  # bytes; nothing but the numbers is held of them
 _LINE = re.compile(r"[^\r\n]+")
 _FAHRENHEIT = re.compile(r"°F|\bdeg(?:rees?)?\s*F\b|fahrenheit", re.IGNORECASE)
@@ -52,7 +53,7 @@ def read_csv(path: Path) -> Celsius:
     for line in _lines(text):
         row = _numbers(line, mark)
         if row is None:
-            fahrenheit |= bool(_FAHRENHEIT.search(line))
+            fahrenheit |= bool(_FAHRENHEIT.search(line[:_HEADING]))
         if row is None or (rows and len(row) != len(rows[0])):
             best, rows = max(best, rows, key=len), []
         if row is not None:

@@ -13,6 +13,7 @@ import yaml
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.atomic import write_text
+from fsidfusion.images.budget import MAX_YAML
 from fsidfusion.images.text import parse_yaml, read_text
 
 Precision = Literal["fp32", "bf16"]
@@ -141,7 +142,7 @@ def load_config(preset: str, overrides: dict[str, str] | None = None) -> TrainCo
         InputError: for an unknown preset or field, or a value of the wrong type.
     """
     if preset.endswith((".yaml", ".yml")):
-        text = read_text(Path(preset), "configuration")
+        text = read_text(Path(preset), "configuration", MAX_YAML)
     elif preset in preset_names():
         text = (files("fsidfusion.training") / "recipes" / f"{preset}.yaml").read_text()
     else:

@@ -14,7 +14,7 @@ from fsidfusion.fusion.volumes.itk_child import moved_points
 from fsidfusion.fusion.volumes.itk_files import simpleitk
 from fsidfusion.fusion.volumes.search import TURN, Level, Measure, middle, rotation, search
 from fsidfusion.fusion.volumes.views import checkerboard, edge_overlay
-from fsidfusion.images.budget import MAX_TEXT
+from fsidfusion.images.budget import MAX_LINES
 from fsidfusion.images.child import ChildFailed
 
 SCORED = Level(0.0, 2.0, 40_000, 48, 1.0, 0.05, 1e-4)  # how closely a score is taken
@@ -153,7 +153,7 @@ def _read(path: Path) -> Affine:
     """A rigid transform of ITK as (4, 4), from where the other volume lay to where it lies, RAS+."""
     if not path.is_file():
         raise InputError(f"`register` {path} does not exist; give rigid, or the .tfm file of a transform")
-    if path.stat().st_size > MAX_TEXT:
+    if path.stat().st_size > MAX_LINES:
         raise InputError(f"{path} is too large for a rigid transform; give one that `transform` wrote")
     try:
         moved = moved_points(path)
