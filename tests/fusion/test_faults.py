@@ -7,6 +7,7 @@ import pytest
 
 from fsidfusion.errors import InputError
 from fsidfusion.fusion import files as folder
+from fsidfusion.fusion import outputs as outputs_module
 from fsidfusion.fusion.files import fuse_pairs
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.outputs import check_outputs, output_paths
@@ -124,6 +125,19 @@ def test_results_do_not_go_where_inputs_come_from(pairs, tmp_path, place):
     outputs = output_paths(pairs, str(tmp_path / place), many=True, extension=".tif")
     with pytest.raises(InputError, match="holds inputs"):
         check_outputs(pairs, outputs)
+
+
+def test_names_that_a_disk_takes_for_one_are_refused(tmp_path, monkeypatch):
+    def pairs(*names):
+        return [Pair(name, tmp_path / f"ir/{name}.png", tmp_path / f"vi/{name}.png") for name in names]
+
+    names = [tmp_path / "out/A.png", tmp_path / "out/b.png", tmp_path / "out/a.png"]
+    check_outputs(pairs("A", "b", "a"), names)  # two files here
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(outputs_module, "_ignores_case", lambda folder: True)
+    with pytest.raises(InputError, match=r"A\.png and \S+a\.png are one file on this disk"):
+        check_outputs(pairs("A", "b", "a"), names)
+    check_outputs(pairs("A", "b"), names[:2])
 
 
 def test_below_inputs_only_where_these_are_not_looked_for_there(tmp_path):

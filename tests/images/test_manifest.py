@@ -53,6 +53,8 @@ def test_a_table_in_a_store(tmp_path):
         ({"infrared": ["1.png"], "visible": [""]}, "row 2: a cell is empty or no path"),
         ({"infrared": ["1.png"], "visible": ["x" * 5000]}, "no path|over 4096 characters"),
         ({**ROWS, "output": ["a", "../b"]}, r"row 3: output '../b' leaves the output folder"),
+        ({**ROWS, "output": ["a", "."]}, r"row 3: output '.' would be hidden"),
+        ({**ROWS, "output": ["a", "b/.c"]}, r"row 3: output 'b/.c' would be hidden"),
         ({**ROWS, "output": ["/etc/x", "b"]}, r"row 2: output '/etc/x' leaves the output folder"),
         ({**ROWS, "output": ["s3://other/x", "b"]}, "leaves the output folder"),
         ({"infrared": [], "visible": []}, "has no rows"),

@@ -1,8 +1,10 @@
 """Where fused files go, checked before anything is read or written."""
 
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from fsidfusion.errors import InputError
 from fsidfusion.images.encode import FORMATS, Bits, output_format
@@ -76,6 +78,7 @@ def check_outputs(
                 f"output {output} is named by two pairs or for two uses; rename one of the files"
             )
         taken.add(place)
+    _check_cases(taken)
     _check_apart(pairs, {output.parent for output in (*outputs, *temperatures)})
     for folder in {output.parent for output in (*outputs, *temperatures) if not is_address(output)}:
         present = next(path for path in (folder, *folder.absolute().parents) if _exists(path))
@@ -83,6 +86,32 @@ def check_outputs(
             raise InputError(
                 f"output folder {folder} cannot be written: {present} is no folder of yours; choose another"
             )
+
+
+def _check_cases(places: Iterable[Path]) -> None:
+    """Refuse names that differ by the case of letters alone, where the disk makes one file of them."""
+    seen: dict[str, Path] = {}
+    one: dict[Path, bool] = {}  # the folders that are there, and whether they make one of both
+    for place in places:
+        other = seen.setdefault(normalize("NFC", str(place)).casefold(), place)
+        if other == place or is_address(place):
+            continue
+        folder = next(path for path in place.parents if _exists(path))
+        if folder not in one:
+            one[folder] = _ignores_case(folder)
+        if one[folder]:
+            raise InputError(
+                f"outputs {other} and {place} are one file on this disk, which tells no case of letters;"
+                " rename one of the files"
+            )
+
+
+def _ignores_case(folder: Path) -> bool:
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".fsid-Case-") as file:
+            return Path(file.name.replace("-Case-", "-cASE-")).exists()
+    except OSError:  # it cannot be written: that is told later
+        return False
 
 
 def _check_apart(pairs: Sequence[Pair], folders: Iterable[Path]) -> None:

@@ -110,6 +110,12 @@ def _read(local: Path, name: str) -> Manifest:
                 f"manifest {name}, row {number}: output {output!r} leaves the output folder;"
                 " give a name below it"
             )
+        if not PurePosixPath(output).parts or any(
+            part.startswith(".") for part in PurePosixPath(output).parts
+        ):
+            raise InputError(
+                f"manifest {name}, row {number}: output {output!r} would be hidden; let no part begin with a dot"
+            )
         suffix = PurePosixPath(output).suffix
         stem = output.removesuffix(suffix) if suffix.lower() in FORMATS else output
         pairs.append(Pair(PurePosixPath(stem).name, infrared, visible))
