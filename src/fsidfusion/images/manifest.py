@@ -114,7 +114,8 @@ def _read(local: Path, name: str) -> Manifest:
             part.startswith(".") for part in PurePosixPath(output).parts
         ):
             raise InputError(
-                f"manifest {name}, row {number}: output {output!r} would be hidden; let no part begin with a dot"
+                f"manifest {name}, row {number}: output {output!r} would be hidden;"
+                " let no part begin with a dot"
             )
         suffix = PurePosixPath(output).suffix
         stem = output.removesuffix(suffix) if suffix.lower() in FORMATS else output
