@@ -29,13 +29,29 @@ def run() -> int:
     for number in ours:
         _signal.signal(number, before[number])
     try:
-        return main()
+        status = main()
+        if status > 128:
+            _leave(status)
+        return status
     except KeyboardInterrupt as stop:  # before or after what guards the command
         _end(getattr(stop, "number", _signal.SIGINT), None)
         raise
     finally:
         for number in ours:
             _signal.signal(number, _end)
+
+
+def _leave(status: int) -> None:
+    """End a command that was stopped: native libraries may take seconds to be taken down in order."""
+    import atexit
+
+    for stream in (sys.stdout, sys.stderr):
+        try:  # noqa: SIM105
+            stream.flush()
+        except (OSError, ValueError):  # nobody reads it any more
+            pass
+    atexit._run_exitfuncs()  # child processes and temporary folders
+    os._exit(status)
 
 
 def _end(number: int, frame: "FrameType | None") -> None:

@@ -95,6 +95,28 @@ def test_a_stop_while_libraries_are_imported_is_one_line(tmp_path, module, numbe
     assert "stopped" in line
 
 
+LINGERS = """
+import atexit, sys, threading
+import fsidfusion.__main__ as entry
+import fsidfusion.cli
+
+def stopped():
+    atexit.register(print, "tidied")
+    threading.Thread(target=threading.Event().wait).start()  # which the interpreter would wait for
+    print("said")
+    return 143
+
+fsidfusion.cli.main = stopped
+sys.exit(entry.run())
+"""
+
+
+def test_a_stopped_command_is_not_held_up_by_what_is_taken_down():
+    command = [sys.executable, "-c", LINGERS]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (result.returncode, result.stdout, result.stderr) == (143, "said\ntidied\n", "")
+
+
 def test_trainings_end_as_soon_as_the_rest():
     from fsidfusion.cli.watchdog import GRACE, SLOW
 
