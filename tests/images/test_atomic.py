@@ -9,7 +9,15 @@ import pytest
 
 from fsidfusion.errors import InputError
 from fsidfusion.images import atomic
-from fsidfusion.images.atomic import Part, is_written, put_in_place, scratch_folder, whole_file, write_text
+from fsidfusion.images.atomic import (
+    Part,
+    is_written,
+    put_in_place,
+    scratch_folder,
+    temporary_folder,
+    whole_file,
+    write_text,
+)
 
 STEPS = ("create", "sync", "rename", "done")
 FORK = multiprocessing.get_context("fork")
@@ -172,6 +180,28 @@ def test_a_program_that_ends_at_once_can_leave_nothing(tmp_path):
     atomic.discard_parts()
     assert not hidden(tmp_path)
     part.close()
+
+
+def test_a_temporary_folder_that_a_kill_left_goes_with_the_next_one(tmp_path, monkeypatch):
+    def killed():
+        with temporary_folder(str(tmp_path)) as folder:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "patient.png").write_bytes(b"x")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    process = FORK.Process(target=killed)
+    process.start()
+    process.join()
+    (left,) = tmp_path.iterdir()
+    assert len(left.name) < 24  # Ray has sockets in it, whose paths are bounded
+    monkeypatch.setattr(atomic, "_swept", set())
+    with temporary_folder(str(tmp_path)) as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        monkeypatch.setattr(atomic, "_swept", set())
+        with temporary_folder(str(tmp_path)) as other:
+            assert sorted(tmp_path.iterdir()) == sorted([folder, other])
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_have_the_rights_that_the_user_gives(tmp_path):

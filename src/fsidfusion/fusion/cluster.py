@@ -27,6 +27,7 @@ from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.outputs import check_outputs
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.stored import fuse_stored
+from fsidfusion.images.atomic import temporary_folder
 from fsidfusion.images.pairs import Pair
 from fsidfusion.images.storage import as_place, is_address, present
 from fsidfusion.images.text import reason
@@ -284,9 +285,7 @@ def _session(cluster: Cluster) -> Iterator[Any]:
         yield ray
         return
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
-    with tempfile.TemporaryDirectory(
-        prefix="fsid-", dir=_short_temporary(), ignore_cleanup_errors=True
-    ) as folder:
+    with temporary_folder(_short_temporary()) as folder:
         try:
             with _no_native_lines():
                 if cluster.address != "ray":
@@ -295,7 +294,7 @@ def _session(cluster: Cluster) -> Iterator[Any]:
                     ray.init(**quiet)
                 else:
                     with _by_itself():
-                        ray.init("local", **_own(cluster), _temp_dir=folder, **quiet)
+                        ray.init("local", **_own(cluster), _temp_dir=str(folder), **quiet)
         except Exception as error:
             where = (
                 "cannot be started" if cluster.address == "ray" else f"is not reached at {cluster.address}"

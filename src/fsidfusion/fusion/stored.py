@@ -4,7 +4,6 @@ While some pairs are fused, the next are fetched and the last put. A store shows
 there, and its temperatures before it, so that what exists can be skipped.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.outputs import check_outputs
 from fsidfusion.fusion.plan import Plan
 from fsidfusion.fusion.scheduler import Ahead, Behind
+from fsidfusion.images.atomic import temporary_folder
 from fsidfusion.images.encode import READABLE
 from fsidfusion.images.pairs import Pair
 from fsidfusion.images.storage import fetch, is_address, is_there, put
@@ -45,8 +45,8 @@ def fuse_stored(
     check_outputs(pairs, outputs, temperatures, plan.bits)
     warm: Sequence[Path | None] = temperatures or [None] * len(pairs)
     jobs = [_Job(i, *job) for i, job in enumerate(zip(pairs, outputs, warm))]
-    with tempfile.TemporaryDirectory(prefix="fsidfusion-", ignore_cleanup_errors=True) as scratch:
-        return _Run(fuser, plan, progress, Path(scratch)).run(jobs)
+    with temporary_folder() as scratch:
+        return _Run(fuser, plan, progress, scratch).run(jobs)
 
 
 @dataclass

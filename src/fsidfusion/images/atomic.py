@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 import threading
 import time
 import zlib
@@ -28,7 +29,7 @@ except ImportError:  # Windows: parts are then told by their age alone
     fcntl = None  # type: ignore[assignment]
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # locks are not seen from every other machine
-_NAME = re.compile(r"\.fsidfusion-([0-9a-f]{8})-[0-9a-f]{12}\.part")
+_NAME = re.compile(r"\.fsid(?:fusion)?-([0-9a-f]{8})-(?:[0-9a-f]{12}\.part|[0-9a-f]{6})")
 _HERE, _EXCHANGE = -100, 2  # of renameat2: relative to the working folder; both names change places
 _OLD = 86_400.0  # seconds after which another machine's part is nobody's
 
@@ -44,14 +45,24 @@ def _step(name: str) -> None:
 class Part:
     """A file or folder on its way: under a hidden name beside its place, which it takes at the end."""
 
-    def __init__(self, target: Path, folder: bool = False) -> None:
-        """Begin it, empty. OSError where nothing can be written."""
+    def __init__(self, target: Path, folder: bool = False, own: bool = False) -> None:
+        """Begin it, empty; ``own``: a folder that other users cannot read, of a short name.
+
+        Raises:
+            OSError: nothing can be written there.
+        """
         self.target = target
         remove_old_parts(target.parent)
         _step("create")
         while True:
             self.path = target.with_name(f".fsidfusion-{_HOST}-{secrets.token_hex(6)}.part")
-            if folder:
+            if own:  # short, since it may hold sockets, whose paths have 107 characters at most
+                self.path = target.with_name(f".fsid-{_HOST}-{secrets.token_hex(3)}")
+                try:
+                    self.path.mkdir(0o700)
+                except FileExistsError:
+                    continue
+            elif folder:
                 self.path.mkdir()
             with _guard:
                 self._descriptor = _descriptor(self.path, folder)
@@ -88,6 +99,19 @@ class Part:
 def scratch_folder(parent: Path) -> Iterator[Path]:
     """An empty folder beside the places of what is made in it, gone when the block ends."""
     part = Part(parent / "folder", folder=True)
+    try:
+        yield part.path
+    finally:
+        part.close()
+
+
+@contextmanager
+def temporary_folder(place: str | None = None) -> Iterator[Path]:
+    """An empty folder of this user alone, among the temporary ones or in ``place``, gone when the block ends.
+
+    Unlike tempfile's, one that a killed process leaves is removed by the next process that makes one.
+    """
+    part = Part(Path(place or tempfile.gettempdir()) / "folder", folder=True, own=True)
     try:
         yield part.path
     finally:

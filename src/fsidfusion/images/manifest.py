@@ -2,14 +2,13 @@
 
 import csv
 import io
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fsidfusion.errors import InputError, required
-from fsidfusion.images.atomic import write_bytes
+from fsidfusion.images.atomic import temporary_folder, write_bytes
 from fsidfusion.images.budget import MAX_ROWS, regular_file
 from fsidfusion.images.encode import FORMATS
 from fsidfusion.images.pairs import Pair, Task
@@ -53,8 +52,8 @@ def read_manifest(place: Path) -> Manifest:
     """
     if not is_address(place):
         return _read(place, str(place))
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / f"manifest{place.suffix}"
+    with temporary_folder() as folder:
+        local = folder / f"manifest{place.suffix}"
         fetch(place, local)
         return _read(local, str(place))
 

@@ -13,6 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.atomic import Part
 from fsidfusion.images.pairs import Pair, Task
 from fsidfusion.serving.problems import Problem
 
@@ -98,7 +99,8 @@ class Scratch:
     """A folder of the service, in which each request has one of its own."""
 
     def __init__(self) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="fsidfusion-serve-"))
+        self._part = Part(Path(tempfile.gettempdir()) / "folder", folder=True, own=True)
+        self.root = self._part.path
 
     def folder(self) -> Path:
         """A fresh folder."""
@@ -111,7 +113,7 @@ class Scratch:
 
     def close(self) -> None:
         """Remove all."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        self._part.close()
 
 
 def roles(form: Form) -> tuple[str, str, Task]:

@@ -1,9 +1,11 @@
 import json
+import os
 
 import pytest
 
 from fsidfusion.cli import main
 from fsidfusion.errors import InputError
+from fsidfusion.studies.speed import scale as module
 from fsidfusion.studies.speed.scale import Run, Scale, measure, steady, to_json, to_markdown
 
 
@@ -38,10 +40,30 @@ def test_overhead_and_start_up_are_told_apart():
 
 
 @pytest.mark.slow
-def test_runs_are_measured_each_in_a_process_of_its_own():
-    pytest.importorskip("ray", reason="ray is not installed")
+def test_runs_are_measured_each_in_a_process_of_its_own(monkeypatch):
+    asked = []
+
+    def ask(question):  # without Ray, whose start takes half a minute on a busy machine
+        asked.append(question["form"])
+        return ask_process({**question, "form": "fuse"})
+
+    ask_process = module._ask
+    monkeypatch.setattr(module, "_ask", ask)
     seen = []
     found = measure(40, (240, 320), (1,), "maximum", seen.append)
+    assert asked == ["fuse", "ray"]
+    check(found, seen)
+
+
+@pytest.mark.long
+@pytest.mark.skipif("FSIDFUSION_FUZZ" not in os.environ, reason="a minute: make fuzz runs it")
+def test_workers_are_measured_by_ray():
+    pytest.importorskip("ray", reason="ray is not installed")
+    seen = []
+    check(measure(40, (240, 320), (1,), "maximum", seen.append), seen)
+
+
+def check(found, seen):
     assert seen == list(found.runs) and [run.form for run in seen] == ["fuse", "ray"]
     assert all(min(run.rate, run.seconds, run.computed) > 0 for run in seen)
     assert found.bytes_in > 240 * 320 and found.bytes_out > 1000

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from typing import Any
 import psutil
 
 from fsidfusion.errors import InputError
+from fsidfusion.images.atomic import temporary_folder
 from fsidfusion.images.files import Picture, write_picture
 from fsidfusion.images.pairs import match_pairs
 
@@ -95,8 +95,9 @@ def measure(
         "versions": ", ".join(f"{name} {version_of(name)}" for name in names),
     }
     runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        bytes_in = _render(Path(folder), pairs, size)
+    with temporary_folder() as made:
+        folder = str(made)
+        bytes_in = _render(made, pairs, size)
         for number in workers:
             for form in ("fuse", "ray"):
                 output = Path(folder) / f"{form}-{number}"
