@@ -1,3 +1,4 @@
+import errno
 import io
 import struct
 import subprocess
@@ -15,7 +16,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from fsidfusion.errors import FusionError
 from fsidfusion.images.atomic import whole_file
-from fsidfusion.images.encode import output_bits, output_format
+from fsidfusion.images.encode import encode_picture, output_bits, output_format
 from fsidfusion.images.files import Picture, is_lossy_webp, read_header, read_picture, write_picture
 from fsidfusion.images.pixels import is_gray
 
@@ -361,3 +362,16 @@ def test_a_gif_is_read_and_not_written(tmp_path):
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     with pytest.raises(FusionError, match="an animation of 2 pictures"):
         read_picture(tmp_path / "moving.gif")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is of Linux")
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("name", ["PNG", "TIFF", "JPEG", "WebP", "BMP"])
+def test_every_encoder_names_a_full_disk(name, bits):
+    if bits == 16 and name not in ("PNG", "TIFF"):
+        return
+    dtype = np.uint8 if bits == 8 else np.uint16
+    noise = np.random.default_rng(0).integers(0, 1 << bits, (400, 500, 3)).astype(dtype)
+    with Path("/dev/full").open("r+b", buffering=0) as stream, pytest.raises(OSError) as caught:
+        encode_picture(stream, Picture(noise), name)
+    assert caught.value.errno == errno.ENOSPC

@@ -93,6 +93,14 @@ def _joined(picture: "Picture") -> Pixels:
     return picture.pixels if picture.alpha is None else np.dstack((picture.pixels, picture.alpha))
 
 
+class _Through:
+    """A stream whose writer goes through Python, which names what is wrong with a disk; libtiff does not."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.write, self.seek, self.tell = stream.write, stream.seek, stream.tell
+        self.read, self.flush, self.truncate = stream.read, stream.flush, stream.truncate
+
+
 def _save_pillow(stream: BinaryIO, picture: "Picture", name: str, quality: int) -> None:
     image = Image.fromarray(_joined(picture))
     if image.mode == "LA" and name == "WebP":
@@ -114,6 +122,7 @@ def _save_pillow(stream: BinaryIO, picture: "Picture", name: str, quality: int) 
     elif picture.xmp and name == "PNG":
         kept["pnginfo"] = PngImagePlugin.PngInfo()
         kept["pnginfo"].add_itxt("XML:com.adobe.xmp", picture.xmp.decode("utf-8", "replace"))
-    image.save(stream, format=name, **options.get(name, {}), **kept)
+    target: Any = _Through(stream) if name == "TIFF" else stream
+    image.save(target, format=name, **options.get(name, {}), **kept)
     if name == "TIFF" and (later or picture.xmp):
         exif.add_to_tiff(stream, later, picture.xmp)
