@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fsidfusion.alignment.transform import read_alignment
 from fsidfusion.cli import main
 from fsidfusion.images.files import Picture, read_header, read_picture, write_picture
 
@@ -144,3 +145,18 @@ def test_a_video_is_aligned_by_one_estimate(rig, scene, warped, capsys):
     assert "aligned: affine by edges over 3 pairs" in output.err
     main(["align", "--ir", "t.png", "--vis", "c.png", "--points", "points.csv", "-o", "p.json"])
     assert main([*line, "--align", "p.json", "--overwrite"]) == 0
+
+
+def test_a_part_of_the_infrared_pictures_is_aligned(rig, warped, capsys):
+    """Beside the picture the frames hold something else, as those of some cameras do."""
+    beside = np.random.default_rng(0).integers(0, 255, warped[0].shape).astype(np.uint8)
+    write_picture(rig / "both.png", Picture(np.hstack((warped[0], beside))))
+    call = ["align", "--ir", "both.png", "--vis", "c.png", "--ir-crop", "left", "-o", "part.json"]
+    assert main(call) == 0
+    assert main(["align", "--ir", "t.png", "--vis", "c.png", "-o", "whole.json"]) == 0
+    part, whole = (read_alignment(rig / f"{name}.json") for name in ("part", "whole"))
+    np.testing.assert_allclose(part.matrix, whole.matrix, atol=1e-6)
+    assert main([*call[:-1], "points.json", "--points", "points.csv"]) == 0
+    assert read_alignment(rig / "points.json").infrared_size == (240, 320)
+    assert main([*call[:-1], "late.json", "--ir-offset", "1"]) == 2
+    assert "--ir-offset is for two videos" in capsys.readouterr().err

@@ -16,11 +16,13 @@ from fsidfusion.images.files import read_header, read_picture
 from fsidfusion.images.pairs import Pair
 from fsidfusion.images.text import read_text
 from fsidfusion.thermal.reading import read_thermal, read_thermal_header, read_visible
+from fsidfusion.thermal.scene import Thermal
 
 
 def align_files(
     pairs: Sequence[Pair],
     *,
+    thermal: Thermal = Thermal(),
     model: Model = "affine",
     field: bool = False,
     method: Method = "edges",
@@ -34,6 +36,7 @@ def align_files(
 
     Args:
         pairs: of many, 16 are read, evenly spread.
+        thermal: what the infrared pictures hold, and which part of them counts.
         model: family of the transform.
         field: also a smooth field.
         method: how it is estimated.
@@ -45,13 +48,13 @@ def align_files(
     chosen = [pairs[int(place * step)] for place in range(min(len(pairs), MAX_PAIRS))]
     pictures = []
     for pair in chosen:
-        infrared = read_thermal(pair.infrared).picture.pixels
+        infrared = read_thermal(pair.infrared, thermal).picture.pixels
         if pair.is_embedded:
             pictures.append((infrared, read_visible(pair.visible).pixels))
         else:
             pictures.append((infrared, read_picture(pair.visible).pixels))
         progress(pair)
-    if infrared_fov is None and visible_fov is None and chosen:
+    if infrared_fov is None and visible_fov is None and chosen and not thermal.ir_crop:
         known = field_of_view(chosen[0].infrared), field_of_view(chosen[0].visible)
         if None not in known:
             infrared_fov, visible_fov = known
@@ -65,9 +68,14 @@ def align_files(
     )
 
 
-def align_by_points(pair: Pair, points: Path, model: Model = "affine") -> Alignment:
-    """The alignment of a pair's sizes by a file of matched points; see :func:`read_points`."""
-    infrared, visible = read_thermal_header(pair.infrared), read_header(pair.visible)
+def align_by_points(
+    pair: Pair, points: Path, model: Model = "affine", thermal: Thermal = Thermal()
+) -> Alignment:
+    """The alignment of a pair's sizes by a file of matched points; see :func:`read_points`.
+
+    ``thermal`` says which part of the infrared picture counts, in whose pixels the points are.
+    """
+    infrared, visible = read_thermal_header(pair.infrared, thermal=thermal), read_header(pair.visible)
     return from_points(
         *read_points(points), (visible.height, visible.width), (infrared.height, infrared.width), model
     )

@@ -12,6 +12,8 @@ from fsidfusion.cli.progress import progress
 from fsidfusion.errors import InputError
 from fsidfusion.images.encode import FORMATS
 from fsidfusion.images.pairs import Pair, match_pairs
+from fsidfusion.thermal.geometry import Flip, Turn
+from fsidfusion.thermal.scene import Thermal
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
@@ -25,6 +27,10 @@ def align(
     method: Literal["edges", "ecc", "mi"] = "edges",
     ir_fov: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None,
     vis_fov: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None,
+    ir_crop: Annotated[str | None, tyro.conf.arg(metavar="PART")] = None,
+    ir_rotate: Turn = 0,
+    ir_flip: Flip = "none",
+    ir_offset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None,
     points: File = None,
     calibration: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="IR VIS")] = None,
     alignment: File = None,
@@ -54,6 +60,10 @@ def align(
             (SimpleITK).
         ir_fov: horizontal field of view of the infrared camera; by default EXIF's, or as the visible one's.
         vis_fov: likewise of the visible camera.
+        ir_crop: the part of infrared pictures or frames that counts, as of 'fuse' and 'video': the same then.
+        ir_rotate: turn them clockwise, after --ir-crop.
+        ir_flip: mirror them, after --ir-rotate.
+        ir_offset: how much later the infrared video began, instead of what clocks and stored times tell.
         points: matched points instead: a line 'visible x, visible y, infrared x, infrared y' each.
         calibration: files of both cameras instead: YAML of OpenCV, ROS or Kalibr, with distortion; R and T in
             the infrared one take visible coordinates to infrared ones.
@@ -80,18 +90,24 @@ def align(
         result = read_alignment(alignment)
     else:
         how = {"model": family, "field": field, "method": method}
+        thermal = Thermal(ir_crop=ir_crop, ir_rotate=ir_rotate, ir_flip=ir_flip)
         if points is None and len(ir) == len(vis) == 1 and _is_video(ir[0]) and _is_video(vis[0]):
+            from fsidfusion.fusion.pairing import Pairing
             from fsidfusion.fusion.video import sample_pairs
 
-            frames = sample_pairs(ir[0], vis[0], MAX_PAIRS)
+            pairing = Pairing(ir_offset="" if ir_offset is None else str(ir_offset))
+            frames = sample_pairs(ir[0], vis[0], MAX_PAIRS, thermal=thermal, pairing=pairing)
             result = estimate(frames, infrared_fov=ir_fov, visible_fov=vis_fov, **how)  # type: ignore[arg-type]
         elif points is not None:
-            result = align_by_points(_pairs(ir, vis)[0], points, family)
+            result = align_by_points(_pairs(ir, vis)[0], points, family, thermal)
         else:
             pairs = _pairs(ir, vis)
+            if ir_offset is not None:
+                raise InputError("`ir_offset` is for two videos; leave it out")
             with progress("pairs", min(len(pairs), MAX_PAIRS)) as bar:
                 result = align_files(
                     pairs,
+                    thermal=thermal,
                     infrared_fov=ir_fov,
                     visible_fov=vis_fov,
                     progress=bar.step,

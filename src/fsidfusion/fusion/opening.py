@@ -23,7 +23,9 @@ from fsidfusion.images.pixels import Pixels
 from fsidfusion.thermal.geometry import Geometry
 from fsidfusion.thermal.scene import Thermal
 from fsidfusion.thermal.stream import read_frame
+from fsidfusion.thermal.temperature import Unit
 
+WORDS: Unit = "kelvin64"  # of the lower half of frames that holds temperatures
 Align = Alignment | Literal["auto"] | None
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def check_output(output: Path, overwrite: bool, sources: Sequence[str] = ()) -> 
 def with_words(plan: Plan) -> Plan:
     """The plan, with the unit of frames whose lower half holds temperatures."""
     if plan.infrared.geometry().holds_words and plan.thermal.unit == "auto":
-        return replace(plan, thermal=replace(plan.thermal, unit="kelvin64"))
+        return replace(plan, thermal=replace(plan.thermal, unit=WORDS))
     return plan
 
 

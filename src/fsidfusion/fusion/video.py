@@ -1,7 +1,7 @@
 """Fuse two videos frame by frame, without flicker; decoding, computing and encoding overlap."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from fsidfusion.errors import FusionError, InputError
 from fsidfusion.fusion.flow import Flow
 from fsidfusion.fusion.fuser import Fuser
 from fsidfusion.fusion.opening import (
+    WORDS,
     check_installed,
     check_output,
     later,
@@ -110,6 +111,8 @@ def sample_pairs(
         (infrared, visible) pixels, the infrared ones in the range that is fused.
     """
     check_installed()
+    if thermal.geometry().holds_words and thermal.unit == "auto":
+        thermal = replace(thermal, unit=WORDS)
     ours, theirs = (opener() for opener in openers(infrared, visible, thermal, rate, pairing))
     begun = later(ours, theirs, pairing.offset(), pairing)[0]
     stream = ThermalStream(thermal, ours.name)
