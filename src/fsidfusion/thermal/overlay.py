@@ -2,6 +2,7 @@
 
 Text is a row of thin figures of one height in white, or in the colour of the palette's hot end, near the edge
 of the picture; a bar is a strip at an edge along which the levels run evenly through most of the palette.
+What is half transparent is told by its one blend (:mod:`fsidfusion.thermal.strokes`).
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from fsidfusion.thermal.strokes import find_strokes
 
 Mask = NDArray[np.bool_]  # (H, W)
 
@@ -35,6 +38,9 @@ def find_overlay(levels: NDArray[np.uint8], rgb: NDArray[np.uint8]) -> Mask | No
     """
     bar = _bars(levels)
     found = _text(rgb) | bar
+    strokes = find_strokes(rgb)
+    if strokes is not None:
+        found |= strokes
     return found if found.any() else None
 
 

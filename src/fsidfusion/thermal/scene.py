@@ -14,6 +14,7 @@ from fsidfusion.thermal.highlight import Threshold, parse_threshold
 from fsidfusion.thermal.overlay import find_gray_bar, find_overlay
 from fsidfusion.thermal.palettes import Match
 from fsidfusion.thermal.polarity import CLEAR, find_doubt, white_odds
+from fsidfusion.thermal.strokes import find_strokes
 from fsidfusion.thermal.temperature import Celsius, Unit, guess_unit, to_celsius
 from fsidfusion.thermal.validity import Mask, Validity, fill_isolated, find_valid, is_swapped, shifted_bits
 
@@ -25,6 +26,7 @@ DOUBTS = {  # of gray pictures that were taken as white-hot: what is said
     "black": f"black looks hot in its gray, but white was taken for hot: {_WAY_OUT}",
     "untold": f"whether white or black is hot cannot be told from its gray, and white was taken: {_WAY_OUT}",
 }
+STROKES = "text or a cross-hair drawn over {pixels} pixels was not taken for heat (`palette` none: kept)"
 _TOO_FEW = 0.02  # share of measured pixels below which nothing is told
 
 _WORDS = {"celsius": "degrees Celsius", "kelvin": "kelvin"}
@@ -212,7 +214,9 @@ def _of_gray(pixels: Pixels, gray: NDArray[np.uint8], thermal: Thermal) -> Scene
     celsius = to_celsius(gray, thermal.unit)
     if bar is None:
         doubt = find_doubt(gray) if thermal.palette == "auto" else ""
-        return Scene(shown, celsius, DOUBTS[doubt])
+        strokes = find_strokes(gray) if thermal.finds_palette else None
+        drawn = "" if strokes is None else STROKES.format(pixels=np.count_nonzero(strokes))
+        return Scene(shown, celsius, "; ".join(filter(None, (DOUBTS[doubt], drawn))), Validity(strokes))
     note = "a colour bar and text drawn over it were not taken for heat"
     if bar.black_is_hot and turned:
         note = f"by its colour bar black is hot, and was turned (--palette white-hot: not); {note}"

@@ -15,6 +15,7 @@ from fsidfusion.errors import InputError
 from fsidfusion.images.files import decode_picture
 from fsidfusion.images.pixels import Luma, Pixels, quantise
 from fsidfusion.thermal import palettes
+from fsidfusion.thermal.fixed_marks import FixedMarks
 from fsidfusion.thermal.gain import Gain, Levels, SteadyGain
 from fsidfusion.thermal.highlight import Threshold
 from fsidfusion.thermal.overlay import GrayBar, find_gray_bar
@@ -34,6 +35,7 @@ from fsidfusion.thermal.scene import (
     settle_gain,
     without_match,
 )
+from fsidfusion.thermal.strokes import find_strokes
 from fsidfusion.thermal.temperature import Celsius, guess_unit
 from fsidfusion.thermal.validity import Mask, Validity, find_valid
 
@@ -72,6 +74,8 @@ class ThermalStream:
         self._before: Luma | None = None  # a small picture of the gray frame before
         self._is_turned = False  # black is hot
         self._bar: GrayBar | None = None  # drawn over gray frames
+        self._strokes: Mask | None = None  # text and cross-hairs drawn over gray frames without a bar
+        self._marks = FixedMarks()
         self._looked = -1e9  # seconds at which it was looked for
         self._doubts: list[Doubt] = []  # of gray frames without a bar, at each look
         self._unlike = 0  # frames in a row that do not fit
@@ -111,7 +115,7 @@ class ThermalStream:
             self.known = np.zeros(pixels.shape[:2], bool)
             shown = np.zeros(pixels.shape[:2], np.uint8 if pixels.dtype == np.uint8 else np.float32)
             return shown, self._nothing_hot(pixels)
-        scene = self._scene(pixels, seconds, validity)
+        scene = self._without_marks(self._scene(pixels, seconds, validity), seconds)
         if self._gain is None or not self._fits(scene):
             self._settle(scene, seconds)
         assert self._gain is not None
@@ -144,6 +148,19 @@ class ThermalStream:
         if pixels.dtype == np.uint16 and self._thermal.unit == "auto" and self._gain is None:
             self._thermal = thermal
         return scene
+
+    def _without_marks(self, scene: Scene, seconds: float) -> Scene:
+        """Levels of 8 bits without what stays in place while the scene moves."""
+        if scene.levels.dtype != np.uint8 or scene.levels.ndim == 3 or not self._asked.finds_palette:
+            return scene
+        marks = self._marks(scene.levels, seconds)
+        if marks is None:
+            return scene
+        self._say("what stays in place while the scene moves was not taken for heat (`palette` none: kept)")
+        unknown = scene.validity.unknown
+        return replace(
+            scene, validity=replace(scene.validity, unknown=marks if unknown is None else marks | unknown)
+        )
 
     def _without_colours(self, pixels: Pixels, seconds: float) -> Scene:
         """Levels of a frame that may be in false colours."""
@@ -198,6 +215,11 @@ class ThermalStream:
         if seconds - self._looked >= _OVERLAY_SECONDS:
             bar, self._looked = find_gray_bar(levels), seconds
             self._bar = bar
+            self._strokes = find_strokes(levels) if bar is None else None
+            if self._strokes is not None:
+                self._say(
+                    "text or a cross-hair drawn over the frames was not taken for heat (`palette` none: kept)"
+                )
             if bar is None and not self._is_turned and self._asked.palette == "auto":
                 self._doubts.append(find_doubt(levels))
             if bar is not None:
@@ -207,7 +229,7 @@ class ThermalStream:
                 self._say(f"a colour bar was drawn over the frames: {hot}it was not taken for heat")
         levels = self._of_one_polarity(levels, seconds)
         levels = ~levels if self._asked.palette == REVERSED else levels
-        return Scene(levels, validity=Validity(None if self._bar is None else self._bar.mask))
+        return Scene(levels, validity=Validity(self._strokes if self._bar is None else self._bar.mask))
 
     def _doubt(self) -> Doubt:
         """What most looks at the frames say against white-hot; a colour bar ends all doubt."""
