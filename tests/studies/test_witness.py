@@ -127,6 +127,7 @@ def test_a_detector_looks_at_every_picture_under_every_condition(scene, tmp_path
     assert (clear["infrared"]["average"], clear["visible"]["average"]) == (1, 0)
     assert (clear["maximum"]["average"], clear["maximum"]["lead"]) == (1, 0)
     assert (clear["visible"]["lead"], clear["visible"]["lead_interval"]) == (-1, [-1, -1])
+    assert clear["visible, gray"] == clear["visible"]
     assert (tmp_path / "out" / "witness.md").read_text() + "\n" == said
 
 

@@ -26,6 +26,7 @@ from fsidfusion.studies.downstream.detection.scores import FrameHits, frame_hits
 from fsidfusion.studies.seeing import CONDITIONS, TARGET
 
 LEAST_HEIGHT = 24  # pixels of a person that counts
+CAMERAS = (*SOURCES, "visible, gray")  # rows beside the fused ones; detectors learn from colours
 RECALLS = np.linspace(0, 1, 101)  # COCO's
 _AT_ONCE = 100  # resamples
 
@@ -87,7 +88,7 @@ def measure(
     groups = {"all": np.arange(len(times))} | {
         time: np.flatnonzero([of == time for of in times]) for time in ("day", "night") if time in times
     }
-    rows = (*SOURCES, *(row for model in models for row in model.rows))
+    rows = (*CAMERAS, *(row for model in models for row in model.rows))
     found: dict[str, dict[str, dict[str, Found]]] = {}
     for condition, degradation in CONDITIONS.items():
         seen: dict[str, list[Boxes]] = {row: [] for row in rows}
@@ -159,7 +160,7 @@ def to_markdown(testimony: Testimony, models: Sequence[Model], name: str, detect
     lines += ["", "Less the better of the two cameras, with the interval over the same frames:", ""]
     lines += [f"| AP50 less | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
     for row in testimony.rows:
-        if row in SOURCES:
+        if row in CAMERAS:
             continue
         cells = []
         for condition, group in columns:
@@ -177,12 +178,12 @@ def describe(detector: OnnxDetector, said: str = "") -> str:
 
 
 def _pictures(pair: Pair, models: Sequence[Model], condition: Condition) -> Mapping[str, Pixels]:
-    """What the detector looks at, by row: the infrared picture in gray, the visible one in its colours."""
+    """What the detector looks at, by row: the infrared picture in gray, the visible one in colours too."""
     try:
         infrared, visible = (read_picture(path).pixels for path in (pair.infrared, pair.visible))
         infrared, visible = condition.degraded(pair.name, infrared, visible)
-        gray = quantise(luma(infrared), np.dtype(np.uint8))
-        rows: dict[str, Pixels] = dict(zip(SOURCES, (gray, visible)))
+        gray, colorless = (quantise(luma(image), np.dtype(np.uint8)) for image in (infrared, visible))
+        rows: dict[str, Pixels] = dict(zip(CAMERAS, (gray, visible, colorless)))
         for model in models:
             for row, (picture, _) in zip(model.rows, model.fused(pair, infrared, visible)):
                 rows[row] = picture
