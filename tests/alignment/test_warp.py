@@ -45,6 +45,16 @@ def test_whole_shifts_are_exact_and_fade_to_the_visible_picture():
     assert np.abs(np.diff(aligned.weight, axis=1)).max() < 0.5
 
 
+def test_beside_a_thin_strip_the_picture_fades_over_little():
+    size = (240, 320)
+    thin, thick = (
+        InfraredWarp(shifted(x, 0, size, size), size, size)(picture(*size), picture(*size)).weight[120]
+        for x in (2, 30)
+    )
+    assert (thin[-2:] == 0).all() and (thin[:-10] == 1).all()
+    assert thick[-31 - 8] < 0.6  # over 8 % of the shorter side
+
+
 def test_hard_edges_where_nothing_is_to_fade():
     aligned = InfraredWarp(shifted(20, -10), SIZE, SIZE, feather=0)(picture(*SIZE), picture(*SIZE))
     assert set(np.unique(aligned.weight)) == {0, 1}

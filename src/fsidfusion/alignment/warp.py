@@ -14,6 +14,7 @@ from fsidfusion.errors import InputError
 from fsidfusion.images.pixels import Luma, Pixels, luma, quantise, resize, strips
 from fsidfusion.thermal.temperature import resample
 
+_FADED = 3.0  # times as wide as the thickest part that is missing: a thin strip is worth no wide band
 FEATHER = 0.08  # of the visible frame's shorter side: along its edges, the infrared picture fades out over it
 _LONGEST_SIDE = 32_000  # pixels of a source that OpenCV can sample
 _KEPT_PIXELS = 1 << 22  # of a frame whose sampling places are kept for the next picture
@@ -169,7 +170,9 @@ class InfraredWarp:
         weight = inside.astype(np.float32)
         if self._feather and not inside.all():
             depth = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5), np.float32)
-            weight = np.minimum(depth / np.float32(self._feather), np.float32(1.0))
+            missing = float(cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5).max())
+            fade = np.float32(min(self._feather, max(1.0, _FADED * missing)))
+            weight = np.minimum(depth / fade, np.float32(1.0))
             weight *= weight * (3 - 2 * weight)
         if not self._padding:
             self._kept_weight = weight
