@@ -1,5 +1,6 @@
 """What an alignment is estimated from: picture files, EXIF fields of view, and files of matched points."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -109,10 +110,15 @@ def read_points(path: Path) -> tuple[Points, Points]:
     return points[:, :2], points[:, 2:]
 
 
+_WITH_EXIF = ("JPEG", "MPO", "PNG", "TIFF", "WEBP")
+
+
 def field_of_view(path: Path) -> float | None:
     """The horizontal field of view of a file in degrees, by its EXIF; None where untold."""
     try:
-        with Image.open(path) as image:
-            return exif.field_of_view(image.getexif(), image.size[::-1])
-    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures
+            with Image.open(path, formats=_WITH_EXIF) as image:
+                return exif.field_of_view(image.getexif(), image.size[::-1])
+    except Exception:  # whatever Pillow raises for a damaged file: it is told where its pixels are read
         return None
