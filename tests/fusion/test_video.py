@@ -18,7 +18,9 @@ from fsidfusion.studies.scenes import render_scene
 
 av = pytest.importorskip("av")
 from fsidfusion.fusion import sources as sources_module  # noqa: E402
+from fsidfusion.fusion import video_files  # noqa: E402
 from fsidfusion.fusion.sources import Frame, Take, open_source  # noqa: E402
+from fsidfusion.fusion.video_files import VideoWriter  # noqa: E402
 
 SIZE = (48, 64)
 
@@ -290,3 +292,17 @@ def test_wrong_sources_and_outputs_are_one_line(tmp_path, fuser):
     for output, words in (("fused.avi", "no known video"), ("a.mkv", "exists"), ("x/y.mp4", "no folder")):
         with pytest.raises(FusionError, match=words):
             fuse_video(good, good, tmp_path / output, fuser=fuser)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_disk_that_is_full_when_the_file_is_closed_is_told(tmp_path, monkeypatch, suffix):
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    frame = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    writer = VideoWriter(tmp_path / f"v{suffix}", (48, 64), Fraction(25))
+    writer.write(frame, 0.0)
+    monkeypatch.setattr(video_files._Raw, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        writer.close()
+    assert not list(tmp_path.iterdir())

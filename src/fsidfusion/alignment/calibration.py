@@ -70,6 +70,7 @@ class Camera:
         return float(np.linalg.norm(self.rays(np.array(border, np.float64))[:, :2], axis=1).max())
 
 
+@np.errstate(all="ignore")  # what numbers of any size come to is looked at in the end
 def align_cameras(infrared: Camera, visible: Camera, distance: float | None = None) -> Alignment:
     """The alignment of two calibrated cameras.
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -53,9 +54,12 @@ class VideoWriter:
         self.note = ""
         self.kept = False  # at least a part of it, under its name
         self.path = path
-        self._part = Part(path)
         self._height, self._width = size
         self._rate = rate
+        try:
+            self._part = Part(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror}); choose another output") from error
         try:
             self._open(sound)
         except (OSError, ValueError) as error:
@@ -128,7 +132,8 @@ class VideoWriter:
         kind = CONTAINERS[self.path.suffix.lower()]
         fragments = "frag_keyframe+delay_moov+default_base_moof"
         options = {"movflags": f"{fragments}+use_metadata_tags"} if kind in ("mp4", "mov") else {}
-        self._container = av.open(str(self._part.path), "w", format=kind, options=options)
+        self._file = _File(self._part.path)
+        self._container = av.open(self._file, "w", format=kind, options=options)
         webm = kind == "webm"
         codec = "libvpx-vp9" if webm else "libx264"
         settings = (
@@ -181,9 +186,43 @@ class VideoWriter:
             self._held = None
 
     def _release(self) -> None:
-        self._container.close()
-        if self._sound:
-            self._sound.close()
+        try:
+            self._container.close()
+        finally:
+            self._file.close()
+            if self._sound:
+                self._sound.close()
+
+
+class _Raw(FileIO):
+    """The file itself: some bytes of those that are given are written."""
+
+
+class _File:
+    """What FFmpeg writes into, which tells no failure of what it has kept back until the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = _Raw(path, "r+")
+        self._failure: OSError | None = None
+        self.seek, self.tell = self._stream.seek, self._stream.tell
+
+    def write(self, content: bytes) -> int:
+        """Write all of it."""
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+        except OSError as error:
+            self._failure = self._failure or error
+            raise
+        return len(content)
+
+    def close(self) -> None:
+        """End it. OSError where something was not written."""
+        self._stream.close()
+        failure, self._failure = self._failure, None
+        if failure:
+            raise failure
 
 
 def _plays(path: Path) -> bool:
