@@ -7,9 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from fsidfusion.errors import InputError
+from fsidfusion.errors import InputError, is_installed
 from fsidfusion.images.files import Picture, decode_picture, read_header, read_picture, write_picture
 from memory_peak import growth_below
 
@@ -200,3 +201,13 @@ def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "x.png")
     with pytest.raises(InputError, match="pipe"):
         read_header(tmp_path / "x.png")
+
+
+def test_a_compression_that_is_not_read_is_no_damage(tmp_path):
+    path = tmp_path / "z.tif"
+    tifffile.imwrite(path, PIXELS.astype(np.uint16))
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags[259].overwrite(50000)  # Zstandard
+    found = "damaged" if is_installed("imagecodecs") else "compression that is not read here"
+    with pytest.raises(InputError, match=found):
+        read_picture(path)

@@ -17,6 +17,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +70,9 @@ def run(reader: str, folder: Path, cases: Iterable[int], progress: mmap.mmap | N
     folder = Path(tempfile.mkdtemp(dir=folder))
     name, seeds, read = READERS[reader](folder)
     path, outcome = folder / name, Outcome()
+    path.write_bytes(seeds[0])
+    with suppress(FusionError):  # processes that serve the reader start, and libraries are imported
+        read(path)
 
     def late(*_: object) -> None:
         raise Late

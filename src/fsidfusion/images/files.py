@@ -185,6 +185,8 @@ def _decode(path: Path, max_pixels: int, header_only: bool) -> tuple[Header, Pic
         raise InputError(f"{path} does not exist; check the path") from error
     except PermissionError as error:
         raise InputError(f"{path} may not be read; change its permissions") from error
+    except ImportError as error:  # of a decoder for some compressions of TIFF
+        raise InputError(f"{path} has a compression that is not read here; save it with another") from error
     except Exception as error:  # an untrusted file: whatever its decoder raises, the file is what is wrong
         raise InputError(f"{path} is damaged or cut short ({_line(error)}); copy or save it again") from error
 
