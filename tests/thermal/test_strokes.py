@@ -91,3 +91,17 @@ def test_real_pictures_are_hardly_ever_touched(data_root):
     files += sorted((data_root / "train/msrs_full/ir").iterdir())
     touched = sum(find_strokes(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)) is not None for file in files)
     assert touched <= len(files) / 100
+
+
+def test_many_rows_of_figures_are_rather_cells_seen_from_above(street):
+    """As of solar panels: four and more words in the upper quarter are left alone."""
+
+    def written(rows):
+        drawn = np.zeros(street.shape, np.uint8)
+        for row in range(rows):
+            place = 12, 27 + 27 * row
+            cv2.putText(drawn, "36.4C 08:15", place, cv2.FONT_HERSHEY_SIMPLEX, 0.7, 255, 2)
+        return blended(street, drawn > 0, 0.6, 255)
+
+    assert find_strokes(written(2)) is not None
+    assert find_strokes(written(4)) is None

@@ -33,6 +33,7 @@ _BROAD, _DIFFERENT = (
     0.42,
     0.12,
 )  # width over height of a figure that is no bar; how far their filled shares lie apart
+_LATTICE = 4  # words in one part of a picture, from which they are rather rows of cells or of windows
 _APART = 1.3  # heights between two figures of a word, at most
 _EVEN = 0.24  # standard deviation of the blend in the strokes of a figure, as a share of it, at most
 _CENTRE = 0.025  # of a side, within which the middle of a cross-hair lies about the picture's
@@ -86,12 +87,15 @@ def _words(plane: NDArray[np.uint8]) -> Mask:
     rim = round(_RIM * plane.shape[0])
     found = np.zeros(plane.shape, bool)
     for part in (np.s_[:rim], np.s_[-rim:]):
-        found[part] = _words_of(plane[part], plane.shape[0])
+        words = _words_of(plane[part], plane.shape[0])
+        if words is None:
+            return np.zeros(plane.shape, bool)
+        found[part] = words
     return found
 
 
-def _words_of(plane: NDArray[np.uint8], whole: int) -> Mask:
-    """Text in a part of a plane that is ``whole`` pixels high."""
+def _words_of(plane: NDArray[np.uint8], whole: int) -> Mask | None:
+    """Text in a part of a plane that is ``whole`` pixels high; None where it is full of what is none."""
     size = max(5, round(_THIN * whole) | 1)
     below = np.asarray(cv2.morphologyEx(plane, cv2.MORPH_OPEN, np.ones((size, size), np.uint8)), np.uint8)
     step = np.asarray(cv2.subtract(plane, below), np.uint8)
@@ -100,7 +104,10 @@ def _words_of(plane: NDArray[np.uint8], whole: int) -> Mask:
     for least in _BLENDS:
         weakest = np.maximum(_STEP, least * room_above).astype(np.uint8)
         strokes = np.asarray(cv2.compare(step, cv2.LUT(below, weakest), cv2.CMP_GT), np.uint8)
-        for word in _rows(_figures(strokes, step, below, whole)):
+        words = _rows(_figures(strokes, step, below, whole))
+        if len(words) >= _LATTICE:
+            return None
+        for word in words:
             room = max(2, word[0].height // 3)
             top, bottom = min(each.top for each in word), max(each.bottom for each in word)
             left, right = min(each.left for each in word), max(each.right for each in word)
