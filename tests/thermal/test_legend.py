@@ -79,3 +79,11 @@ def test_pictures_without_a_bar_have_none(street):
     sky = np.repeat(palette("rainbow")[np.linspace(0, 255, 240).astype(int)][:, None], 320, 1)
     assert find_legend(sky) is None
     assert find_legend(np.zeros((20, 20, 3), np.uint8)) is None
+
+
+def test_a_bar_whose_end_is_like_the_scene_around_it_is_read_to_that_end(street):
+    colours = np.stack([np.linspace(0, top, 256) for top in (255, 200, 90)], -1).astype(np.uint8)
+    dark = (street.astype(float) * 0.2).astype(np.uint8)
+    legend = find_legend(through_jpeg(with_bar(colours[dark], colours), 60))
+    assert np.abs(legend.colours.astype(int) - colours).mean() < 12
+    assert np.linalg.norm(legend.colours[0].astype(float) - colours[0]) < 25

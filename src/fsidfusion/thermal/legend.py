@@ -26,6 +26,10 @@ _EDGE, _EDGED = 24.0, 0.5  # step in RGB at both sides of a bar, and the share o
 _BACK = 0.25  # of a bar's length, from which two places have colours of their own
 _OWN = 12.0  # distance in RGB of such colours, at least
 _MIXED = 0.1  # share of the places that may lack one
+_END, _FOLDED = (
+    0.15,
+    0.7,
+)  # of a bar, where the scene may follow it, and of what follows whose colours come back
 _NEAR, _COVERED = (
     30.0,
     0.85,
@@ -116,10 +120,22 @@ def _ramp(line: NDArray[np.float32]) -> NDArray[np.uint8] | None:
     few = cv2.resize(line, (3, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     if float(np.linalg.norm(np.diff(few, axis=0), axis=-1).sum()) < _PATH or not _is_a_way(few):
         return None
-    smooth = cv2.blur(line, (1, 3))
+    blurred = np.asarray(cv2.blur(line, (1, 3)), np.float32)
+    smooth = _unfolded(_unfolded(blurred)[::-1])[::-1]
     place = np.linspace(0, len(smooth) - 1, 256)
     colours = np.stack([np.interp(place, np.arange(len(smooth)), channel) for channel in smooth.T], -1)
     return np.rint(colours).clip(0, 255).astype(np.uint8)
+
+
+def _unfolded(line: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A bar (N, 3) without what of the scene follows its first end: there its colours come back."""
+    few, far = max(2, round(_END * len(line))), round(2 * _END * len(line))
+    end = int(np.linalg.norm(line[:few] - line[far], axis=-1).argmax())
+    if end == 0:
+        return line
+    behind = line[end + 1 : end + 1 + far]
+    apart = np.linalg.norm(line[:end, None] - behind, axis=-1).min(1)
+    return line[end:] if float((apart < _OWN).mean()) >= _FOLDED else line
 
 
 def _closed(line: Mask) -> Mask:
