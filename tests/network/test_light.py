@@ -43,12 +43,29 @@ def test_a_veil_is_undone_before_the_fusion() -> None:
 
 
 @torch.no_grad()
+def test_the_sky_keeps_its_veil() -> None:
+    network = LightFusion(channels=8, width=8, blocks=1, overview=8).eval()
+    assert network.overview is not None and network.overview.answer.bias is not None
+    network.overview.answer.bias[:2] = torch.tensor([0.3 + VEIL_MARGIN, 0.5 + COVER_MARGIN])
+    network.overview.answer.bias[2:4] = torch.tensor([-1.0, 0.2])  # sky: all of infrared below 0.1
+    infrared, visible = pair(32, 32)
+    infrared[..., :16] = 0.05
+    (_, cleared), _ = network.merged(infrared, visible)[1:]
+    cleared = torch.nn.functional.pixel_shuffle(cleared, 2)
+    torch.testing.assert_close(cleared[infrared <= 0.1], visible[infrared <= 0.1])
+    ground = infrared > 0.2
+    torch.testing.assert_close(
+        cleared[ground], ((visible - 0.3) / 0.5).clamp(0, 1)[ground], atol=1e-5, rtol=0
+    )
+
+
+@torch.no_grad()
 def test_targets_are_set_off_as_far_as_emphasis_says() -> None:
     network = LightFusion(channels=8, width=8, blocks=1, overview=8).eval()
     assert network.overview is not None and network.overview.answer.bias is not None
     infrared, visible = pair(48, 48)
     natural = network(infrared, visible)
-    network.overview.answer.bias[2:] = torch.tensor([1.0, -0.5, 0.0, 0.9])  # all above 0.6 becomes 0.9
+    network.overview.answer.bias[4:] = torch.tensor([1.0, -0.5, 0.0, 0.9])  # all above 0.6 becomes 0.9
     targets = network(infrared, visible)
     torch.testing.assert_close(targets[infrared > 0.6], torch.full_like(targets[infrared > 0.6], 0.9))
     assert torch.equal(targets[infrared < 0.5], natural[infrared < 0.5])

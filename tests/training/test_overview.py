@@ -98,8 +98,19 @@ def test_a_run_teaches_the_overview_alone(
         assert torch.equal(trained.state_dict()[name], value)
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
-    with pytest.raises(InputError, match="without an overview"):
-        overview.train(cache, scenes, weights, tmp_path / "again", steps=1)
+    again = load_model(
+        overview.train(cache, scenes, weights, tmp_path / "again", steps=1, learning_rate=1e-6)
+    )
+    for name, value in trained.state_dict().items():  # goes on from the overview that it has
+        torch.testing.assert_close(again.state_dict()[name], value, atol=1e-4, rtol=0)
+
+
+def test_the_sky_is_cold_calm_and_joins_the_upper_edge() -> None:
+    infrared = np.full((60, 80), 0.4, np.float32)
+    infrared[:20] = 0.01
+    infrared[40:55, 10:60] = 0.01  # cold ground
+    sky = overview._sky(infrared)
+    assert sky[4:17, 4:-4].all() and not sky[22:].any()
 
 
 def test_a_cache_without_the_labelled_sets_is_refused(

@@ -6,7 +6,7 @@ convolutions decode all of them to a change of the pixel-wise maximum. Convoluti
 statistics of the whole image, so that tiles are exact and every runtime is fast.
 
 An overview at an eighth of the size sees regions: how far visible light is veiled, which is undone before the
-fusion, and where infrared shows a target, which is set off from its surroundings after it.
+fusion but for the sky, and where infrared shows a target, which is set off from its surroundings after it.
 """
 
 from typing import NamedTuple
@@ -21,6 +21,8 @@ CELL = 8  # pixels along a side of what the overview sees as one
 MOST_COVER = 0.8  # of what a veil may hide, 1 - t: the gain is at most 5
 AGREED = 17  # cells along a side over which veil and cover are averaged in use, not in training
 VEIL_MARGIN, COVER_MARGIN = 0.06, 0.35
+LEAST_GROUND = 0.1  # share of cells around, other than the sky, that can agree by themselves
+STEEP = 10  # of the answers that tell sky and targets, so that their weights are like the others
 SLOPE = 0.1  # of the leaky rectifiers; with plain ones the change of the maximum tends to die at its start
 
 
@@ -78,7 +80,7 @@ class LightFusion(nn.Module):
         first, second = (F.pixel_unshuffle(image, 2) for image in (infrared, visible))
         seen = None if self.overview is None else self.overview(first, second)
         if seen is not None:
-            second = within((second - seen.veil) * seen.gain, 0, 1)
+            second = seen.clear(first, second)
         return self.merge(self._interact(first, second)), (first, second), seen
 
     def compose(self, change: Tensor, pair: tuple[Tensor, Tensor], seen: "Seen | None") -> Tensor:
@@ -120,10 +122,17 @@ class Seen(NamedTuple):
 
     veil: Tensor  # light that veils the visible image V; without it V is gain (V - veil)
     gain: Tensor  # 1 where it is clear
+    cold: Tensor  # clip(cold I + sky) is 1 where infrared I shows the sky, which stays as it is, 0 elsewhere
+    sky: Tensor
     slope: Tensor  # clip(slope I + offset) is 1 on targets of the infrared image I, 0 elsewhere
     offset: Tensor
     texture: Tensor  # targets are shown as texture I + level
     level: Tensor
+
+    def clear(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """The visible image without its veil but for the sky; unshuffled images, (B, 4, H/2, W/2) each."""
+        change = within((visible - self.veil) * self.gain, 0, 1) - visible
+        return visible + (1 - within(infrared * self.cold + self.sky, 0, 1)) * change
 
 
 class Overview(nn.Module):
@@ -145,14 +154,19 @@ class Overview(nn.Module):
         self.around = nn.ModuleList(_replicating(channels, channels, d) for d in self.dilations)
         self.narrow = nn.Conv2d(channels, near, 1)
         self.settle = _replicating(near, near)
-        self.answer = nn.Conv2d(near, 6, 1)
-        nn.init.zeros_(self.answer.weight)  # start without veil and targets
-        self.answer.bias = nn.Parameter(torch.tensor([0.0, 0.0, 0.0, -0.02, 0.0, 0.8]))
+        self.answer = nn.Conv2d(near, 8, 1)
+        nn.init.zeros_(self.answer.weight)  # start without veil, sky and targets
+        self.answer.bias = nn.Parameter(torch.tensor([0.0, 0.0, 0.0, -0.02, 0.0, -0.02, 0.0, 0.8]))
         # pixels seen: own cell and next, 3x3 twice; next wide cell, strided and dilated 3x3
         self.reach = CELL * (4 + AGREED // 2) + 2 * CELL * (1 + sum(self.dilations))
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Seen:
         """Of unshuffled images, (B, 4, H/2, W/2) each, H and W multiples of 16."""
+        cells, level = self.cells(infrared, visible)
+        return self.spread(cells if self.training else self.agreed(cells, level))
+
+    def cells(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """What each cell answers for itself, (B, 8, H/8, W/8), and its infrared level, (B, 1, H/8, W/8)."""
         half = (image.mean(1, keepdim=True) for image in (infrared, visible))
         pair = torch.cat(tuple(half), 1)  # (B, 2, H/2, W/2)
         side = CELL // 2
@@ -165,24 +179,28 @@ class Overview(nn.Module):
         for layer in self.around:
             y = y + F.leaky_relu(layer(y), SLOPE)
         x = x + F.interpolate(self.narrow(y), scale_factor=2, mode="bilinear", align_corners=False)
-        x = self.answer(x + F.leaky_relu(self.settle(x), SLOPE))  # (B, 6, H/8, W/8)
-        if not self.training:
-            x = torch.cat((self._agreed(x[:, :2]), x[:, 2:]), 1)
-        veil, cover, slope, offset, texture, level = x.chunk(6, 1)
-        gain = 1 / (1 - within(cover, 0, MOST_COVER))
-        answers = torch.cat((within(veil, 0, 1), gain, 10 * slope, 10 * offset, texture, level), 1)
-        return Seen(*F.interpolate(answers, scale_factor=side, mode="bilinear").chunk(6, 1))
+        return self.answer(x + F.leaky_relu(self.settle(x), SLOPE)), mean[:, :1]
 
-    def _agreed(self, haze: Tensor) -> Tensor:
-        """Of veil and cover, (B, 2, H/8, W/8), what cells around agree on, less a margin.
+    def agreed(self, cells: Tensor, level: Tensor) -> Tensor:
+        """``cells`` with what those around agree on for veil and cover, less a margin; the sky has no say.
 
         A flat gray road looks like fog for itself; a mean that is wider than such doubts, and the margin, let
         clear scenes be. The margin of the cover also keeps the gain low where little is seen: what is left
         there is darker than the scene and calm, not its amplified noise.
         """
-        wide = F.pad(haze.clamp_min(0), (AGREED // 2,) * 4, mode="replicate")
-        mean = F.avg_pool2d(wide, AGREED, 1)
-        return torch.cat((mean[:, :1] - VEIL_MARGIN, mean[:, 1:] - COVER_MARGIN), 1)
+        haze, cold, sky = cells[:, :2], cells[:, 2:3], cells[:, 3:4]
+        ground = 1 - within(STEEP * (level * cold + sky), 0, 1)
+        wide = torch.cat((haze.clamp_min(0) * ground, ground), 1)
+        wide = F.avg_pool2d(F.pad(wide, (AGREED // 2,) * 4, mode="replicate"), AGREED, 1)
+        mean = wide[:, :2] / wide[:, 2:].clamp_min(LEAST_GROUND)
+        return torch.cat((mean[:, :1] - VEIL_MARGIN, mean[:, 1:] - COVER_MARGIN, cells[:, 2:]), 1)
+
+    def spread(self, cells: Tensor) -> Seen:
+        """From answers of cells, (B, 8, H/8, W/8), to local linear models, smooth between the cells."""
+        veil, cover, models, shown = cells.split((1, 1, 4, 2), 1)
+        gain = 1 / (1 - within(cover, 0, MOST_COVER))
+        answers = torch.cat((within(veil, 0, 1), gain, STEEP * models, shown), 1)
+        return Seen(*F.interpolate(answers, scale_factor=CELL // 2, mode="bilinear").chunk(8, 1))
 
 
 def _replicating(inputs: int, outputs: int, dilation: int = 1, stride: int = 1) -> nn.Conv2d:

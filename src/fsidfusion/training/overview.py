@@ -3,7 +3,8 @@
 The rest of the network stays as it is. Visible crops are degraded by weather whose veil is known, so that
 veil and gain have exact targets; people are boxes that were drawn by hand on training pairs
 (``recipes/people.json``) and the masks of rendered scenes: where one does not stand out in the fused picture
-already, the target sets it off. Clean crops, which are most, must stay clean.
+already, the target sets it off. Clean crops, which are most, must stay clean, and the sky must stay as it is
+in any weather: infrared shows it black, so that nothing can be seen behind its veil.
 
     python -m fsidfusion.training.overview CACHE SCENES NETWORK.safetensors RUN [--steps N]
 """
@@ -35,9 +36,9 @@ Plane = NDArray[np.float32]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 CROP, BATCH = 224, 8
-SHARES = {"msrs_full": 0.25, "msrs128": 0.2, "roadscene": 0.15, "scenes": 0.15, "unlabelled": 0.25}
+SHARES = {"msrs_full": 0.23, "msrs128": 0.17, "roadscene": 0.17, "scenes": 0.2, "unlabelled": 0.33}
 VEILS = ("haze",) * 4 + ("smoke",) * 4 + ("glare", "dark", "noise")  # the last two are not to be undone
-CLEAN = 0.6  # share of crops that stay as they are
+CLEAN = 0.65  # share of crops that stay as they are
 SMALL = (240, 320)  # what squeezed frames of 128x128 are stretched to
 
 
@@ -50,7 +51,9 @@ class Example:
     fused: Plane  # by the network without an overview
     targets: Plane
     levels: Plane  # that targets are to have
+    sky: Plane  # where infrared shows the sky, 0 or 1
     labelled: bool
+    veiled: bool  # by smoke that is in the picture, of unknown thickness
 
 
 def examples(cache: PatchCache, scenes: Path, network: LightFusion) -> dict[str, list[Example]]:
@@ -73,13 +76,14 @@ def examples(cache: PatchCache, scenes: Path, network: LightFusion) -> dict[str,
             boxes = None if boxes is None else [tuple(box * scale) for box in np.array(boxes).reshape(-1, 4)]
         name = "unlabelled" if boxes is None else item.set
         masks = [] if boxes is None else [_by_warmth(infrared, tuple(box), boxes) for box in boxes]
-        found[name].append(_example(infrared, visible, masks, network, boxes is not None))
-    for path in sorted((scenes / "train" / "ir").glob("*[DN].png")):  # without smoke
+        found[name].append(_example(infrared, visible, masks, network, boxes is not None, False))
+    for path in sorted((scenes / "train" / "ir").glob("*.png")):
         names = [path.parents[1] / folder / path.name for folder in ("ir", "vi", "Segmentation_labels")]
         infrared, visible = (_plane(np.asarray(Image.open(name).convert("L"))) for name in names[:2])
         labels = np.asarray(Image.open(names[2]))
         masks = [ndimage.gaussian_filter((labels == 2).astype(np.float32), 0.7)]
-        found["scenes"].append(_example(infrared, visible, masks, network, True))
+        smoke = path.stem.endswith("S")
+        found["scenes"].append(_example(infrared, visible, masks, network, True, smoke))
     if empty := [name for name, pairs in found.items() if not pairs]:
         raise InputError(f"there are no training pairs of {', '.join(empty)}; see docs/training.md")
     return found
@@ -120,11 +124,31 @@ def _window(left: float, top: float, right: float, bottom: float) -> tuple[slice
 
 
 def _example(
-    infrared: Plane, visible: Plane, masks: list[Plane], network: LightFusion, labelled: bool
+    infrared: Plane, visible: Plane, masks: list[Plane], network: LightFusion, labelled: bool, veiled: bool
 ) -> Example:
     fused = fuse_luma(network, *(np.rint(side * 255).astype(np.uint8) for side in (infrared, visible)))
     targets = np.max(masks, axis=0) if masks else np.zeros_like(infrared)
-    return Example(infrared, visible, fused, targets, _levels(infrared, fused, targets), labelled)
+    levels = _levels(infrared, fused, targets)
+    near = ndimage.binary_dilation(targets > 0.3, iterations=14)  # there veils are to be undone
+    sky = np.where(near & (infrared >= 0.02), 0, _sky(infrared)).astype(np.float32)
+    return Example(infrared, visible, fused, targets, levels, sky, labelled, veiled)
+
+
+def _sky(infrared: Plane) -> Plane:
+    """1 where infrared shows the sky: cold, calm, large, and joined to the upper edge; 0 elsewhere."""
+    height, width = infrared.shape
+    smooth = ndimage.gaussian_filter(infrared, 1)
+    low, high = np.percentile(smooth, (1, 95))
+    cold = ndimage.binary_opening(smooth < min(low + 0.25 * (high - low), 0.22), iterations=2)
+    parts, _ = ndimage.label(cold)
+    sky = np.zeros((height, width), np.float32)
+    for number in np.unique(parts[:3]):
+        part = parts == number
+        if number == 0 or part.sum() < 0.015 * height * width:
+            continue
+        if np.median(np.nonzero(part)[0]) < height / 2 and infrared[part].std() < 0.045:
+            sky[part] = 1
+    return sky
 
 
 def _levels(infrared: Plane, fused: Plane, targets: Plane) -> Plane:
@@ -165,8 +189,10 @@ class Batch:
     levels: Tensor
     veil: Tensor  # light that was added, A (1 - t)
     cover: Tensor  # 1 - t, at most MOST_COVER
+    sky: Tensor
     labelled: Tensor  # (B, 1, 1, 1): whether targets are known
     undone: Tensor  # (B, 1, 1, 1): whether the visible crop is to be restored
+    known: Tensor  # (B, 1, 1, 1): whether its veil is known
 
 
 def batch(found: dict[str, list[Example]], seed: int, step: int) -> Batch:
@@ -179,7 +205,7 @@ def batch(found: dict[str, list[Example]], seed: int, step: int) -> Batch:
     return Batch(*planes, *flags)
 
 
-def _crop(pairs: list[Example], rng: np.random.Generator) -> tuple[list[Plane], tuple[float, float]]:
+def _crop(pairs: list[Example], rng: np.random.Generator) -> tuple[list[Plane], tuple[float, float, float]]:
     example = pairs[rng.integers(len(pairs))]
     height, width = example.infrared.shape
     small = (height, width) == SMALL
@@ -189,6 +215,10 @@ def _crop(pairs: list[Example], rng: np.random.Generator) -> tuple[list[Plane], 
     if len(places) and rng.random() < 0.6:  # around a target
         y, x = places[rng.integers(len(places))] - rng.uniform(0.1, 0.9, 2) * side
         top, left = float(np.clip(y, 0, height - side)), float(np.clip(x, 0, width - side))
+    elif rng.random() < 0.35 and example.sky.mean() > 0.03:  # within the sky
+        places = np.argwhere(example.sky > 0.5)
+        y, x = places[rng.integers(len(places))] - rng.uniform(0.3, 0.9, 2) * side
+        top, left = float(np.clip(y, 0, height - side)), float(np.clip(x, 0, width - side))
     box = (left, top, left + side, top + side)
 
     def cut(plane: Plane, resample: Image.Resampling = Image.Resampling.BILINEAR) -> Plane:
@@ -196,7 +226,9 @@ def _crop(pairs: list[Example], rng: np.random.Generator) -> tuple[list[Plane], 
 
     sources = (example.infrared, example.visible)
     infrared, visible = (cut(plane, Image.Resampling.BICUBIC) for plane in sources)
-    fused, targets, levels = (cut(p) for p in (example.fused, example.targets, example.levels))
+    fused, targets, levels, sky = (
+        cut(plane) for plane in (example.fused, example.targets, example.levels, example.sky)
+    )
     if small:  # what was enlarged lacks the grain of a camera
         infrared = degrade(infrared, "noise", rng.uniform(0, 0.1), int(rng.integers(1 << 31)))
         visible = degrade(visible, "noise", rng.uniform(0.02, 0.15), int(rng.integers(1 << 31)))
@@ -205,7 +237,7 @@ def _crop(pairs: list[Example], rng: np.random.Generator) -> tuple[list[Plane], 
     if rng.random() < 0.3:
         visible = visible ** rng.uniform(0.75, 1.35)
     seen, veil, cover, undone = visible, np.zeros_like(visible), np.zeros_like(visible), 0.0
-    if rng.random() > CLEAN:
+    if rng.random() > CLEAN and not example.veiled:
         kind, strength = str(rng.choice(VEILS)), rng.uniform(0.25, 1)
         weather = int(rng.integers(1 << 31))
         seen = degrade(visible, kind, strength, weather)
@@ -214,10 +246,11 @@ def _crop(pairs: list[Example], rng: np.random.Generator) -> tuple[list[Plane], 
             if kind != "glare":
                 white = degrade(visible * 0 + 1, kind, strength, weather)
                 cover = np.clip(1 - (white - veil), 0, MOST_COVER)
-    planes = [infrared, visible, seen, fused, targets, levels, veil, cover]
+    planes = [infrared, visible, seen, fused, targets, levels, veil, cover, sky]
     if rng.random() < 0.5:
         planes = [plane[:, ::-1] for plane in planes]
-    return [np.ascontiguousarray(p, np.float32) for p in planes], (float(example.labelled), undone)
+    flags = (float(example.labelled), undone, 1.0 - example.veiled)
+    return [np.ascontiguousarray(p, np.float32) for p in planes], flags
 
 
 def losses(network: LightFusion, crops: Batch) -> dict[str, Tensor]:
@@ -225,11 +258,16 @@ def losses(network: LightFusion, crops: Batch) -> dict[str, Tensor]:
     assert network.overview is not None
     planes = (crops.infrared, crops.seen, crops.fused)
     infrared, seen, fused = (F.pixel_unshuffle(image, 2) for image in planes)
-    answers = network.overview(infrared, seen)
-    visible = F.pixel_shuffle(within((seen - answers.veil) * answers.gain, 0, 1), 2)
+    cells, level = network.overview.cells(infrared, seen)
+    answers, agreed = (network.overview.spread(x) for x in (cells, network.overview.agreed(cells, level)))
+    cold = infrared * answers.cold + answers.sky
+    cleared = answers.clear(infrared, seen)
     score = infrared * answers.slope + answers.offset
     shown = fused + within(score, 0, 1) * (infrared * answers.texture + answers.level - fused)
-    shown, score = F.pixel_shuffle(within(shown, 0, 1), 2), F.pixel_shuffle(score, 2)
+    visible, used, cold, score, shown = (
+        F.pixel_shuffle(plane, 2)
+        for plane in (cleared, agreed.clear(infrared, seen), cold, score, within(shown, 0, 1))
+    )
     left = F.avg_pool2d(visible.detach() - crops.visible, 4)  # of the veil: targets must stand out of it too
     left = F.avg_pool2d(left, 9, 1, 4, count_include_pad=False).clamp_min(0)
     raised = crops.levels + F.interpolate(left, scale_factor=4, mode="bilinear")
@@ -237,14 +275,26 @@ def losses(network: LightFusion, crops: Batch) -> dict[str, Tensor]:
     wanted = crops.fused + crops.targets * (levels - crops.fused)
     weight = crops.labelled * (1 + 7 * crops.targets)
     missed, false = crops.targets * F.relu(1 - score), (1 - crops.targets) * F.relu(score)
+    skyline = F.max_pool2d(
+        F.avg_pool2d(crops.sky, 4), 17, 1, 8
+    )  # what is warm before the cold sky: no target
+    false = false * (1 + 5 * F.interpolate(skyline, scale_factor=4))
     cover = 1 - 1 / answers.gain
     known = (answers.veil - F.avg_pool2d(crops.veil, 2)).abs() + (cover - F.avg_pool2d(crops.cover, 2)).abs()
+    below = 1 - F.avg_pool2d(crops.sky, 2)
+    restored = torch.where(crops.sky > 0, crops.seen, crops.visible)
+    close = F.interpolate(F.max_pool2d(F.avg_pool2d(crops.targets, 4), 9, 1, 4), scale_factor=4)
     return {
         "shown": 10 * (weight * (shown - wanted).abs()).mean(),
-        "targets": (crops.labelled * (7 * missed + 1.5 * false)).mean(),
-        "clean": 40 * ((1 - crops.undone) * (visible - crops.seen).abs()).mean(),
-        "veil": 4 * known.mean(),
-        "unveiled": 4 * (crops.undone * (visible - crops.visible).abs()).mean(),
+        "targets": (crops.labelled * (7 * missed + 2 * false)).mean(),
+        "clean": 30 * (crops.known * (1 - crops.undone) * (visible - crops.seen).abs()).mean(),
+        "used": 100 * (crops.known * (1 - crops.undone) * (used - crops.seen).abs()).mean(),
+        "veil": 4 * (crops.known * below * known).mean(),
+        "unveiled": 4 * (crops.undone * (visible - restored).abs()).mean(),
+        "held": 10 * (crops.sky * (visible - crops.seen).abs()).mean(),
+        "sky": (
+            1.5 * crops.sky * F.relu(1 - cold) + (1 - crops.sky) * (1.5 + 4 * close) * F.relu(cold)
+        ).mean(),
     }
 
 
@@ -256,26 +306,32 @@ def train(
     steps: int = 8000,
     seed: int = 0,
     width: int = 32,
+    learning_rate: float = 2e-3,
 ) -> Path:
-    """Teach a network an overview of ``width`` channels; gives ``run/weights.safetensors``.
+    """Teach a network an overview of ``width`` channels, or the one that it has; ``run/weights.safetensors``.
 
-    AdamW from 2e-3 by cosine, averaged weights (0.995). A run is minutes on a CPU and starts anew if stopped.
+    AdamW by cosine, averaged weights (0.995), written every 500 steps. A run is minutes on a CPU and starts
+    anew if stopped.
     """
-    plain = load_model(network)
-    if not isinstance(plain, LightFusion) or plain.overview is not None:
-        raise InputError(f"{network} is no light network without an overview; give one")
+    given = load_model(network)
+    if not isinstance(given, LightFusion):
+        raise InputError(f"{network} is no light network; give one")
     torch.manual_seed(seed)
-    trained = LightFusion(**{**plain.config, "overview": width})
-    trained.load_state_dict(plain.state_dict(), strict=False)
+    plain = LightFusion(**{**given.config, "overview": 0}).eval()
+    trained = LightFusion(**{**given.config, "overview": given.config["overview"] or width})
+    for part in (plain, trained):
+        part.load_state_dict(given.state_dict(), strict=False)
     assert trained.overview is not None
     found = examples(cache, scenes, plain)
     average = {name: value.detach().clone() for name, value in trained.state_dict().items()}
-    optimizer = torch.optim.AdamW(trained.overview.parameters(), 2e-3, (0.9, 0.99), weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(
+        trained.overview.parameters(), learning_rate, (0.9, 0.99), weight_decay=1e-4
+    )
     run.mkdir(parents=True, exist_ok=True)
     with (run / "metrics.jsonl").open("w") as record:
         for step in range(steps):
-            rate = 2e-3 * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps))) * min(1, (step + 1) / 50)
-            optimizer.param_groups[0]["lr"] = rate
+            share = (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps))) * min(1, (step + 1) / 50)
+            optimizer.param_groups[0]["lr"] = learning_rate * share
             terms = losses(trained, batch(found, seed, step))
             optimizer.zero_grad()
             torch.stack(list(terms.values())).sum().backward()
@@ -285,8 +341,13 @@ def train(
                 average[name].lerp_(value, 1 - min(0.995, (1 + step) / (10 + step)))
             told = {name: round(float(term.detach()), 5) for name, term in terms.items()}
             record.write(json.dumps({"step": step + 1, **told}) + "\n")
-    trained.load_state_dict(average)
-    save_weights(run / "weights.safetensors", trained, {"steps": str(steps), "seed": str(seed)})
+            record.flush()
+            if (step + 1) % 500 == 0 or step + 1 == steps:
+                averaged = LightFusion(**trained.config)
+                averaged.load_state_dict(average)
+                save_weights(
+                    run / "weights.safetensors", averaged, {"steps": str(step + 1), "seed": str(seed)}
+                )
     return run / "weights.safetensors"
 
 
@@ -300,17 +361,19 @@ if __name__ == "__main__":
         run: tyro.conf.Positional[Path],
         steps: int = 8000,
         seed: int = 0,
+        learning_rate: float = 2e-3,
     ) -> None:
         """Train the overview of a light network.
 
         Args:
             cache: of 'fsidfusion data prepare --patch 0'.
             scenes: of 'fsidfusion data render'.
-            network: the weights to start from, without an overview.
+            network: the weights to start from; with an overview, it is trained on.
             run: folder of the run.
             steps: of eight crops.
             seed: of weights and crops.
+            learning_rate: at the start.
         """
-        print(train(PatchCache(cache), scenes, network, run, steps, seed))
+        print(train(PatchCache(cache), scenes, network, run, steps, seed, learning_rate=learning_rate))
 
     tyro.cli(main)
