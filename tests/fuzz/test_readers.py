@@ -26,6 +26,7 @@ FOUND = {  # by an earlier run of very many, and mended since
     "gif": (3401, 7855),  # a picture of 5 GB in few bytes
     "calibration": (1333,),  # a distortion of three numbers
     "temperatures": (12,),  # a table of one row
+    "manifest": (2164, 2348),  # names of columns that break the line
     "archive": (3409,),  # a name that is no text
     "recording": (4409, 11211),  # records of one byte and of two
     "packed_dicom": (4937,),  # a kind of pixels that breaks the line
