@@ -88,8 +88,8 @@ def _read(local: Path, name: str) -> Manifest:
     found = [kinds for kinds in _COLUMNS if kinds[0] in head and kinds[1] in head]
     if len(found) != 1:
         raise InputError(
-            f"manifest {name} has the columns {reason(', '.join(head)) if head else 'none'}; expected infrared and"
-            " visible, or mri and one of ct, pet, spect, and output if you like"
+            f"manifest {name} has the columns {reason(', '.join(head)) if head else 'none'}; expected"
+            " infrared and visible, or mri and one of ct, pet, spect, and output if you like"
         )
     first, second, task = found[0]
     wanted = [head.index(column) for column in (first, second, *(("output",) if "output" in head else ()))]
