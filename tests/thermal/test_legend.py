@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from fsidfusion.studies.scenes import render_scene
-from fsidfusion.thermal.legend import find_legend
+from fsidfusion.thermal.legend import _unfolded, find_legend
 from fsidfusion.thermal.palettes import LEGEND, colour, find_palette, palette
 from fsidfusion.thermal.reading import read_thermal
 
@@ -81,9 +81,14 @@ def test_pictures_without_a_bar_have_none(street):
     assert find_legend(np.zeros((20, 20, 3), np.uint8)) is None
 
 
-def test_a_bar_whose_end_is_like_the_scene_around_it_is_read_to_that_end(street):
-    colours = np.stack([np.linspace(0, top, 256) for top in (255, 200, 90)], -1).astype(np.uint8)
-    dark = (street.astype(float) * 0.2).astype(np.uint8)
-    legend = find_legend(through_jpeg(with_bar(colours[dark], colours), 60))
-    assert np.abs(legend.colours.astype(int) - colours).mean() < 12
-    assert np.linalg.norm(legend.colours[0].astype(float) - colours[0]) < 25
+@pytest.mark.parametrize("name", ["ironbow", "rainbow", "arctic"])
+def test_what_of_the_scene_follows_the_end_of_a_bar_is_trimmed(name):
+    bar = palette(name)[::2].astype(np.float32)  # (128, 3)
+    followed = np.concatenate((bar[[12, 9, 10, 7, 11, 8, 10, 9, 5, 3]], bar))
+    np.testing.assert_array_equal(_unfolded(followed), bar)
+
+
+@pytest.mark.parametrize("name", ["ironbow", "rainbow", "rainbow-hc", "arctic", "lava", "viridis"])
+def test_a_whole_bar_stays_whole(name):
+    for bar in (palette(name)[::2].astype(np.float32), palette(name)[::-2].astype(np.float32)):
+        np.testing.assert_array_equal(_unfolded(bar), bar)
