@@ -139,9 +139,9 @@ def test_a_small_field_is_found_wherever_it_lies_in_the_frame():
     alignment = estimate(
         [(infrared, scene.visible)], model="similarity", infrared_fov=float(narrow), visible_fov=70.0
     )
-    corners = np.array([(left, top), (left + width, top), (left, top + height)], np.float64)
-    placed = alignment.place(corners.astype(np.float32)[None])[0]
-    errors = np.linalg.norm(placed - [(0, 0), (320, 0), (0, 240)], axis=1) / 2.5
+    field = pixel_grid((height, width)) + np.float32((left, top))
+    truth = (pixel_grid((height, width)) + np.float32(0.5)) * np.float32(2.5) - np.float32(0.5)
+    errors = np.linalg.norm(alignment.place(field) - truth, axis=-1) / 2.5
     assert np.median(errors) < 2
 
 

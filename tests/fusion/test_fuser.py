@@ -341,7 +341,7 @@ def test_emphasis_is_that_of_the_overview(tmp_path):
     network = LightFusion(channels=4, width=4, blocks=1, overview=4)
     assert network.overview is not None and network.overview.answer.bias is not None
     with torch.no_grad():
-        network.overview.answer.bias[2:] = torch.tensor([1.0, -0.5, 0.0, 0.9])  # all above 0.6 becomes 0.9
+        network.overview.answer.bias[4:] = torch.tensor([1.0, -0.5, 0.0, 0.9])  # all above 0.6 becomes 0.9
     save_weights(tmp_path / "seen.safetensors", network)
     infrared, visible = np.full((32, 32), 200, np.uint8), np.zeros((32, 32), np.uint8)
     options = {"device": "cpu", "precision": "fp32", "range": "none", "runtime": "torch"}
@@ -350,6 +350,6 @@ def test_emphasis_is_that_of_the_overview(tmp_path):
         for emphasis in ("targets", "natural")
     }
     assert np.abs(levels["targets"].astype(int) - round(0.9 * 255)).max() <= 1
-    assert np.abs(levels["natural"].astype(int) - 200).max() < 30
+    assert np.abs(levels["natural"].astype(int) - 200).mean() < 20  # 30 with the targets
     with pytest.raises(FusionError, match="targets or natural"):
         Fuser(emphasis="strong")
