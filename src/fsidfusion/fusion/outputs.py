@@ -61,7 +61,7 @@ def check_outputs(
         if path.suffix.lower() not in (".tif", ".tiff"):
             raise InputError(f"temperatures {path}: only TIFF holds them; give a .tif name, or a folder")
     inputs = {_identity(path) for pair in pairs for path in (pair.infrared, pair.visible)}
-    taken: set[Path] = set()
+    taken: dict[Path, None] = {}  # in their order, so that messages are the same in every run
     for output in (*outputs, *temperatures):
         output_format(output, bits=16 if bits == "16" else 8)
         place = _resolved(output)
@@ -77,7 +77,7 @@ def check_outputs(
             raise InputError(
                 f"output {output} is named by two pairs or for two uses; rename one of the files"
             )
-        taken.add(place)
+        taken[place] = None
     _check_cases(taken)
     _check_apart(pairs, {output.parent for output in (*outputs, *temperatures)})
     for folder in {output.parent for output in (*outputs, *temperatures) if not is_address(output)}:
