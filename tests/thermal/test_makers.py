@@ -95,6 +95,9 @@ def test_tables_that_hold_no_temperatures_are_refused(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(InputError, match="no table"):
         read_csv(path)
+    path.write_text("1,2\n" * 140_000)
+    with pytest.raises(InputError, match="more than 131072 lines; give one picture"):
+        read_csv(path)
 
 
 @pytest.mark.parametrize(

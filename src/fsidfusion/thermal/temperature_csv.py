@@ -11,6 +11,7 @@ from fsidfusion.images.budget import regular_file
 from fsidfusion.thermal.temperature import Celsius
 
 _LEAST, _MOST = 16, 1 << 15  # rows and columns of a picture
+_LINES = 1 << 17  # of a file, with what stands around its table; more would only take time
 _HEADING = 1000  # characters of a line that may name a unit
 _LARGEST = 128 << 20  # bytes; nothing but the numbers is held of them
 _LINE = re.compile(r"[^\r\n]+")
@@ -42,6 +43,10 @@ def read_csv(path: Path) -> Celsius:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the file") from error
     text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
     del content
+    if max(text.count("\n"), text.count("\r")) > _LINES:
+        raise InputError(
+            f"{path} holds no table of temperatures: it has more than {_LINES} lines; give one picture"
+        )
     full = dict.fromkeys("\t;,", 0)
     for line in _lines(text):
         for mark in full:
