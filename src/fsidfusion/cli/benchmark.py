@@ -1,6 +1,6 @@
 """``fsidfusion benchmark``: what the project measures about itself."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -111,7 +111,7 @@ class Seeing:
             sight = seeing.measure(frames, models, self.threads, bar.step)
         text = seeing.to_markdown(sight, models, self.name or self.data.resolve().name)
         write_text(self.output / "seeing.md", text)
-        write_text(self.output / "seeing.json", dumps(sight.record(), indent=1) + "\n")
+        write_text(self.output / "seeing.json", dumps(asdict(sight)["shares"], indent=1) + "\n")
         print(text)
 
 
@@ -159,7 +159,7 @@ class Witness:
         told = witness.describe(detector, self.said)
         text = witness.to_markdown(testimony, models, self.name or self.data.resolve().name, told)
         write_text(self.output / "witness.md", text)
-        write_text(self.output / "witness.json", dumps(testimony.record(), indent=1) + "\n")
+        write_text(self.output / "witness.json", dumps(asdict(testimony)["found"], indent=1) + "\n")
         print(text)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fsidfusion import __version__
 from fsidfusion.errors import InputError
@@ -25,15 +24,6 @@ class Sight:
     frames: int
     rows: tuple[str, ...]
     shares: dict[str, dict[str, dict[str, Share]]]  # condition -> group -> row
-
-    def record(self) -> dict[str, Any]:
-        """All of it as JSON holds it."""
-        return {
-            condition: {
-                group: {row: vars(share) for row, share in rows.items()} for group, rows in groups.items()
-            }
-            for condition, groups in self.shares.items()
-        }
 
 
 def measure(

@@ -5,7 +5,6 @@ In clear air, haze and smoke, by day and by night: one detector from an ONNX fil
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,14 +49,10 @@ class Testimony:
     rows: tuple[str, ...]
     found: dict[str, dict[str, dict[str, Found]]]  # condition -> group -> row
 
-    def record(self) -> dict[str, Any]:
-        """All of it as JSON holds it."""
-        return {
-            condition: {
-                group: {row: vars(found) for row, found in rows.items()} for group, rows in groups.items()
-            }
-            for condition, groups in self.found.items()
-        }
+    def cells(self, row: str, told: Callable[[Found], str]) -> str:
+        """The line of a table: a row in every condition and group, each as ``told`` tells it."""
+        found = (rows[row] for groups in self.found.values() for rows in groups.values())
+        return f"| {row} | {' | '.join(told(each) for each in found)} |"
 
 
 def measure(
@@ -150,26 +145,22 @@ def to_markdown(testimony: Testimony, models: Sequence[Model], name: str, detect
         f"| AP50 | {' | '.join(heads)} |",
         f"|---|{'---:|' * len(heads)}",
     ]
-    for row in testimony.rows:
-        cells = []
-        for condition, group in columns:
-            found = testimony.found[condition][group][row]
-            low, high = found.interval
-            cells.append(f"{found.average:.3f} [{low:.2f}, {high:.2f}]")
-        lines.append(f"| {row} | {' | '.join(cells)} |")
+    lines += [testimony.cells(row, _average) for row in testimony.rows]
     lines += ["", "Less the better of the two cameras, with the interval over the same frames:", ""]
     lines += [f"| AP50 less | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
-    for row in testimony.rows:
-        if row in CAMERAS:
-            continue
-        cells = []
-        for condition, group in columns:
-            found = testimony.found[condition][group][row]
-            low, high = found.lead_interval
-            cells.append(f"{found.lead:+.3f} [{low:+.2f}, {high:+.2f}]")
-        lines.append(f"| {row} | {' | '.join(cells)} |")
+    lines += [testimony.cells(row, _lead) for row in testimony.rows if row not in CAMERAS]
     lines += ["", *(f"Weights: {model.name} `{model.weights}`." for model in all_weights(models))]
     return "\n".join(lines) + "\n"
+
+
+def _average(found: Found) -> str:
+    low, high = found.interval
+    return f"{found.average:.3f} [{low:.2f}, {high:.2f}]"
+
+
+def _lead(found: Found) -> str:
+    low, high = found.lead_interval
+    return f"{found.lead:+.3f} [{low:+.2f}, {high:+.2f}]"
 
 
 def describe(detector: OnnxDetector, said: str = "") -> str:

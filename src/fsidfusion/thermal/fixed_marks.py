@@ -27,6 +27,9 @@ class FixedMarks:
     """Of one video: call it with each frame."""
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self._last: NDArray[np.float32] | None = None  # detail of the frame looked at last (H, W)
         self._sum = self._squares = np.zeros((0, 0), np.float32)  # of the detail
         self._number = 0
@@ -36,7 +39,7 @@ class FixedMarks:
     def __call__(self, levels: NDArray[np.uint8], seconds: float) -> Mask | None:
         """Where marks lie in a frame (H, W) shown at ``seconds``; None where none are known."""
         if self._last is not None and self._last.shape != levels.shape:
-            self.__init__()  # type: ignore[misc]
+            self._forget()
         if seconds - self._looked >= _EVERY:
             self._looked = seconds
             self._look(levels)

@@ -26,14 +26,10 @@ _EDGE, _EDGED = 24.0, 0.5  # step in RGB at both sides of a bar, and the share o
 _BACK = 0.25  # of a bar's length, from which two places have colours of their own
 _OWN = 12.0  # distance in RGB of such colours, at least
 _MIXED = 0.1  # share of the places that may lack one
-_END, _FOLDED = (
-    0.15,
-    0.7,
-)  # of a bar, where the scene may follow it, and of what follows whose colours come back
-_NEAR, _COVERED = (
-    30.0,
-    0.85,
-)  # distance in RGB, and share of the picture's pixels that are that near to the bar
+_END = 0.15  # of a bar, at both ends of which the scene may follow it
+_FOLDED = 0.7  # of what follows: the share whose colours come back
+_NEAR = 30.0  # distance in RGB from the bar's colours
+_COVERED = 0.85  # share of the picture's pixels that are that near
 _SAMPLED = 4096  # pixels that are compared with the bar
 
 

@@ -27,10 +27,7 @@ _VERY_CLOSE, _CLOSE = 4.5, 6.5  # median distance up to which a palette is not d
 _ALIKE = 0.95  # correlation of the orders of two readings from which they are one
 _STRANGE = 0.07  # share of pixels in strange colours from which a palette is doubted
 _SMOOTHER = 0.95  # of how far a named palette tears neighbours apart: an estimated line must do less
-_RISE, _WARMTH = (
-    4.0,
-    1.5,
-)  # what speaks for an end of a line as the hot one, beside the scene: its luma, its hue
+_RISE, _WARMTH = 4.0, 1.5  # of luma and hue: what speaks for an end as the hot one, beside the scene
 _MOST_ODDS = 4.0  # of the scene, that count beside them
 _SURE = 3.0  # sum of all, from which the hot end is sure, where the scene by itself is clear
 _DOUBTED = 3  # palettes that are compared where none is so close
